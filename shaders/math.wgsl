@@ -1,0 +1,70 @@
+// exp and ln that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Twin: src/reference.rs `f32_twin`.
+//
+// No product may be contracted with a sum, nor folded with another product: each passes through `opaque`, so that
+// the same words come out whatever the compiler, the schedule or the adapter.
+
+fn opaque4(x: vec4<f32>) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.zero));
+}
+
+fn opaque(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.zero);
+}
+
+fn mul4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
+    return opaque4(a * b);
+}
+
+fn mul(a: f32, b: f32) -> f32 {
+    return opaque(a * b);
+}
+
+// Cody and Waite: n = round(x / ln 2); r = x - n ln 2 in two steps, the first of them exact; e^r by a
+// polynomial, minimax for (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2 (3.1e-9 relative); then 2^n by the exponent bits.
+const LOG2_E: f32 = 1.4426950408889634;
+const LN2_HIGH: f32 = 0.693359375;
+const LN2_LOW: f32 = -2.12194440054690583e-4;
+// Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then are.
+const ROUNDER: f32 = 12582912.0;
+// Under this, e^x is under 2^-126, and 0 here.
+const EXP_LOWEST: f32 = -87.3;
+
+// e^x for x <= 0; below -87.3 it is 0.
+fn exp4(x: vec4<f32>) -> vec4<f32> {
+    let clamped = max(x, vec4<f32>(-128.0));
+    let shifted = opaque4(mul4(clamped, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
+    let n = shifted - vec4<f32>(ROUNDER);
+    let r = (clamped - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
+    var q = vec4<f32>(1.3814541e-3);
+    q = mul4(q, r) + vec4<f32>(8.3687454e-3);
+    q = mul4(q, r) + vec4<f32>(4.1668389e-2);
+    q = mul4(q, r) + vec4<f32>(1.6666521e-1);
+    q = mul4(q, r) + vec4<f32>(0.49999994);
+    let p = (mul4(mul4(r, r), q) + r) + vec4<f32>(1.0);
+    let scaled = bitcast<vec4<u32>>(p) + (bitcast<vec4<u32>>(shifted) << vec4<u32>(23u));
+    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), clamped < vec4<f32>(EXP_LOWEST));
+}
+
+fn exp1(x: f32) -> f32 {
+    return exp4(vec4<f32>(x)).x;
+}
+
+// ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial, minimax for
+// (ln(1 + f) - f + f^2 / 2) / f^3 (7.5e-10 relative).
+fn ln(d: f32) -> f32 {
+    let bits = bitcast<u32>(d) + (0x3f800000u - 0x3f3504f3u);
+    let k = f32(i32(bits >> 23u) - 127);
+    let f = bitcast<f32>((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0;
+    var p = 6.7466527e-2;
+    p = mul(p, f) - 0.11675671;
+    p = mul(p, f) + 0.11888167;
+    p = mul(p, f) - 0.12405586;
+    p = mul(p, f) + 0.14219551;
+    p = mul(p, f) - 0.16667996;
+    p = mul(p, f) + 0.20002119;
+    p = mul(p, f) - 0.25000009;
+    p = mul(p, f) + 0.33333313;
+    let square = mul(f, f);
+    let tail = mul(mul(square, f), p) + mul(k, LN2_LOW) - mul(square, 0.5);
+    return (tail + f) + mul(k, LN2_HIGH);
+}

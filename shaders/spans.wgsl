@@ -1,0 +1,69 @@
+// Rows of more than one chunk. Chunks are gathered into at most 1,024 spans, as even as can be from the left; a span's
+// chunks are merged from left to right, and the spans by the tree of a chunk. A schedule keeps the spans where it
+// likes: `put_span`, `span_at`.
+
+fn span_chunks() -> u32 {
+    return (row_chunks() + CHUNK_QUADS * 4u - 1u) / (CHUNK_QUADS * 4u);
+}
+
+// d of a part, seen from the largest logit of the whole.
+fn rescaled(sums_of_parts: vec4<f32>, keys: vec4<i32>, largest: f32) -> vec4<f32> {
+    let bits = vec4<u32>(bits_of(keys.x), bits_of(keys.y), bits_of(keys.z), bits_of(keys.w));
+    return mul4(sums_of_parts, exp_quad(bits, largest));
+}
+
+fn merged(a: Stats, b: Stats) -> Stats {
+    let key = max(a.key, b.key);
+    let both = rescaled(
+        vec4<f32>(a.sum, b.sum, 0.0, 0.0),
+        vec4<i32>(a.key, b.key, KEY_NEG_INF, KEY_NEG_INF),
+        bitcast<f32>(bits_of(key)),
+    );
+    return Stats(key, both.x + both.y, select(a.argmax, b.argmax, b.key > a.key));
+}
+
+// Chunks past the last hold nothing but -inf, and change no bits; every lane takes as many steps.
+fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
+    let first = span * span_chunks();
+    hold(start, first, lane);
+    var stats = held_stats(first, lane);
+    for (var i = 1u; i < span_chunks(); i++) {
+        hold(start, first + i, lane);
+        stats = merged(stats, held_stats(first + i, lane));
+    }
+    return stats;
+}
+
+fn combined(lane: Lane) -> Stats {
+    var key = KEY_NEG_INF;
+    for (var span = lane.index; span < params.spans; span += LANES) {
+        key = max(key, span_at(span, lane).key);
+    }
+    key = lanes_max(key, lane);
+    let largest = bitcast<f32>(bits_of(key));
+    var argmax = NO_CLASS;
+    for (var slot = 0u; slot < HELD; slot++) {
+        let first = 4u * (slot * LANES + lane.index);
+        var part_sums = vec4<f32>(0.0);
+        var part_keys = vec4<i32>(KEY_NEG_INF);
+        if first < params.spans {
+            for (var k = 0u; k < 4u; k++) {
+                if first + k < params.spans {
+                    let part = span_at(first + k, lane);
+                    part_sums[k] = part.sum;
+                    part_keys[k] = part.key;
+                    if part.key == key {
+                        argmax = min(argmax, part.argmax);
+                    }
+                }
+            }
+            sums[slot] = fold_quad(rescaled(part_sums, part_keys, largest));
+        } else {
+            sums[slot] = 0.0;
+        }
+    }
+    if HAS_ARGMAX {
+        argmax = lanes_first(argmax, lane);
+    }
+    return Stats(key, tree_sum(lane), argmax);
+}

@@ -1,0 +1,13 @@
+// The first dispatch of the split schedule: d = sum of exp(x - m) and m of each span.
+// A work-group goes through the spans of its piece of a row. Memory is read once.
+
+fn run(lane: Lane) {
+    let start = row_start(lane.row);
+    for (var i = 0u; i < piece_spans(); i++) {
+        let span = lane.piece * piece_spans() + i;
+        let stats = span_stats(start, span, lane);
+        if lane.index == 0u && lane.live && span < params.spans {
+            put_span(span, lane, stats);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+// Counts the targets that are neither ignored nor bad, and the bad ones, and finds the first of those.
+// An invocation goes through every so many-th target; integer atomics, so the order does not matter. Twin: reference::scan_targets.
+
+@group(0) @binding(1) var<storage, read> targets: array<u32>;
+@group(0) @binding(2) var<storage, read_write> summary: array<atomic<u32>>;
+
+const SCAN_GROUP: u32 = 64u;
+var<workgroup> group_counts: array<atomic<u32>, 3>;
+
+@compute @workgroup_size(SCAN_GROUP)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    if local < 3u {
+        atomicStore(&group_counts[local], 0u);
+    }
+    workgroupBarrier();
+    var valid = 0u;
+    var bad = 0u;
+    // Rows are kept as complements, so that the first is a maximum, and 0 means none.
+    var first_bad = 0u;
+    for (var row = workgroup.x * SCAN_GROUP + local; row < params.rows; row += params.groups_x * SCAN_GROUP) {
+        let goal = targets[params.targets_offset + row];
+        if goal < params.classes && goal != params.ignore_index {
+            valid++;
+        } else if goal != params.ignore_index {
+            bad++;
+            first_bad = max(first_bad, ~(params.first_row + row));
+        }
+    }
+    atomicAdd(&group_counts[0], valid);
+    atomicAdd(&group_counts[1], bad);
+    atomicMax(&group_counts[2], first_bad);
+    workgroupBarrier();
+    if local == 0u {
+        atomicAdd(&summary[1], atomicLoad(&group_counts[0]));
+        atomicAdd(&summary[3], atomicLoad(&group_counts[1]));
+        atomicMax(&summary[4], atomicLoad(&group_counts[2]));
+    }
+}

@@ -1,0 +1,233 @@
+//! What can go wrong: one enum for getting a [`Gpu`](crate::Gpu), one for recording, one for running.
+
+/// Why there is no [`Gpu`](crate::Gpu).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// No adapter at all, or none that fits what was asked for.
+    #[error("no GPU adapter{wanted}; found: {found}. {hint}")]
+    NoAdapter {
+        /// What was asked for, or nothing.
+        wanted: String,
+        /// The adapters there are.
+        found: String,
+        /// What to install or to change.
+        hint: &'static str,
+    },
+    /// `WGPU_BACKEND` names no backend.
+    #[error("WGPU_BACKEND={value} names no backend; use vulkan, metal, dx12 or gl")]
+    UnknownBackend {
+        /// The variable's value.
+        value: String,
+    },
+    /// The adapter is there, but gave no device.
+    #[error("adapter {adapter} gave no device: {message}")]
+    NoDevice {
+        /// The adapter's name.
+        adapter: String,
+        /// What wgpu said.
+        message: String,
+    },
+    /// The device lacks something that every kernel needs.
+    #[error("adapter {adapter} cannot run compute shaders with {needed} (it has {available})")]
+    TooSmall {
+        /// The adapter's name.
+        adapter: String,
+        /// What is needed.
+        needed: &'static str,
+        /// What there is.
+        available: String,
+    },
+}
+
+/// Why an operation could not be prepared or recorded. Nothing was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// A softmax over nothing is not defined.
+    #[error("rows have 0 classes; at least 1 is needed")]
+    NoClasses,
+    /// An axis that the shape does not have.
+    #[error("axis {axis} is outside a shape of {dims} dimensions")]
+    AxisOutOfRange {
+        /// The axis asked for.
+        axis: isize,
+        /// Dimensions of the shape.
+        dims: usize,
+    },
+    /// Rows would overlap.
+    #[error("row_stride {row_stride} is less than {classes} classes: rows would overlap")]
+    RowStrideTooSmall {
+        /// Elements from one row to the next.
+        row_stride: usize,
+        /// Classes of a row.
+        classes: usize,
+    },
+    /// A row stride goes with a class axis that is the last.
+    #[error("row_stride {row_stride} needs the class axis last, but {inner} rows lie side by side")]
+    RowStrideNeedsLastAxis {
+        /// Elements from one row to the next.
+        row_stride: usize,
+        /// Rows side by side.
+        inner: usize,
+    },
+    /// A shape whose number of elements does not fit a `usize`.
+    #[error("{outer} x {classes} x {inner} elements are more than this machine can address")]
+    TooLarge {
+        /// Rows before the class axis.
+        outer: usize,
+        /// Classes.
+        classes: usize,
+        /// Rows after the class axis.
+        inner: usize,
+    },
+    /// What must be bound at once is larger than the device binds.
+    #[error("{classes} classes of {inner} rows side by side take {needed} bytes at once, but this device binds at most {limit}")]
+    RowTooLong {
+        /// Classes of a row.
+        classes: usize,
+        /// Rows side by side.
+        inner: usize,
+        /// Bytes of one block of them.
+        needed: u64,
+        /// The device's limit.
+        limit: u64,
+    },
+    /// A slice of the wrong length.
+    #[error("{what} has {got} elements, but the shape asks for {expected}")]
+    WrongLength {
+        /// Which argument.
+        what: &'static str,
+        /// Elements it must have.
+        expected: usize,
+        /// Elements it has.
+        got: usize,
+    },
+    /// A buffer that holds less than the shape asks for.
+    #[error("buffer {buffer} needs {needed} bytes, but {bound} are bound")]
+    BufferTooSmall {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Bytes it must have.
+        needed: u64,
+        /// Bytes it has from its offset on.
+        bound: u64,
+    },
+    /// A buffer made without a usage that its place needs.
+    #[error("buffer {buffer} was made without usage {usage}")]
+    MissingUsage {
+        /// Which buffer.
+        buffer: &'static str,
+        /// The usage that is missing.
+        usage: &'static str,
+    },
+    /// An offset between two elements.
+    #[error("buffer {buffer} begins at byte {offset}, which is no multiple of {alignment}")]
+    MisalignedOffset {
+        /// Which buffer.
+        buffer: &'static str,
+        /// Its offset in bytes.
+        offset: u64,
+        /// What the offset must be a multiple of.
+        alignment: u64,
+    },
+    /// The options ask for a result, or need an input, that no buffer was given for.
+    #[error("buffer {buffer} is missing, which {option} asks for")]
+    MissingBuffer {
+        /// Which buffer.
+        buffer: &'static str,
+        /// The option that needs it.
+        option: &'static str,
+    },
+    /// A buffer was given that the options leave unused.
+    #[error("buffer {buffer} was given, but {option} does not use it")]
+    UnusedBuffer {
+        /// Which buffer.
+        buffer: &'static str,
+        /// The option that leaves it unused.
+        option: &'static str,
+    },
+    /// Two buffers that must not share memory do.
+    #[error("buffers {a} and {b} overlap, but one of them is written")]
+    Overlap {
+        /// One buffer.
+        a: &'static str,
+        /// The other.
+        b: &'static str,
+    },
+    /// Two options that contradict each other.
+    #[error("{a} cannot go with {b}: {why}")]
+    Conflict {
+        /// One option.
+        a: &'static str,
+        /// The other.
+        b: &'static str,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An ignore_index that no 32-bit target can be.
+    #[error("ignore_index {ignore_index} is no 32-bit integer, which the targets of a device buffer are")]
+    IgnoreIndex {
+        /// The index.
+        ignore_index: i64,
+    },
+    /// A forced schedule that cannot run these rows.
+    #[error("schedule {schedule} cannot run rows of {classes} classes: {why}")]
+    Schedule {
+        /// The schedule asked for.
+        schedule: String,
+        /// Classes of a row.
+        classes: usize,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The device has no room for what the operation keeps beside the caller's buffers.
+    #[error("no device memory for {bytes} bytes of {what}")]
+    OutOfMemory {
+        /// What they were for.
+        what: &'static str,
+        /// How many.
+        bytes: u64,
+    },
+    /// The driver refused a kernel, which is a defect of this crate or of the driver.
+    #[error("the driver refused kernel {kernel}: {message}")]
+    Pipeline {
+        /// The kernel's fragments.
+        kernel: String,
+        /// What was said.
+        message: String,
+    },
+}
+
+/// Why a blocking or `_async` call has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The call could not be recorded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// Targets that name no class.
+    #[error("row {row} has target {target}, but there are {classes} classes (0 to {}); {count} such rows in all", classes - 1)]
+    TargetOutOfRange {
+        /// First row with such a target.
+        row: usize,
+        /// Its target.
+        target: i128,
+        /// Classes of a row.
+        classes: usize,
+        /// How many rows have such a target.
+        count: usize,
+    },
+    /// The device is gone. A new [`Gpu`](crate::Gpu) is needed.
+    #[error("the device was lost ({message}); make a new Gpu")]
+    DeviceLost {
+        /// What the driver said.
+        message: String,
+    },
+    /// The device reported an error.
+    #[error("the device reported an error: {message}")]
+    Device {
+        /// What it said.
+        message: String,
+    },
+}

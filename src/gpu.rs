@@ -1,0 +1,344 @@
+//! [`Gpu`]: an adapter chosen or a device handed in, and the pipelines made for it.
+
+use crate::error::{EncodeError, GpuError, RunError};
+use crate::plan::Traits;
+use crate::shader::Variant;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Which adapter [`Gpu::with_options`] takes, and how it uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Backends to look at; `None`: those of `WGPU_BACKEND`, else all.
+    pub backends: Option<wgpu::Backends>,
+    /// Part of the adapter's name, in any case; `None`: that of `WGPU_ADAPTER_NAME`, else any.
+    pub adapter_name: Option<String>,
+    /// Whether to use subgroup operations where the adapter has them. Off, the group-memory kernels run that adapters
+    /// without subgroups get; the results have the same bits.
+    pub subgroups: bool,
+    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does.
+    pub part_bytes: u64,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self {
+            backends: None,
+            adapter_name: None,
+            subgroups: true,
+            part_bytes: 32 << 20,
+        }
+    }
+}
+
+/// A device and queue, with the kernels made for them so far.
+///
+/// Cloning is cheap, and clones share everything; calls may come from many threads at once.
+///
+/// ```
+/// use wgpu_softmax::{Gpu, Rows, Softmax};
+/// let gpu = Gpu::new()?;
+/// let probs = gpu.softmax(&[0.0, 0.0, 1.0, 1.0], Rows::new(2, 2), &Softmax::default())?;
+/// assert_eq!(probs, [0.5; 4]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Gpu(Arc<Inner>);
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    traits: Traits,
+    part_bytes: u64,
+    pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
+    faults: Arc<Faults>,
+}
+
+/// What the device reported outside of any error scope.
+#[derive(Default)]
+struct Faults {
+    lost: Mutex<Option<String>>,
+    uncaptured: Mutex<Option<String>>,
+}
+
+/// A panic in another thread leaves nothing half-written here, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("adapter", &self.0.info.name).field("backend", &self.0.info.backend).finish()
+    }
+}
+
+const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
+    elsewhere install your GPU's Vulkan driver. Check --backend, --adapter, WGPU_BACKEND and WGPU_ADAPTER_NAME";
+
+/// The adapters that [`Gpu::with_options`] chooses from, the one it would take first.
+///
+/// # Errors
+/// [`GpuError::UnknownBackend`] where `WGPU_BACKEND` names none.
+pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuError> {
+    let backends = match (options.backends, std::env::var("WGPU_BACKEND")) {
+        (Some(backends), _) => backends,
+        (None, Ok(value)) if !value.is_empty() => {
+            let backends = wgpu::Backends::from_comma_list(&value);
+            if backends.is_empty() {
+                return Err(GpuError::UnknownBackend { value });
+            }
+            backends
+        }
+        _ => wgpu::Backends::all(),
+    };
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    // Validation layers are for whoever debugs a driver.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let wanted = wanted_name(options);
+    adapters.retain(|a| wanted.as_ref().is_none_or(|name| a.get_info().name.to_lowercase().contains(name)));
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (kind, info.backend == wgpu::Backend::Gl)
+    });
+    Ok(adapters)
+}
+
+fn wanted_name(options: &GpuOptions) -> Option<String> {
+    let name = options.adapter_name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    name.filter(|n| !n.is_empty()).map(|n| n.to_lowercase())
+}
+
+impl Gpu {
+    /// The fastest kind of adapter there is: discrete, integrated, then software; `WGPU_BACKEND` and
+    /// `WGPU_ADAPTER_NAME` narrow the choice.
+    ///
+    /// # Errors
+    /// Every [`GpuError`]; without an adapter it says what to install.
+    pub fn new() -> Result<Self, GpuError> {
+        Self::with_options(&GpuOptions::default())
+    }
+
+    /// As [`Gpu::new`], with the caller's own choice.
+    ///
+    /// # Errors
+    /// Every [`GpuError`].
+    pub fn with_options(options: &GpuOptions) -> Result<Self, GpuError> {
+        pollster::block_on(Self::with_options_async(options))
+    }
+
+    /// [`Gpu::with_options`] for callers with a runtime.
+    ///
+    /// # Errors
+    /// Every [`GpuError`].
+    pub async fn with_options_async(options: &GpuOptions) -> Result<Self, GpuError> {
+        let candidates = adapters(options).await?;
+        let Some(adapter) = candidates.first() else {
+            let wanted = [
+                options.backends.map(|b| format!(" on {b:?}")),
+                wanted_name(options).map(|n| format!(" whose name contains {n:?}")),
+            ];
+            let everything = GpuOptions {
+                adapter_name: Some(String::new()),
+                ..options.clone()
+            };
+            let found = adapters(&everything).await?;
+            let found: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
+            return Err(GpuError::NoAdapter {
+                wanted: wanted.into_iter().flatten().collect(),
+                found: if found.is_empty() { "none".into() } else { found.join(", ") },
+                hint: HINT,
+            });
+        };
+        let info = adapter.get_info();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("wgpu-softmax"),
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_limits: adapter.limits(),
+            ..Default::default()
+        };
+        let no_device = |message: String| GpuError::NoDevice {
+            adapter: info.name.clone(),
+            message,
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_device(e.to_string()))?;
+        let faults = Arc::new(Faults::default());
+        let kept = Arc::clone(&faults);
+        device.set_device_lost_callback(move |reason, message| {
+            *lock(&kept.lost) = Some(format!("{reason:?}: {message}"));
+        });
+        let kept = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            lock(&kept.uncaptured).get_or_insert_with(|| error.to_string());
+        }));
+        Self::assemble(device, queue, options, faults)
+    }
+
+    /// A device and queue of the caller's. Its callbacks are left as they are. Subgroup kernels run if it was made with
+    /// [`wgpu::Features::SUBGROUP`].
+    ///
+    /// # Errors
+    /// [`GpuError::TooSmall`] where the device's limits rule out every kernel.
+    pub fn from_device(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self, GpuError> {
+        Self::assemble(device, queue, &GpuOptions::default(), Arc::default())
+    }
+
+    fn assemble(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        options: &GpuOptions,
+        faults: Arc<Faults>,
+    ) -> Result<Self, GpuError> {
+        let (info, limits) = (device.adapter_info(), device.limits());
+        if limits.max_compute_invocations_per_workgroup < 64 || limits.max_storage_buffers_per_shader_stage < 8 {
+            return Err(GpuError::TooSmall {
+                adapter: info.name,
+                needed: "64 invocations a work-group and 8 storage buffers",
+                available: format!(
+                    "{} and {}",
+                    limits.max_compute_invocations_per_workgroup, limits.max_storage_buffers_per_shader_stage
+                ),
+            });
+        }
+        let subgroups = options.subgroups && device.features().contains(wgpu::Features::SUBGROUP);
+        let traits = Traits::new(&info, &limits, subgroups);
+        Ok(Self(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            limits,
+            traits,
+            part_bytes: options.part_bytes,
+            pipelines: Mutex::default(),
+            faults,
+        })))
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// What the adapter says of itself.
+    pub fn adapter_info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    /// Whether the kernels use subgroup operations.
+    pub fn uses_subgroups(&self) -> bool {
+        self.0.traits.subgroup.is_some()
+    }
+
+    pub(crate) fn limits(&self) -> &wgpu::Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn traits(&self) -> &Traits {
+        &self.0.traits
+    }
+
+    /// Bytes that travel at once: what the options say, within what fits the device.
+    pub(crate) fn part_bytes(&self) -> u64 {
+        let limits = self.limits();
+        self.0.part_bytes.min(limits.max_buffer_size).min(limits.max_storage_buffer_binding_size)
+    }
+
+    /// The pipeline of a variant, made when it is first asked for.
+    pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
+        if let Some(pipeline) = lock(&self.0.pipelines).get(variant) {
+            return Ok(Arc::clone(pipeline));
+        }
+        // Made outside of the lock: a driver may take a second. Two threads may make the same one; the first stays.
+        let pipeline = Arc::new(self.make_pipeline(variant)?);
+        Ok(Arc::clone(lock(&self.0.pipelines).entry(variant.clone()).or_insert(pipeline)))
+    }
+
+    fn make_pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, EncodeError> {
+        let device = self.device();
+        let name = variant.to_string();
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut ck = wgpu::ShaderRuntimeChecks::checked();
+        let v = std::env::var("CK").unwrap_or_default();
+        if v.contains('b') { ck.bounds_checks = false; }
+        if v.contains('l') { ck.force_loop_bounding = false; }
+        #[allow(unsafe_code)]
+        let module = unsafe { device.create_shader_module_trusted(wgpu::ShaderModuleDescriptor {
+            label: Some(&name),
+            source: wgpu::ShaderSource::Wgsl(variant.source().into()),
+        }, ck) };
+        let constants: Vec<_> = variant.constants().into_iter().map(|(name, value)| (name, f64::from(value))).collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&name),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        let error = pollster::block_on(validation.pop()).or(pollster::block_on(internal.pop()));
+        match error {
+            None => Ok(pipeline),
+            Some(error) => Err(EncodeError::Pipeline {
+                kernel: name,
+                message: variant.located(&error.to_string()),
+            }),
+        }
+    }
+
+    /// A buffer, or an error that says what it was for.
+    pub(crate) fn buffer(
+        &self,
+        what: &'static str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer, EncodeError> {
+        let out_of_memory = EncodeError::OutOfMemory { what, bytes };
+        if bytes > self.limits().max_buffer_size {
+            return Err(out_of_memory);
+        }
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(what),
+            size: bytes.next_multiple_of(4).max(16),
+            usage,
+            mapped_at_creation: false,
+        });
+        let errors = (pollster::block_on(validation.pop()), pollster::block_on(memory.pop()));
+        if errors.0.is_some() || errors.1.is_some() {
+            return Err(out_of_memory);
+        }
+        Ok(buffer)
+    }
+
+    /// The error that the device reported since the last look, if any.
+    pub(crate) fn fault(&self) -> Result<(), RunError> {
+        if let Some(message) = lock(&self.0.faults.lost).clone() {
+            return Err(RunError::DeviceLost { message });
+        }
+        match lock(&self.0.faults.uncaptured).take() {
+            Some(message) => Err(RunError::Device { message }),
+            None => Ok(()),
+        }
+    }
+}

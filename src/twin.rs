@@ -1,0 +1,103 @@
+//! The kernels in plain f32 Rust, step for step in the canonical order: where an adapter divides correctly rounded, the
+//! kernels' words are these, bit by bit. Special rows are `reference`'s business; here every row is an ordinary one.
+
+use std::array::from_fn;
+
+const CHUNK: usize = 1024;
+
+/// `exp4` of shaders/math.wgsl, one lane of it.
+pub fn exp(x: f32) -> f32 {
+    const ROUNDER: f32 = 12_582_912.0;
+    let clamped = x.max(-128.0);
+    let shifted = clamped * std::f32::consts::LOG2_E + ROUNDER;
+    let n = shifted - ROUNDER;
+    let r = (clamped - n * 0.693_359_375) - n * -2.121_944_4e-4;
+    let coefficients = [8.368_745_4e-3, 4.166_838_9e-2, 1.666_652_1e-1, 0.499_999_94];
+    let q = coefficients.iter().fold(1.381_454_1e-3f32, |q, c| q * r + c);
+    let p = (r * r * q + r) + 1.0;
+    if clamped < -87.3 { 0.0 } else { f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23)) }
+}
+
+/// `ln` of shaders/math.wgsl.
+pub fn ln(d: f32) -> f32 {
+    let bits = d.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3);
+    let k = ((bits >> 23) as i32 - 127) as f32;
+    let f = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3) - 1.0;
+    let coefficients =
+        [-0.116_756_71, 0.118_881_67, -0.124_055_86, 0.142_195_51, -0.166_679_96, 0.200_021_19, -0.250_000_09, 0.333_333_13];
+    let p = coefficients.iter().fold(6.746_652_7e-2f32, |p, c| p * f + c);
+    let square = f * f;
+    let tail = square * f * p + k * -2.121_944_4e-4 - square * 0.5;
+    (tail + f) + k * 0.693_359_375
+}
+
+/// The tree of shaders/chunk.wgsl over up to 1,024 values.
+fn tree(values: &[f32]) -> f32 {
+    let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
+    let mut quads: [f32; CHUNK / 4] = from_fn(|q| (at(4 * q) + at(4 * q + 2)) + (at(4 * q + 1) + at(4 * q + 3)));
+    let mut stride = quads.len() / 2;
+    while stride > 0 {
+        for i in 0..stride {
+            quads[i] += quads[i + stride];
+        }
+        stride /= 2;
+    }
+    quads[0]
+}
+
+fn largest(x: &[f32]) -> f32 {
+    x.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+fn exp_or_zero(x: f32, m: f32) -> f32 {
+    if x == f32::NEG_INFINITY { 0.0 } else { exp(x - m) }
+}
+
+/// `m` and `d` of a row.
+pub fn stats(x: &[f32]) -> (f32, f32) {
+    let pairs: Vec<(f32, f32)> = (x.chunks(CHUNK))
+        .map(|chunk| {
+            let m = largest(chunk);
+            let terms: Vec<f32> = chunk.iter().map(|&v| exp_or_zero(v, m)).collect();
+            (m, tree(&terms))
+        })
+        .collect();
+    if let [pair] = pairs[..] {
+        return pair;
+    }
+    let merge = |a: (f32, f32), b: (f32, f32)| {
+        let m = a.0.max(b.0);
+        (m, a.1 * exp_or_zero(a.0, m) + b.1 * exp_or_zero(b.0, m))
+    };
+    let spans: Vec<(f32, f32)> = (pairs.chunks(pairs.len().div_ceil(CHUNK)))
+        .map(|span| span[1..].iter().fold(span[0], |all, &pair| merge(all, pair)))
+        .collect();
+    let m = spans.iter().map(|s| s.0).fold(f32::NEG_INFINITY, f32::max);
+    let terms: Vec<f32> = spans.iter().map(|s| s.1 * exp_or_zero(s.0, m)).collect();
+    (m, tree(&terms))
+}
+
+/// Softmax of one row.
+pub fn softmax(x: &[f32]) -> Vec<f32> {
+    let (m, d) = stats(x);
+    x.iter().map(|&v| exp_or_zero(v, m) / d).collect()
+}
+
+/// Loss of one row, and its gradient times `scale`.
+pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
+    let (m, d) = stats(x);
+    let probs = softmax(x);
+    let gradient = probs.iter().enumerate().map(|(c, y)| (y - if c == target { 1.0 } else { 0.0 }) * scale);
+    (ln(d) - (x[target] - m), gradient.collect())
+}
+
+/// The sum of the rows' losses.
+pub fn total(losses: &[f32]) -> f32 {
+    let mut values = losses.to_vec();
+    loop {
+        values = values.chunks(CHUNK).map(tree).collect();
+        if values.len() <= 1 {
+            return values.first().copied().unwrap_or(0.0);
+        }
+    }
+}
