@@ -1,29 +1,80 @@
-// The canonical order of a sum, and the part of a row that a group of lanes holds in registers.
+// The canonical order of a sum, and the part of a row that the lanes of the row hold in registers.
 //
 // A row is cut into chunks of 1,024 classes, a chunk into 256 quads of four neighbours. Missing classes count as -inf,
 // their exponentials as exact zeros. A quad's sum is (x0 + x2) + (x1 + x3); a chunk's is the halving tree over its
-// quads (strides 128, 64, ... 1). Lane l of LANES holds quads l, l + LANES, ...: the upper strides stay within a lane,
-// the lower ones go across lanes, and no power-of-two LANES changes a bit. Twin: reference.rs `f32_twin`.
+// quads (strides 128, 64, ... 1). Lane l of LANES holds quads l, l + LANES, ... in slots 0, 1, ...: the upper strides
+// stay within a lane, the lower ones go across lanes, and no power-of-two LANES changes a bit. Twin: src/twin.rs.
+//
+// Slots are gone through in written-out lists rather than loops: an array stays in registers only where every index is
+// a constant, and compilers do not unroll loops of this size (measured on lavapipe: twice to three times as fast).
 
 const CHUNK_QUADS: u32 = 256u;
+const CHUNK: u32 = 1024u;
 
 var<private> held: array<vec4<u32>, HELD>;
+// A sum for each slot.
+var<private> sums: array<f32, HELD>;
 
 fn quad_of(slot: u32, chunk: u32, lane: Lane) -> u32 {
     return chunk * CHUNK_QUADS + slot * LANES + lane.index;
 }
 
-fn hold(start: u32, chunk: u32, lane: Lane) {
-    for (var slot = 0u; slot < HELD; slot++) {
+fn hold_slot(slot: u32, start: u32, chunk: u32, lane: Lane) {
+    if slot < HELD {
         held[slot] = load_quad(start, quad_of(slot, chunk, lane));
     }
 }
 
+fn hold_8(base: u32, start: u32, chunk: u32, lane: Lane) {
+    hold_slot(base, start, chunk, lane);
+    hold_slot(base + 1u, start, chunk, lane);
+    hold_slot(base + 2u, start, chunk, lane);
+    hold_slot(base + 3u, start, chunk, lane);
+    hold_slot(base + 4u, start, chunk, lane);
+    hold_slot(base + 5u, start, chunk, lane);
+    hold_slot(base + 6u, start, chunk, lane);
+    hold_slot(base + 7u, start, chunk, lane);
+}
+
+fn hold(start: u32, chunk: u32, lane: Lane) {
+    hold_8(0u, start, chunk, lane);
+    if HELD > 8u {
+        hold_8(8u, start, chunk, lane);
+    }
+    if HELD > 16u {
+        hold_8(16u, start, chunk, lane);
+        hold_8(24u, start, chunk, lane);
+    }
+}
+
+fn with_slot(e: Extremes, slot: u32) -> Extremes {
+    if slot < HELD {
+        return with_quad(e, held[slot]);
+    }
+    return e;
+}
+
+fn with_8(before: Extremes, base: u32) -> Extremes {
+    var e = before;
+    e = with_slot(e, base);
+    e = with_slot(e, base + 1u);
+    e = with_slot(e, base + 2u);
+    e = with_slot(e, base + 3u);
+    e = with_slot(e, base + 4u);
+    e = with_slot(e, base + 5u);
+    e = with_slot(e, base + 6u);
+    e = with_slot(e, base + 7u);
+    return e;
+}
+
 // The largest of what is held, as a key.
 fn held_max(lane: Lane) -> i32 {
-    var e = no_extremes();
-    for (var slot = 0u; slot < HELD; slot++) {
-        e = with_quad(e, held[slot]);
+    var e = with_8(no_extremes(), 0u);
+    if HELD > 8u {
+        e = with_8(e, 8u);
+    }
+    if HELD > 16u {
+        e = with_8(with_8(e, 16u), 24u);
     }
     return lanes_max(extremes_key(e), lane);
 }
@@ -38,43 +89,62 @@ fn fold_quad(q: vec4<f32>) -> f32 {
     return pair.x + pair.y;
 }
 
-// A quad of sums for each slot, and the halving tree over all quads of the lanes that share the row.
-var<private> sums: array<f32, HELD>;
+fn sum_slot(slot: u32, largest: f32) {
+    if slot < HELD {
+        sums[slot] = fold_quad(exp_quad(held[slot], largest));
+    }
+}
 
-fn tree_sum(lane: Lane) -> f32 {
-    // Written out, since a compiler unrolls only what it can count.
-    if HELD > 16u {
-        for (var i = 0u; i < 16u; i++) {
-            sums[i] += sums[i + 16u];
-        }
-    }
-    if HELD > 8u {
-        for (var i = 0u; i < 8u; i++) {
-            sums[i] += sums[i + 8u];
-        }
-    }
-    if HELD > 4u {
-        for (var i = 0u; i < 4u; i++) {
-            sums[i] += sums[i + 4u];
-        }
-    }
-    if HELD > 2u {
-        for (var i = 0u; i < 2u; i++) {
-            sums[i] += sums[i + 2u];
-        }
-    }
-    if HELD > 1u {
-        sums[0] += sums[1u % HELD];
-    }
-    return lanes_sum(sums[0], lane);
+fn sum_8(base: u32, largest: f32) {
+    sum_slot(base, largest);
+    sum_slot(base + 1u, largest);
+    sum_slot(base + 2u, largest);
+    sum_slot(base + 3u, largest);
+    sum_slot(base + 4u, largest);
+    sum_slot(base + 5u, largest);
+    sum_slot(base + 6u, largest);
+    sum_slot(base + 7u, largest);
 }
 
 // Sum of exp(x - largest) over what is held.
 fn held_sum(largest: f32, lane: Lane) -> f32 {
-    for (var slot = 0u; slot < HELD; slot++) {
-        sums[slot] = fold_quad(exp_quad(held[slot], largest));
+    sum_8(0u, largest);
+    if HELD > 8u {
+        sum_8(8u, largest);
+    }
+    if HELD > 16u {
+        sum_8(16u, largest);
+        sum_8(24u, largest);
     }
     return tree_sum(lane);
+}
+
+fn fold_slot(slot: u32, stride: u32) {
+    if slot < stride && stride < HELD {
+        sums[slot] += sums[slot + stride];
+    }
+}
+
+fn fold_8(base: u32, stride: u32) {
+    fold_slot(base, stride);
+    fold_slot(base + 1u, stride);
+    fold_slot(base + 2u, stride);
+    fold_slot(base + 3u, stride);
+    fold_slot(base + 4u, stride);
+    fold_slot(base + 5u, stride);
+    fold_slot(base + 6u, stride);
+    fold_slot(base + 7u, stride);
+}
+
+// The halving tree over all quads of the lanes that share the row.
+fn tree_sum(lane: Lane) -> f32 {
+    fold_8(8u, 16u);
+    fold_8(0u, 16u);
+    fold_8(0u, 8u);
+    fold_8(0u, 4u);
+    fold_8(0u, 2u);
+    fold_8(0u, 1u);
+    return lanes_sum(sums[0], lane);
 }
 
 const NO_CLASS: i32 = 0x7fffffff;
@@ -84,22 +154,41 @@ fn lanes_first(index: i32, lane: Lane) -> i32 {
     return -lanes_max(-index, lane);
 }
 
+fn first_in_slot(first: i32, slot: u32, largest: u32, chunk: u32, lane: Lane) -> i32 {
+    if slot >= HELD {
+        return first;
+    }
+    let magnitude = held[slot] & vec4<u32>(0x7fffffffu);
+    let both_zero = (magnitude == vec4<u32>(0u)) & vec4<bool>(largest == 0u);
+    let both_nan = (magnitude > vec4<u32>(POS_INF)) & vec4<bool>(largest == NAN);
+    let equal = (held[slot] == vec4<u32>(largest)) | both_zero | both_nan;
+    let here = vec4<i32>(i32(quad_of(slot, chunk, lane) * 4u)) + vec4<i32>(0, 1, 2, 3);
+    let classes = select(vec4<i32>(NO_CLASS), here, equal);
+    return min(first, min(min(classes.x, classes.y), min(classes.z, classes.w)));
+}
+
+fn first_8(before: i32, base: u32, largest: u32, chunk: u32, lane: Lane) -> i32 {
+    var first = before;
+    first = first_in_slot(first, base, largest, chunk, lane);
+    first = first_in_slot(first, base + 1u, largest, chunk, lane);
+    first = first_in_slot(first, base + 2u, largest, chunk, lane);
+    first = first_in_slot(first, base + 3u, largest, chunk, lane);
+    first = first_in_slot(first, base + 4u, largest, chunk, lane);
+    first = first_in_slot(first, base + 5u, largest, chunk, lane);
+    first = first_in_slot(first, base + 6u, largest, chunk, lane);
+    first = first_in_slot(first, base + 7u, largest, chunk, lane);
+    return first;
+}
+
 // First class held whose logit is the largest, or a NaN where the largest is one.
 fn held_argmax(key: i32, chunk: u32, lane: Lane) -> i32 {
     let largest = bits_of(key);
-    var first = NO_CLASS;
-    for (var i = 0u; i < HELD; i++) {
-        // Backwards, so that the first stays.
-        let slot = HELD - 1u - i;
-        let quad = held[slot];
-        for (var k = 4u; k > 0u; k--) {
-            let word = quad[k - 1u];
-            let magnitude = word & 0x7fffffffu;
-            let equal = word == largest || (magnitude == 0u && largest == 0u);
-            if equal || (magnitude > POS_INF && largest == NAN) {
-                first = i32(quad_of(slot, chunk, lane) * 4u + k - 1u);
-            }
-        }
+    var first = first_8(NO_CLASS, 0u, largest, chunk, lane);
+    if HELD > 8u {
+        first = first_8(first, 8u, largest, chunk, lane);
+    }
+    if HELD > 16u {
+        first = first_8(first_8(first, 16u, largest, chunk, lane), 24u, largest, chunk, lane);
     }
     return lanes_first(first, lane);
 }

@@ -37,65 +37,68 @@ fn lse_bits(row: Stats) -> u32 {
     return bitcast<u32>(largest_of(row) + ln(row.sum));
 }
 
-// Bits of the gradient of a row that is an ordinary one, or `Uniform` by policy.
-fn gradient_quad(bits: vec4<u32>, first_class: u32, goal: u32, row: Stats, factor: f32) -> vec4<u32> {
-    var y = exp_quad(bits, largest_of(row)) / vec4<f32>(row.sum);
-    if row.key == KEY_NEG_INF {
-        y = vec4<f32>(1.0 / f32(params.classes));
-    }
-    let hit = vec4<u32>(first_class, first_class + 1u, first_class + 2u, first_class + 3u) == vec4<u32>(goal);
-    let g = (y - select(vec4<f32>(0.0), vec4<f32>(1.0), hit)) * vec4<f32>(factor);
-    // A masked class takes no part, whatever the factor.
-    let masked = (bits == vec4<u32>(NEG_INF)) & vec4<bool>(row.key != KEY_NEG_INF) & !hit;
-    return select(bitcast<vec4<u32>>(g), vec4<u32>(0u), masked);
+struct Row {
+    largest: f32,
+    inverse_sum: f32,
+    // The target, and what y - t is multiplied by.
+    goal: u32,
+    scale: f32,
+    // All -inf, and as if all were equal.
+    is_masked: bool,
+    // Where the whole row is one word, which one.
+    is_uniform: bool,
+    word: u32,
+}
+
+fn result_quad(bits: vec4<u32>, first_class: u32, row: Row) -> vec4<u32> {
+    let terms = select(exp_quad(bits, row.largest), vec4<f32>(1.0), row.is_masked);
+    let y = mul4(terms, vec4<f32>(row.inverse_sum));
+    let hit = (vec4<u32>(first_class) + vec4<u32>(0u, 1u, 2u, 3u)) == vec4<u32>(row.goal);
+    let g = mul4(y - select(vec4<f32>(0.0), vec4<f32>(1.0), hit), vec4<f32>(row.scale));
+    // A masked class takes no part, whatever the scale.
+    let is_absent = (bits == vec4<u32>(NEG_INF)) & vec4<bool>(!row.is_masked) & !hit;
+    let words = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), is_absent);
+    return select(words, vec4<u32>(row.word), row.is_uniform);
 }
 
 fn run(lane: Lane) {
     let start = row_start(lane.row);
-    let row = row_stats(start, lane);
+    let stats = row_stats(start, lane);
 
     let goal = targets[params.targets_offset + lane.row];
     let ignored = goal == params.ignore_index;
     let bad = !ignored && goal >= params.classes;
     let first = first_chunk(lane);
     let end = end_chunk(lane);
-    let chunk_classes = CHUNK_QUADS * 4u;
 
     if HAS_LOSS && lane.live {
         let home = select(goal, 0u, ignored || bad);
-        let home_chunk = home / chunk_classes;
+        let home_chunk = home / CHUNK;
         if home_chunk >= first && home_chunk < end && (home / 4u) % LANES == lane.index {
             var bits = 0u;
             if bad {
                 bits = NAN;
             } else if !ignored {
-                bits = loss_bits(load_one(start, home), row);
+                bits = loss_bits(load_one(start, home), stats);
             }
             loss[params.loss_offset + lane.row] = bits;
         }
     }
     if lane.live && lane.index == 0u && lane.piece == 0u {
         if HAS_LSE {
-            lse[params.lse_offset + lane.row] = lse_bits(row);
+            lse[params.lse_offset + lane.row] = lse_bits(stats);
         }
         if HAS_ARGMAX {
-            argmax[params.argmax_offset + lane.row] = u32(row.argmax);
+            argmax[params.argmax_offset + lane.row] = u32(stats.argmax);
         }
     }
     if HAS_GRADIENT && lane.live {
+        let is_masked = stats.key == KEY_NEG_INF;
+        let is_zero = ignored || (!bad && is_masked && params.policy == 1u);
+        let is_nan = !ignored && (bad || is_odd(stats.key) || (is_masked && params.policy == 0u));
         let factor = scale[params.scale_offset + lane.row * params.scale_stride];
-        let all_masked = row.key == KEY_NEG_INF;
-        let is_zero = ignored || (!bad && all_masked && params.policy == 1u);
-        let is_nan = bad || is_odd(row.key) || (all_masked && params.policy == 0u);
-        for (var chunk = first; chunk < end; chunk++) {
-            hold_again(start, chunk, lane);
-            for (var slot = 0u; slot < HELD; slot++) {
-                let quad = quad_of(slot, chunk, lane);
-                var bits = gradient_quad(held[slot], quad * 4u, goal, row, factor);
-                bits = select(bits, vec4<u32>(NAN), is_nan);
-                bits = select(bits, vec4<u32>(0u), is_zero);
-                store_quad(start, quad, bits);
-            }
-        }
+        let sum = select(stats.sum, f32(params.classes), is_masked);
+        let word = select(0u, NAN, is_nan);
+        write_row(start, lane, Row(largest_of(stats), inverse(sum), goal, factor, is_masked, is_zero || is_nan, word));
     }
 }

@@ -34,13 +34,13 @@ fn exp4(x: vec4<f32>) -> vec4<f32> {
     let clamped = max(x, vec4<f32>(-128.0));
     let shifted = opaque4(mul4(clamped, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
     let n = shifted - vec4<f32>(ROUNDER);
-    let r = (clamped - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
+    let r = opaque4(clamped - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
     var q = vec4<f32>(1.3814541e-3);
     q = mul4(q, r) + vec4<f32>(8.3687454e-3);
     q = mul4(q, r) + vec4<f32>(4.1668389e-2);
     q = mul4(q, r) + vec4<f32>(1.6666521e-1);
     q = mul4(q, r) + vec4<f32>(0.49999994);
-    let p = (mul4(mul4(r, r), q) + r) + vec4<f32>(1.0);
+    let p = opaque4(mul4(mul4(r, r), q) + r) + vec4<f32>(1.0);
     let scaled = bitcast<vec4<u32>>(p) + (bitcast<vec4<u32>>(shifted) << vec4<u32>(23u));
     return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), clamped < vec4<f32>(EXP_LOWEST));
 }

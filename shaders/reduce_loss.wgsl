@@ -15,14 +15,20 @@ fn mean_bits(sum: f32) -> u32 {
     return bitcast<u32>(sum / f32(count));
 }
 
+fn value_slot(slot: u32) {
+    if slot < HELD {
+        // What is missing came as -inf, which no loss is.
+        let missing = held[slot] == vec4<u32>(NEG_INF);
+        sums[slot] = fold_quad(select(bitcast<vec4<f32>>(held[slot]), vec4<f32>(0.0), missing));
+    }
+}
+
 fn run(lane: Lane) {
     let chunk = lane.row;
     hold(0u, chunk, lane);
     let key = held_max(lane);
     for (var slot = 0u; slot < HELD; slot++) {
-        // What is missing came as -inf, which no loss is.
-        let missing = held[slot] == vec4<u32>(NEG_INF);
-        sums[slot] = fold_quad(select(bitcast<vec4<f32>>(held[slot]), vec4<f32>(0.0), missing));
+        value_slot(slot);
     }
     let sum = tree_sum(lane);
     var bits = bitcast<u32>(sum);

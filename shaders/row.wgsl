@@ -10,15 +10,28 @@ struct Stats {
 }
 
 fn row_start(row: u32) -> u32 {
+    // Divisions are dear.
+    if params.inner == 1u {
+        return row * params.outer_stride;
+    }
     return (row / params.inner) * params.outer_stride + row % params.inner;
 }
 
 fn row_chunks() -> u32 {
-    return (params.classes + CHUNK_QUADS * 4u - 1u) / (CHUNK_QUADS * 4u);
+    return (params.classes + CHUNK - 1u) / CHUNK;
 }
 
 fn largest_of(s: Stats) -> f32 {
     return bitcast<f32>(bits_of(s.key));
+}
+
+// 1 / d by Newton's method, from an integer's guess, for d from 1 up to 2^32: drivers' own division differs.
+fn inverse(d: f32) -> f32 {
+    var r = bitcast<f32>(0x7ef311c7u - bitcast<u32>(d));
+    for (var i = 0u; i < 4u; i++) {
+        r += mul(r, 1.0 - mul(d, r));
+    }
+    return r;
 }
 
 // All -inf: what the caller's `FullyMasked` says, as bits.

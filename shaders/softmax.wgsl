@@ -4,37 +4,37 @@
 
 override LOG: bool = false;
 
-fn result_quad(bits: vec4<u32>, row: Stats, ln_sum: f32) -> vec4<u32> {
-    if is_odd(row.key) {
-        return vec4<u32>(NAN);
-    }
-    if row.key == KEY_NEG_INF {
-        let count = f32(params.classes);
-        if LOG {
-            return vec4<u32>(masked_word(NEG_INF, -ln(count)));
-        }
-        return vec4<u32>(masked_word(0u, 1.0 / count));
-    }
-    let largest = largest_of(row);
+struct Row {
+    largest: f32,
+    ln_sum: f32,
+    inverse_sum: f32,
+    // Where the whole row is one word, which one.
+    is_uniform: bool,
+    word: u32,
+}
+
+fn result_quad(bits: vec4<u32>, first_class: u32, row: Row) -> vec4<u32> {
+    var y: vec4<u32>;
     if LOG {
-        let y = (bitcast<vec4<f32>>(bits) - vec4<f32>(largest)) - vec4<f32>(ln_sum);
-        return select(bitcast<vec4<u32>>(y), bits, bits == vec4<u32>(NEG_INF));
+        let x = bitcast<vec4<f32>>(bits);
+        y = bitcast<vec4<u32>>((x - vec4<f32>(row.largest)) - vec4<f32>(row.ln_sum));
+        y = select(y, bits, bits == vec4<u32>(NEG_INF));
+    } else {
+        y = bitcast<vec4<u32>>(mul4(exp_quad(bits, row.largest), vec4<f32>(row.inverse_sum)));
     }
-    return bitcast<vec4<u32>>(exp_quad(bits, largest) / vec4<f32>(row.sum));
+    return select(y, vec4<u32>(row.word), row.is_uniform);
 }
 
 fn run(lane: Lane) {
     let start = row_start(lane.row);
-    let row = row_stats(start, lane);
-    let ln_sum = ln(row.sum);
-    let end = end_chunk(lane);
-    for (var chunk = first_chunk(lane); chunk < end; chunk++) {
-        hold_again(start, chunk, lane);
-        for (var slot = 0u; slot < HELD; slot++) {
-            let bits = result_quad(held[slot], row, ln_sum);
-            if lane.live {
-                store_quad(start, quad_of(slot, chunk, lane), bits);
-            }
-        }
+    let stats = row_stats(start, lane);
+    let count = f32(params.classes);
+    var word = NAN;
+    if stats.key == KEY_NEG_INF {
+        word = select(masked_word(0u, inverse(count)), masked_word(NEG_INF, -ln(count)), LOG);
+    }
+    let is_uniform = is_odd(stats.key) || stats.key == KEY_NEG_INF;
+    if lane.live {
+        write_row(start, lane, Row(largest_of(stats), ln(stats.sum), inverse(stats.sum), is_uniform, word));
     }
 }

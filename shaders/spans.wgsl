@@ -3,7 +3,7 @@
 // likes: `put_span`, `span_at`.
 
 fn span_chunks() -> u32 {
-    return (row_chunks() + CHUNK_QUADS * 4u - 1u) / (CHUNK_QUADS * 4u);
+    return (row_chunks() + CHUNK - 1u) / CHUNK;
 }
 
 // d of a part, seen from the largest logit of the whole.
@@ -34,36 +34,60 @@ fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     return stats;
 }
 
+// The sum of the four spans of a slot, seen from the largest of all.
+fn span_slot(slot: u32, largest: f32, lane: Lane) {
+    if slot >= HELD {
+        return;
+    }
+    let first = 4u * (slot * LANES + lane.index);
+    var part_sums = vec4<f32>(0.0);
+    var part_keys = vec4<i32>(KEY_NEG_INF);
+    if first < params.spans {
+        for (var k = 0u; k < min(4u, params.spans - first); k++) {
+            let part = span_at(first + k, lane);
+            part_sums[k] = part.sum;
+            part_keys[k] = part.key;
+        }
+        sums[slot] = fold_quad(rescaled(part_sums, part_keys, largest));
+    } else {
+        sums[slot] = 0.0;
+    }
+}
+
+fn span_8(base: u32, largest: f32, lane: Lane) {
+    span_slot(base, largest, lane);
+    span_slot(base + 1u, largest, lane);
+    span_slot(base + 2u, largest, lane);
+    span_slot(base + 3u, largest, lane);
+    span_slot(base + 4u, largest, lane);
+    span_slot(base + 5u, largest, lane);
+    span_slot(base + 6u, largest, lane);
+    span_slot(base + 7u, largest, lane);
+}
+
+// The whole row, from its spans.
 fn combined(lane: Lane) -> Stats {
     var key = KEY_NEG_INF;
     for (var span = lane.index; span < params.spans; span += LANES) {
         key = max(key, span_at(span, lane).key);
     }
     key = lanes_max(key, lane);
-    let largest = bitcast<f32>(bits_of(key));
     var argmax = NO_CLASS;
-    for (var slot = 0u; slot < HELD; slot++) {
-        let first = 4u * (slot * LANES + lane.index);
-        var part_sums = vec4<f32>(0.0);
-        var part_keys = vec4<i32>(KEY_NEG_INF);
-        if first < params.spans {
-            for (var k = 0u; k < 4u; k++) {
-                if first + k < params.spans {
-                    let part = span_at(first + k, lane);
-                    part_sums[k] = part.sum;
-                    part_keys[k] = part.key;
-                    if part.key == key {
-                        argmax = min(argmax, part.argmax);
-                    }
-                }
-            }
-            sums[slot] = fold_quad(rescaled(part_sums, part_keys, largest));
-        } else {
-            sums[slot] = 0.0;
-        }
-    }
     if HAS_ARGMAX {
+        for (var span = lane.index; span < params.spans; span += LANES) {
+            let part = span_at(span, lane);
+            argmax = select(argmax, min(argmax, part.argmax), part.key == key);
+        }
         argmax = lanes_first(argmax, lane);
+    }
+    let largest = bitcast<f32>(bits_of(key));
+    span_8(0u, largest, lane);
+    if HELD > 8u {
+        span_8(8u, largest, lane);
+    }
+    if HELD > 16u {
+        span_8(16u, largest, lane);
+        span_8(24u, largest, lane);
     }
     return Stats(key, tree_sum(lane), argmax);
 }

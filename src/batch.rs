@@ -74,9 +74,10 @@ impl Batch {
                     got: values.len(),
                 });
             }
-            Upstream::PerRow(values) => {
-                (1.0, Some(gpu.buffer_of("upstream gradients", bytemuck::cast_slice(values), Usage::STORAGE)?))
-            }
+            Upstream::PerRow(values) => (
+                1.0,
+                Some(gpu.buffer_of("upstream gradients", bytemuck::cast_slice(values), Usage::STORAGE)?),
+            ),
         };
         let mut partials = Vec::new();
         let mut values = count;
@@ -99,7 +100,11 @@ impl Batch {
                 policy: options.fully_masked.word(),
                 ..Params::default()
             },
-            constants: gpu.buffer_of("upstream gradient", bytemuck::bytes_of(&constants), Usage::STORAGE | Usage::COPY_SRC)?,
+            constants: gpu.buffer_of(
+                "upstream gradient",
+                bytemuck::bytes_of(&constants),
+                Usage::STORAGE | Usage::COPY_SRC,
+            )?,
             upstream,
             row_losses: words("losses", reduces && !options.row_losses, count)?,
             argmax: words("argmax", options.correct && !options.argmax, count)?,
@@ -263,7 +268,10 @@ impl Batch {
     fn ranges(&self, count: usize) -> Vec<Range<usize>> {
         let bindable = self.gpu.limits().max_storage_buffer_binding_size.min(1 << 31) / ELEMENT_BYTES;
         let step = (bindable as usize / CHUNK).saturating_sub(1).max(1) * CHUNK;
-        (0..count).step_by(step).map(|start| start..count.min(start + step)).collect()
+        (0..count)
+            .step_by(step)
+            .map(|start| start..count.min(start + step))
+            .collect()
     }
 }
 

@@ -223,7 +223,9 @@ impl CrossEntropy {
     /// A shape, schedule or combination of options that is none, and everything the driver refuses.
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<CrossEntropyKernel, EncodeError> {
         rows.elements()?;
-        let word = i32::try_from(self.ignore_index).map(|i| i as u32).or(u32::try_from(self.ignore_index));
+        let word = i32::try_from(self.ignore_index)
+            .map(|i| i as u32)
+            .or(u32::try_from(self.ignore_index));
         let ignore_word = word.map_err(|_| EncodeError::IgnoreIndex {
             ignore_index: self.ignore_index,
         })?;
@@ -270,7 +272,11 @@ impl CrossEntropyKernel {
     /// # Errors
     /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack a usage: `STORAGE`, for the summary
     /// `COPY_DST` too. Nothing was recorded then.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, buffers: &CrossEntropyBuffers<'_>) -> Result<(), EncodeError> {
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &CrossEntropyBuffers<'_>,
+    ) -> Result<(), EncodeError> {
         self.check(buffers)?;
         let batch = BatchBuffers {
             targets: buffers.targets,
@@ -283,7 +289,10 @@ impl CrossEntropyKernel {
         let mut steps = self.batch.before(&batch)?;
         for part in self.kernel.parts() {
             let (extra, params) = self.batch.bindings(&batch, part.first_row, part.rows);
-            steps.extend(self.kernel.steps(part, buffers.logits, buffers.gradient, extra, params)?);
+            steps.extend(
+                self.kernel
+                    .steps(part, buffers.logits, buffers.gradient, extra, params)?,
+            );
         }
         steps.extend(self.batch.after(&batch)?);
         self.batch.reset(encoder, &batch);
@@ -319,8 +328,20 @@ impl CrossEntropyKernel {
         let apart = options.gradient == Gradient::Apart;
         for (buffer, option, slice, asked, elements) in [
             ("gradient", "gradient: Apart", buffers.gradient, apart, elements),
-            ("upstream", "upstream: Buffer", buffers.upstream, from_buffer, upstream_len),
-            ("row_losses", "row_losses", buffers.row_losses, options.wants_row_losses(), rows),
+            (
+                "upstream",
+                "upstream: Buffer",
+                buffers.upstream,
+                from_buffer,
+                upstream_len,
+            ),
+            (
+                "row_losses",
+                "row_losses",
+                buffers.row_losses,
+                options.wants_row_losses(),
+                rows,
+            ),
             ("lse", "lse", buffers.lse, options.lse, rows),
             ("argmax", "argmax", buffers.argmax, options.argmax, rows),
         ] {

@@ -82,7 +82,9 @@ pub enum EncodeError {
         inner: usize,
     },
     /// What must be bound at once is larger than the device binds.
-    #[error("{classes} classes of {inner} rows side by side take {needed} bytes at once, but this device binds at most {limit}")]
+    #[error(
+        "{classes} classes of {inner} rows side by side take {needed} bytes at once, but this device binds at most {limit}"
+    )]
     RowTooLong {
         /// Classes of a row.
         classes: usize,

@@ -71,7 +71,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gpu").field("adapter", &self.0.info.name).field("backend", &self.0.info.backend).finish()
+        f.debug_struct("Gpu")
+            .field("adapter", &self.0.info.name)
+            .field("backend", &self.0.info.backend)
+            .finish()
     }
 }
 
@@ -100,7 +103,11 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
     let wanted = wanted_name(options);
-    adapters.retain(|a| wanted.as_ref().is_none_or(|name| a.get_info().name.to_lowercase().contains(name)));
+    adapters.retain(|a| {
+        wanted
+            .as_ref()
+            .is_none_or(|name| a.get_info().name.to_lowercase().contains(name))
+    });
     adapters.sort_by_key(|adapter| {
         let info = adapter.get_info();
         let kind = match info.device_type {
@@ -116,7 +123,10 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
 }
 
 fn wanted_name(options: &GpuOptions) -> Option<String> {
-    let name = options.adapter_name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    let name = options
+        .adapter_name
+        .clone()
+        .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
     name.filter(|n| !n.is_empty()).map(|n| n.to_lowercase())
 }
 
@@ -157,7 +167,11 @@ impl Gpu {
             let found: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
             return Err(GpuError::NoAdapter {
                 wanted: wanted.into_iter().flatten().collect(),
-                found: if found.is_empty() { "none".into() } else { found.join(", ") },
+                found: if found.is_empty() {
+                    "none".into()
+                } else {
+                    found.join(", ")
+                },
                 hint: HINT,
             });
         };
@@ -172,7 +186,10 @@ impl Gpu {
             adapter: info.name.clone(),
             message,
         };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| no_device(e.to_string()))?;
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| no_device(e.to_string()))?;
         let faults = Arc::new(Faults::default());
         let kept = Arc::clone(&faults);
         device.set_device_lost_callback(move |reason, message| {
@@ -256,7 +273,10 @@ impl Gpu {
     /// Bytes that travel at once: what the options say, within what fits the device.
     pub(crate) fn part_bytes(&self) -> u64 {
         let limits = self.limits();
-        self.0.part_bytes.min(limits.max_buffer_size).min(limits.max_storage_buffer_binding_size)
+        self.0
+            .part_bytes
+            .min(limits.max_buffer_size)
+            .min(limits.max_storage_buffer_binding_size)
     }
 
     /// The pipeline of a variant, made when it is first asked for.
@@ -266,7 +286,9 @@ impl Gpu {
         }
         // Made outside of the lock: a driver may take a second. Two threads may make the same one; the first stays.
         let pipeline = Arc::new(self.make_pipeline(variant)?);
-        Ok(Arc::clone(lock(&self.0.pipelines).entry(variant.clone()).or_insert(pipeline)))
+        Ok(Arc::clone(
+            lock(&self.0.pipelines).entry(variant.clone()).or_insert(pipeline),
+        ))
     }
 
     fn make_pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, EncodeError> {
@@ -274,16 +296,15 @@ impl Gpu {
         let name = variant.to_string();
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let mut ck = wgpu::ShaderRuntimeChecks::checked();
-        let v = std::env::var("CK").unwrap_or_default();
-        if v.contains('b') { ck.bounds_checks = false; }
-        if v.contains('l') { ck.force_loop_bounding = false; }
-        #[allow(unsafe_code)]
-        let module = unsafe { device.create_shader_module_trusted(wgpu::ShaderModuleDescriptor {
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&name),
             source: wgpu::ShaderSource::Wgsl(variant.source().into()),
-        }, ck) };
-        let constants: Vec<_> = variant.constants().into_iter().map(|(name, value)| (name, f64::from(value))).collect();
+        });
+        let constants: Vec<_> = variant
+            .constants()
+            .into_iter()
+            .map(|(name, value)| (name, f64::from(value)))
+            .collect();
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&name),
             layout: None,

@@ -90,7 +90,8 @@ impl Gpu {
         rows: Rows,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput, RunError> {
-        self.run_cross_entropy(logits, targets, rows, options, Wait::Elsewhere).await
+        self.run_cross_entropy(logits, targets, rows, options, Wait::Elsewhere)
+            .await
     }
 
     async fn run_cross_entropy<T: TargetIndex>(
@@ -107,10 +108,18 @@ impl Gpu {
             return Err(wrong_length("targets", rows.count(), targets.len()));
         }
         if options.upstream == Upstream::Buffer {
-            return Err(conflict("upstream: Buffer", "slices on the host", "there is no buffer; use PerRow"));
+            return Err(conflict(
+                "upstream: Buffer",
+                "slices on the host",
+                "there is no buffer; use PerRow",
+            ));
         }
         let options = CrossEntropy {
-            gradient: if has_gradient { Gradient::InPlace } else { Gradient::None },
+            gradient: if has_gradient {
+                Gradient::InPlace
+            } else {
+                Gradient::None
+            },
             ..options.clone()
         };
         let batch = Batch::new(self, rows, &options, IGNORED)?;
@@ -141,7 +150,9 @@ impl Gpu {
         let mut encoder = self.encoder();
         record(self, &mut encoder, &batch.after(&buffers)?)?;
         let bytes = CrossEntropySummary::BYTES;
-        let summary = self.read(encoder, &own.summary, bytes, wait, CrossEntropySummary::from_bytes).await?;
+        let summary = self
+            .read(encoder, &own.summary, bytes, wait, CrossEntropySummary::from_bytes)
+            .await?;
         let summary = summary.ok_or_else(|| RunError::Device {
             message: "the summary came back short".into(),
         })?;
@@ -165,7 +176,8 @@ impl Gpu {
     }
 
     fn encoder(&self) -> wgpu::CommandEncoder {
-        self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+        self.device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
     async fn words<W: bytemuck::Pod>(
@@ -209,11 +221,17 @@ impl Own {
         let words: Vec<u32> = targets.iter().map(word).collect();
         let for_host = |what, asked: bool| {
             let bytes = rows.count() as u64 * ELEMENT_BYTES;
-            asked.then(|| gpu.buffer(what, bytes, Usage::STORAGE | Usage::COPY_SRC)).transpose()
+            asked
+                .then(|| gpu.buffer(what, bytes, Usage::STORAGE | Usage::COPY_SRC))
+                .transpose()
         };
         Ok(Self {
             targets: gpu.buffer_of("targets", bytemuck::cast_slice(&words), Usage::STORAGE)?,
-            summary: gpu.buffer("summary", CrossEntropySummary::BYTES, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)?,
+            summary: gpu.buffer(
+                "summary",
+                CrossEntropySummary::BYTES,
+                Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
+            )?,
             row_losses: for_host("losses", options.wants_row_losses())?,
             lse: for_host("lse", options.lse)?,
             argmax: for_host("argmax", options.argmax)?,

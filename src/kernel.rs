@@ -73,12 +73,7 @@ pub(crate) fn record(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, steps: &[Ste
 
 /// Binds elements `first..first + elements` of a slice from the alignment before them on; returns how many elements
 /// further they begin.
-pub(crate) fn window<'a>(
-    gpu: &Gpu,
-    slice: Slice<'a>,
-    first: usize,
-    elements: usize,
-) -> (wgpu::BufferBinding<'a>, u32) {
+pub(crate) fn window<'a>(gpu: &Gpu, slice: Slice<'a>, first: usize, elements: usize) -> (wgpu::BufferBinding<'a>, u32) {
     let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
     let start = slice.offset() + first as u64 * ELEMENT_BYTES;
     let offset = start / alignment * alignment;
@@ -119,7 +114,10 @@ pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize) -> Re
 
 /// Checks that what is written shares no bytes with anything else. Two parts of one buffer may not be bound together
 /// where one is written, even if they do not overlap: that is WebGPU's rule.
-pub(crate) fn check_apart(written: &[(&'static str, Slice<'_>)], read: &[(&'static str, Slice<'_>)]) -> Result<(), EncodeError> {
+pub(crate) fn check_apart(
+    written: &[(&'static str, Slice<'_>)],
+    read: &[(&'static str, Slice<'_>)],
+) -> Result<(), EncodeError> {
     for (i, (a, slice)) in written.iter().enumerate() {
         for (b, other) in written[i + 1..].iter().chain(read) {
             let meet = slice.offset() < other.offset() + other.size() && other.offset() < slice.offset() + slice.size();
@@ -186,12 +184,21 @@ impl RowKernel {
 
     /// Quads where rows and offsets (in bytes) allow it.
     fn elem(&self, offsets: u64) -> Elem {
-        if self.rows.is_in_quads() && offsets.is_multiple_of(16) { Elem::F32 } else { Elem::F32Strided }
+        if self.rows.is_in_quads() && offsets.is_multiple_of(16) {
+            Elem::F32
+        } else {
+            Elem::F32Strided
+        }
     }
 
     /// The dispatch that writes, and the one before it where the schedule has one.
-    fn pipelines(&self, elem: Elem) -> Result<(Arc<wgpu::ComputePipeline>, Option<Arc<wgpu::ComputePipeline>>), EncodeError> {
-        let main = self.gpu.pipeline(&Variant::row(self.op, elem, self.place, &self.plan))?;
+    fn pipelines(
+        &self,
+        elem: Elem,
+    ) -> Result<(Arc<wgpu::ComputePipeline>, Option<Arc<wgpu::ComputePipeline>>), EncodeError> {
+        let main = self
+            .gpu
+            .pipeline(&Variant::row(self.op, elem, self.place, &self.plan))?;
         if self.scratch.is_none() {
             return Ok((main, None));
         }

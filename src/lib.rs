@@ -16,7 +16,8 @@ mod transfer;
 pub mod twin;
 
 pub use cross_entropy::{
-    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, EmptyMean, Gradient, Reduction, Upstream,
+    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, EmptyMean, Gradient, Reduction,
+    Upstream,
 };
 pub use error::{EncodeError, GpuError, RunError};
 pub use gpu::{Gpu, GpuOptions, adapters};

@@ -120,13 +120,23 @@ impl Plan {
             _ => Reduce::Workgroup { rows_adjacent },
         };
         // A work-group takes as many rows as fill it, except where each keeps spans in group memory.
-        let full = if traits.is_software { 64 } else { traits.invocations.min(128) };
+        let full = if traits.is_software {
+            64
+        } else {
+            traits.invocations.min(128)
+        };
         let mut workgroup_size = match schedule {
             Schedule::Held { .. } => full.max(lanes),
             Schedule::Chunked { .. } if rows_adjacent => full.max(lanes),
             Schedule::Chunked { .. } | Schedule::Split { .. } => lanes,
         };
-        let group_spans = |size: u32| if matches!(schedule, Schedule::Chunked { .. }) { (size / lanes) as usize * spans } else { 0 };
+        let group_spans = |size: u32| {
+            if matches!(schedule, Schedule::Chunked { .. }) {
+                (size / lanes) as usize * spans
+            } else {
+                0
+            }
+        };
         let fits = |size: u32| group_spans(size) * SPAN_BYTES + size as usize * 8 <= traits.group_memory as usize;
         while !fits(workgroup_size) && workgroup_size > lanes {
             workgroup_size /= 2;
@@ -176,8 +186,12 @@ fn choose(rows: &Rows, traits: &Traits) -> Schedule {
     let wide = traits.invocations.min(256);
     match (classes, count) {
         (..=16, _) => Schedule::Held { lanes: 1 },
-        (..=1024, _) if rows.inner() > 1 => Schedule::Held { lanes: quads.div_ceil(HELD_MAX as u32) },
-        (..=1024, _) => Schedule::Held { lanes: quads.clamp(1, 32) },
+        (..=1024, _) if rows.inner() > 1 => Schedule::Held {
+            lanes: quads.div_ceil(HELD_MAX as u32),
+        },
+        (..=1024, _) => Schedule::Held {
+            lanes: quads.clamp(1, 32),
+        },
         _ if rows.inner() > 1 => Schedule::Chunked { lanes: 8 },
         (_, ..=255) if chunks > 4 => Schedule::Split {
             lanes: wide,
@@ -213,9 +227,14 @@ mod tests {
     #[test]
     fn every_shape_has_a_plan_on_every_adapter() {
         for traits in all_traits() {
-            for classes in [1, 3, 4, 5, 16, 17, 128, 129, 1024, 1025, 4096, 50_257, 128_256, 1_000_003, 3_000_000] {
+            for classes in [
+                1, 3, 4, 5, 16, 17, 128, 129, 1024, 1025, 4096, 50_257, 128_256, 1_000_003, 3_000_000,
+            ] {
                 for count in [1, 3, 4, 255, 256, 70_000] {
-                    for rows in [Rows::new(count, classes), Rows::of_shape(&[1, classes, count], 1).unwrap()] {
+                    for rows in [
+                        Rows::new(count, classes),
+                        Rows::of_shape(&[1, classes, count], 1).unwrap(),
+                    ] {
                         let plan = Plan::new(&rows, &traits, None);
                         assert!(plan.is_ok(), "{rows:?} on {traits:?}: {plan:?}");
                     }
@@ -238,7 +257,10 @@ mod tests {
             (Schedule::Split { lanes: 64, pieces: 5 }, 4096),
         ] {
             let plan = Plan::new(&Rows::new(2, classes), traits, Some(schedule));
-            assert!(matches!(plan, Err(EncodeError::Schedule { .. })), "{schedule}: {plan:?}");
+            assert!(
+                matches!(plan, Err(EncodeError::Schedule { .. })),
+                "{schedule}: {plan:?}"
+            );
         }
     }
 }

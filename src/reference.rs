@@ -20,7 +20,10 @@ enum Row {
     Odd,
     /// Has −∞ alone.
     Masked,
-    Ordinary { largest: f64, sum: f64 },
+    Ordinary {
+        largest: f64,
+        sum: f64,
+    },
 }
 
 fn row_of(x: &[f64]) -> Row {
@@ -130,8 +133,15 @@ pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
     }
     let class_of = |target: I| usize::try_from(target.value()).ok().filter(|&t| t < rows.classes());
     let is_ignored = |target: I| target.value() == i128::from(options.ignore_index);
-    let counted = targets.iter().filter(|&&t| !is_ignored(t) && class_of(t).is_some()).count();
-    let denominator = if options.reduction == Reduction::Mean { counted as f64 } else { 1.0 };
+    let counted = targets
+        .iter()
+        .filter(|&&t| !is_ignored(t) && class_of(t).is_some())
+        .count();
+    let denominator = if options.reduction == Reduction::Mean {
+        counted as f64
+    } else {
+        1.0
+    };
     let classes = rows.classes() as f64;
     let mut out = CrossEntropyReference {
         gradient: vec![0.0; logits.len()],

@@ -46,8 +46,15 @@ impl Rows {
     pub fn of_shape(shape: &[usize], axis: isize) -> Result<Self, EncodeError> {
         let dims = shape.len();
         let bad_axis = EncodeError::AxisOutOfRange { axis, dims };
-        let axis = if axis < 0 { axis.checked_add_unsigned(dims) } else { Some(axis) };
-        let axis = axis.and_then(|a| usize::try_from(a).ok()).filter(|&a| a < dims).ok_or(bad_axis)?;
+        let axis = if axis < 0 {
+            axis.checked_add_unsigned(dims)
+        } else {
+            Some(axis)
+        };
+        let axis = axis
+            .and_then(|a| usize::try_from(a).ok())
+            .filter(|&a| a < dims)
+            .ok_or(bad_axis)?;
         let product = |part: &[usize]| part.iter().try_fold(1usize, |all, &n| all.checked_mul(n));
         let (outer, inner) = (product(&shape[..axis]), product(&shape[axis + 1..]));
         let classes = shape[axis];
@@ -154,7 +161,10 @@ impl Rows {
             return Ok(Vec::new());
         }
         let slack = u64::from(limits.min_storage_buffer_offset_alignment);
-        let limit = limits.max_storage_buffer_binding_size.min(BINDING_MAX).saturating_sub(slack);
+        let limit = limits
+            .max_storage_buffer_binding_size
+            .min(BINDING_MAX)
+            .saturating_sub(slack);
         let blocks = self.blocks_within(limit).ok_or_else(|| EncodeError::RowTooLong {
             classes: self.classes,
             inner: self.inner,
@@ -198,7 +208,9 @@ impl Rows {
             }
         } else {
             let row_bytes = self.classes as u64 * ELEMENT_BYTES;
-            let rows = usize::try_from(limit / row_bytes).unwrap_or(usize::MAX).clamp(1, self.inner);
+            let rows = usize::try_from(limit / row_bytes)
+                .unwrap_or(usize::MAX)
+                .clamp(1, self.inner);
             for outer in 0..self.outer {
                 for inner in (0..self.inner).step_by(rows) {
                     let end = self.inner.min(inner + rows);
@@ -323,18 +335,36 @@ mod tests {
             }
             assert_eq!(next, rows.count());
             let padding = |i: usize| i % rows.outer_stride() >= rows.block();
-            assert!(seen.iter().enumerate().all(|(i, &n)| n == u32::from(!padding(i))), "{rows:?}");
+            assert!(
+                seen.iter().enumerate().all(|(i, &n)| n == u32::from(!padding(i))),
+                "{rows:?}"
+            );
         }
     }
 
     #[test]
     fn shapes_that_are_none_are_errors() {
         assert_eq!(Rows::new(3, 0).elements(), Err(EncodeError::NoClasses));
-        assert!(matches!(Rows::new(2, 5).with_row_stride(4).elements(), Err(EncodeError::RowStrideTooSmall { .. })));
-        assert!(matches!(Rows::new(usize::MAX, 2).elements(), Err(EncodeError::TooLarge { .. })));
-        assert!(matches!(Rows::of_shape(&[2, 3], 2), Err(EncodeError::AxisOutOfRange { .. })));
-        assert!(matches!(Rows::of_shape(&[2, 3], -3), Err(EncodeError::AxisOutOfRange { .. })));
-        assert!(matches!(Rows::of_shape(&[usize::MAX, 4, 3], 2), Err(EncodeError::TooLarge { .. })));
+        assert!(matches!(
+            Rows::new(2, 5).with_row_stride(4).elements(),
+            Err(EncodeError::RowStrideTooSmall { .. })
+        ));
+        assert!(matches!(
+            Rows::new(usize::MAX, 2).elements(),
+            Err(EncodeError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            Rows::of_shape(&[2, 3], 2),
+            Err(EncodeError::AxisOutOfRange { .. })
+        ));
+        assert!(matches!(
+            Rows::of_shape(&[2, 3], -3),
+            Err(EncodeError::AxisOutOfRange { .. })
+        ));
+        assert!(matches!(
+            Rows::of_shape(&[usize::MAX, 4, 3], 2),
+            Err(EncodeError::TooLarge { .. })
+        ));
         assert_eq!(Rows::new(0, 3).elements(), Ok(0));
     }
 }

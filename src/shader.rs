@@ -100,9 +100,18 @@ enum Stats {
 /// What a kernel of rows computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RowOp {
-    Softmax { log: bool },
-    CrossEntropy { gradient: bool, loss: bool, lse: bool, argmax: bool },
-    SplitStats { argmax: bool },
+    Softmax {
+        log: bool,
+    },
+    CrossEntropy {
+        gradient: bool,
+        loss: bool,
+        lse: bool,
+        argmax: bool,
+    },
+    SplitStats {
+        argmax: bool,
+    },
 }
 
 /// A kernel: what to join, and with which constants.
@@ -118,9 +127,15 @@ enum Kind {
         stats: Stats,
         shape: RowShape,
     },
-    ReduceLoss { shape: RowShape, is_final: bool, mean: bool },
+    ReduceLoss {
+        shape: RowShape,
+        is_final: bool,
+        mean: bool,
+    },
     Targets,
-    Settle { mean: bool },
+    Settle {
+        mean: bool,
+    },
     CountCorrect,
 }
 
@@ -144,7 +159,13 @@ impl Variant {
             Schedule::Split { .. } => Stats::Split,
         };
         let shape = plan.shape;
-        Self(Kind::Row { op, elem, place, stats, shape })
+        Self(Kind::Row {
+            op,
+            elem,
+            place,
+            stats,
+            shape,
+        })
     }
 
     pub(crate) fn settle(mean: bool) -> Self {
@@ -172,10 +193,23 @@ impl Variant {
                 Reduce::Workgroup { .. } => fragment!("reduce/workgroup.wgsl"),
             };
             let held = HELD[shape.held.trailing_zeros() as usize];
-            [fragment!("bits.wgsl"), fragment!("math.wgsl"), fragment!("reduce/lane.wgsl"), reduce, held, fragment!("chunk.wgsl")]
+            [
+                fragment!("bits.wgsl"),
+                fragment!("math.wgsl"),
+                fragment!("reduce/lane.wgsl"),
+                reduce,
+                held,
+                fragment!("chunk.wgsl"),
+            ]
         };
         match &self.0 {
-            Kind::Row { op, elem, place, stats, shape } => {
+            Kind::Row {
+                op,
+                elem,
+                place,
+                stats,
+                shape,
+            } => {
                 all.extend(lanes(shape));
                 all.push(match elem {
                     Elem::F32 => fragment!("elem/f32.wgsl"),
@@ -192,15 +226,19 @@ impl Variant {
                     Stats::Chunked => vec![fragment!("spans.wgsl"), fragment!("schedule/chunked.wgsl")],
                     Stats::Split => vec![fragment!("spans.wgsl"), fragment!("schedule/split.wgsl")],
                 });
-                all.push(match op {
-                    RowOp::Softmax { .. } => fragment!("softmax.wgsl"),
-                    RowOp::CrossEntropy { .. } => fragment!("cross_entropy.wgsl"),
-                    RowOp::SplitStats { .. } => fragment!("split_stats.wgsl"),
+                all.extend(match op {
+                    RowOp::Softmax { .. } => vec![fragment!("softmax.wgsl"), fragment!("write.wgsl")],
+                    RowOp::CrossEntropy { .. } => vec![fragment!("cross_entropy.wgsl"), fragment!("write.wgsl")],
+                    RowOp::SplitStats { .. } => vec![fragment!("split_stats.wgsl")],
                 });
             }
             Kind::ReduceLoss { shape, .. } => {
                 all.extend(lanes(shape));
-                all.extend([fragment!("elem/f32_strided.wgsl"), fragment!("place/apart.wgsl"), fragment!("reduce_loss.wgsl")]);
+                all.extend([
+                    fragment!("elem/f32_strided.wgsl"),
+                    fragment!("place/apart.wgsl"),
+                    fragment!("reduce_loss.wgsl"),
+                ]);
             }
             Kind::Targets => all.push(fragment!("targets.wgsl")),
             Kind::Settle { .. } => all.push(fragment!("settle.wgsl")),
@@ -221,7 +259,12 @@ impl Variant {
                 match *op {
                     RowOp::Softmax { log } => all.push(("LOG", log.into())),
                     RowOp::SplitStats { argmax } => all.push(("HAS_ARGMAX", argmax.into())),
-                    RowOp::CrossEntropy { gradient, loss, lse, argmax } => all.extend([
+                    RowOp::CrossEntropy {
+                        gradient,
+                        loss,
+                        lse,
+                        argmax,
+                    } => all.extend([
                         ("HAS_GRADIENT", gradient.into()),
                         ("HAS_LOSS", loss.into()),
                         ("HAS_LSE", lse.into()),
@@ -251,7 +294,9 @@ impl Variant {
             let (before, after) = rest.split_at(at + "wgsl:".len());
             let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
             match after[..digits].parse::<usize>().ok().and_then(|line| self.locate(line)) {
-                Some((path, line)) => out.push_str(&format!("{}shaders/{path}:{line}", before.trim_end_matches("wgsl:"))),
+                Some((path, line)) => {
+                    out.push_str(&format!("{}shaders/{path}:{line}", before.trim_end_matches("wgsl:")))
+                }
                 None => out.push_str(&format!("{before}{}", &after[..digits])),
             }
             rest = &after[digits..];
@@ -284,9 +329,15 @@ impl RowShape {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.fragments().iter().map(|f| f.path.trim_end_matches(".wgsl")).collect();
+        let names: Vec<_> = self
+            .fragments()
+            .iter()
+            .map(|f| f.path.trim_end_matches(".wgsl"))
+            .collect();
         write!(f, "{}", names.join("+"))?;
-        self.constants().iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
+        self.constants()
+            .iter()
+            .try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }
 

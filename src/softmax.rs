@@ -95,10 +95,7 @@ impl Softmax {
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxKernel, EncodeError> {
         let place = if self.in_place { Place::InPlace } else { Place::Apart };
         let kernel = RowKernel::new(gpu, rows, RowOp::Softmax { log: self.log }, place, self.schedule)?;
-        Ok(SoftmaxKernel {
-            kernel,
-            options: *self,
-        })
+        Ok(SoftmaxKernel { kernel, options: *self })
     }
 }
 
@@ -140,7 +137,10 @@ impl SoftmaxKernel {
         };
         let mut steps = Vec::new();
         for part in self.kernel.parts() {
-            steps.extend(self.kernel.steps(part, buffers.logits, buffers.result, Vec::new(), params)?);
+            steps.extend(
+                self.kernel
+                    .steps(part, buffers.logits, buffers.result, Vec::new(), params)?,
+            );
         }
         record(self.kernel.gpu(), encoder, &steps)
     }
@@ -174,7 +174,13 @@ impl Gpu {
         self.run_softmax(logits, rows, options, Wait::Elsewhere).await
     }
 
-    async fn run_softmax(&self, logits: &[f32], rows: Rows, options: &Softmax, wait: Wait) -> Result<Vec<f32>, RunError> {
+    async fn run_softmax(
+        &self,
+        logits: &[f32],
+        rows: Rows,
+        options: &Softmax,
+        wait: Wait,
+    ) -> Result<Vec<f32>, RunError> {
         let options = Softmax {
             in_place: true,
             ..*options

@@ -26,7 +26,12 @@ struct Reading {
 
 impl Gpu {
     /// A buffer that holds `bytes`.
-    pub(crate) fn buffer_of(&self, what: &'static str, bytes: &[u8], usage: Usage) -> Result<wgpu::Buffer, EncodeError> {
+    pub(crate) fn buffer_of(
+        &self,
+        what: &'static str,
+        bytes: &[u8],
+        usage: Usage,
+    ) -> Result<wgpu::Buffer, EncodeError> {
         let buffer = self.buffer(what, bytes.len() as u64, usage | Usage::COPY_DST)?;
         if !bytes.is_empty() {
             self.queue().write_buffer(&buffer, 0, bytes);
@@ -35,7 +40,12 @@ impl Gpu {
     }
 
     /// Submits, with a copy of the first `bytes` of `source` for the host.
-    fn submit_and_read(&self, mut encoder: wgpu::CommandEncoder, source: &wgpu::Buffer, bytes: u64) -> Result<Reading, RunError> {
+    fn submit_and_read(
+        &self,
+        mut encoder: wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<Reading, RunError> {
         let buffer = self.buffer("results for the host", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -60,7 +70,12 @@ impl Gpu {
     }
 
     /// Waits until the copy has arrived, and hands its bytes to `take`.
-    async fn finish_reading<T>(&self, reading: Reading, wait: Wait, take: impl FnOnce(&[u8]) -> T) -> Result<T, RunError> {
+    async fn finish_reading<T>(
+        &self,
+        reading: Reading,
+        wait: Wait,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, RunError> {
         let device = self.device().clone();
         let poll = move || {
             let poll_type = wgpu::PollType::Wait {
@@ -68,8 +83,10 @@ impl Gpu {
                 timeout: None,
             };
             // wgpu panics when the device is lost meanwhile.
-            catch_unwind(AssertUnwindSafe(|| device.poll(poll_type).map(|_| ()).map_err(|e| e.to_string())))
-                .unwrap_or_else(|_| Err("it was lost while it was waited for".into()))
+            catch_unwind(AssertUnwindSafe(|| {
+                device.poll(poll_type).map(|_| ()).map_err(|e| e.to_string())
+            }))
+            .unwrap_or_else(|_| Err("it was lost while it was waited for".into()))
         };
         let polled = match wait {
             Wait::Here => poll(),
@@ -78,14 +95,19 @@ impl Gpu {
                 std::thread::spawn(move || {
                     let _ = sender.send(poll());
                 });
-                receiver.receive().await.unwrap_or_else(|| Err("the thread that waited for it ended".into()))
+                receiver
+                    .receive()
+                    .await
+                    .unwrap_or_else(|| Err("the thread that waited for it ended".into()))
             }
         };
         self.fault()?;
         let lost = |message: String| RunError::DeviceLost { message };
         polled.map_err(lost)?;
         let mapped = reading.mapped.receive().await;
-        mapped.ok_or_else(|| lost("a copy to the host was given up".into()))?.map_err(|e| lost(e.to_string()))?;
+        mapped
+            .ok_or_else(|| lost("a copy to the host was given up".into()))?
+            .map_err(|e| lost(e.to_string()))?;
         let view = reading.buffer.get_mapped_range(..).map_err(|e| lost(e.to_string()))?;
         Ok(take(&view))
     }
@@ -100,7 +122,8 @@ impl Gpu {
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, RunError> {
         let reading = self.submit_and_read(encoder, source, bytes)?;
-        self.finish_reading(reading, wait, |view| take(&view[..bytes as usize])).await
+        self.finish_reading(reading, wait, |view| take(&view[..bytes as usize]))
+            .await
     }
 }
 
@@ -115,7 +138,13 @@ pub(crate) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// With `has_result`, what the parts' buffers hold after their kernels is brought back.
-    pub(crate) fn new(gpu: &Gpu, rows: Rows, logits: &'a [f32], has_result: bool, wait: Wait) -> Result<Self, EncodeError> {
+    pub(crate) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        logits: &'a [f32],
+        has_result: bool,
+        wait: Wait,
+    ) -> Result<Self, EncodeError> {
         let expected = rows.elements()?;
         if logits.len() != expected {
             return Err(EncodeError::WrongLength {
@@ -145,15 +174,25 @@ impl<'a> Stream<'a> {
         let buffers = match parts.len() {
             0 => return Ok(self.result.take().unwrap_or_default()),
             1 => vec![self.gpu.buffer("logits", largest, usage)?],
-            _ => vec![self.gpu.buffer("logits", largest, usage)?, self.gpu.buffer("logits", largest, usage)?],
+            _ => vec![
+                self.gpu.buffer("logits", largest, usage)?,
+                self.gpu.buffer("logits", largest, usage)?,
+            ],
         };
         let mut in_flight: Option<(&HostPart, Reading)> = None;
         for (i, part) in parts.iter().enumerate() {
             let buffer = &buffers[i % buffers.len()];
             self.upload(part, buffer);
-            let mut encoder = self.gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = self
+                .gpu
+                .device()
+                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encode(part, &mut encoder, buffer.slice(..part.bytes()))?;
-            let bytes = if self.result.is_some() { part.bytes() } else { ELEMENT_BYTES };
+            let bytes = if self.result.is_some() {
+                part.bytes()
+            } else {
+                ELEMENT_BYTES
+            };
             let reading = self.gpu.submit_and_read(encoder, buffer, bytes)?;
             if let Some((part, reading)) = in_flight.replace((part, reading)) {
                 self.collect(part, reading).await?;
@@ -166,8 +205,12 @@ impl<'a> Stream<'a> {
     }
 
     fn upload(&self, part: &HostPart, buffer: &wgpu::Buffer) {
-        let Some(size) = wgpu::BufferSize::new(part.bytes()) else { return };
-        let Some(mut staging) = self.gpu.queue().write_buffer_with(buffer, 0, size) else { return };
+        let Some(size) = wgpu::BufferSize::new(part.bytes()) else {
+            return;
+        };
+        let Some(mut staging) = self.gpu.queue().write_buffer_with(buffer, 0, size) else {
+            return;
+        };
         let mut at = 0;
         for stretch in part.stretches() {
             let bytes: &[u8] = bytemuck::cast_slice(&self.logits[stretch]);

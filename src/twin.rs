@@ -15,7 +15,11 @@ pub fn exp(x: f32) -> f32 {
     let coefficients = [8.368_745_4e-3, 4.166_838_9e-2, 1.666_652_1e-1, 0.499_999_94];
     let q = coefficients.iter().fold(1.381_454_1e-3f32, |q, c| q * r + c);
     let p = (r * r * q + r) + 1.0;
-    if clamped < -87.3 { 0.0 } else { f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23)) }
+    if clamped < -87.3 {
+        0.0
+    } else {
+        f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+    }
 }
 
 /// `ln` of shaders/math.wgsl.
@@ -23,12 +27,26 @@ pub fn ln(d: f32) -> f32 {
     let bits = d.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3);
     let k = ((bits >> 23) as i32 - 127) as f32;
     let f = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3) - 1.0;
-    let coefficients =
-        [-0.116_756_71, 0.118_881_67, -0.124_055_86, 0.142_195_51, -0.166_679_96, 0.200_021_19, -0.250_000_09, 0.333_333_13];
+    let coefficients = [
+        -0.116_756_71,
+        0.118_881_67,
+        -0.124_055_86,
+        0.142_195_51,
+        -0.166_679_96,
+        0.200_021_19,
+        -0.250_000_09,
+        0.333_333_13,
+    ];
     let p = coefficients.iter().fold(6.746_652_7e-2f32, |p, c| p * f + c);
     let square = f * f;
     let tail = square * f * p + k * -2.121_944_4e-4 - square * 0.5;
     (tail + f) + k * 0.693_359_375
+}
+
+/// `inverse` of shaders/row.wgsl.
+pub fn inverse(d: f32) -> f32 {
+    let guess = f32::from_bits(0x7ef3_11c7 - d.to_bits());
+    (0..4).fold(guess, |r, _| r + r * (1.0 - d * r))
 }
 
 /// The tree of shaders/chunk.wgsl over up to 1,024 values.
@@ -80,14 +98,18 @@ pub fn stats(x: &[f32]) -> (f32, f32) {
 /// Softmax of one row.
 pub fn softmax(x: &[f32]) -> Vec<f32> {
     let (m, d) = stats(x);
-    x.iter().map(|&v| exp_or_zero(v, m) / d).collect()
+    let inverse = inverse(d);
+    x.iter().map(|&v| exp_or_zero(v, m) * inverse).collect()
 }
 
 /// Loss of one row, and its gradient times `scale`.
 pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
     let (m, d) = stats(x);
     let probs = softmax(x);
-    let gradient = probs.iter().enumerate().map(|(c, y)| (y - if c == target { 1.0 } else { 0.0 }) * scale);
+    let gradient = probs
+        .iter()
+        .enumerate()
+        .map(|(c, y)| (y - if c == target { 1.0 } else { 0.0 }) * scale);
     (ln(d) - (x[target] - m), gradient.collect())
 }
 

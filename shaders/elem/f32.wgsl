@@ -3,10 +3,10 @@
 alias Packed = vec4<u32>;
 
 fn load_quad(start: u32, quad: u32) -> vec4<u32> {
-    if quad * 4u >= params.classes {
-        return vec4<u32>(NEG_INF);
-    }
-    return read_logits((params.logits_offset + start) / 4u + quad);
+    // Without a branch, which lanes would take turns in.
+    let quads = params.classes / 4u;
+    let bits = read_logits((params.logits_offset + start) / 4u + min(quad, quads - 1u));
+    return select(bits, vec4<u32>(NEG_INF), quad >= quads);
 }
 
 fn store_quad(start: u32, quad: u32, bits: vec4<u32>) {

@@ -7,10 +7,9 @@ fn load_one(start: u32, class_index: u32) -> u32 {
 }
 
 fn load_or_none(start: u32, class_index: u32) -> u32 {
-    if class_index >= params.classes {
-        return NEG_INF;
-    }
-    return load_one(start, class_index);
+    // Without a branch, which lanes would take turns in.
+    let bits = load_one(start, min(class_index, params.classes - 1u));
+    return select(bits, NEG_INF, class_index >= params.classes);
 }
 
 fn load_quad(start: u32, quad: u32) -> vec4<u32> {
@@ -23,11 +22,16 @@ fn load_quad(start: u32, quad: u32) -> vec4<u32> {
     );
 }
 
+fn store_one(start: u32, class_index: u32, bits: u32) {
+    if class_index < params.classes {
+        write_result(params.result_offset + start + class_index * params.inner, bits);
+    }
+}
+
 fn store_quad(start: u32, quad: u32, bits: vec4<u32>) {
     let c = quad * 4u;
-    for (var i = 0u; i < 4u; i++) {
-        if c + i < params.classes {
-            write_result(params.result_offset + start + (c + i) * params.inner, bits[i]);
-        }
-    }
+    store_one(start, c, bits.x);
+    store_one(start, c + 1u, bits.y);
+    store_one(start, c + 2u, bits.z);
+    store_one(start, c + 3u, bits.w);
 }

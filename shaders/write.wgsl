@@ -1,0 +1,35 @@
+// Writes the result for what is held: a kernel says what `Row` is, and `result_quad`.
+
+fn write_slot(slot: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
+    if slot < HELD {
+        let quad = quad_of(slot, chunk, lane);
+        store_quad(start, quad, result_quad(held[slot], quad * 4u, row));
+    }
+}
+
+fn write_8(base: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
+    write_slot(base, start, chunk, lane, row);
+    write_slot(base + 1u, start, chunk, lane, row);
+    write_slot(base + 2u, start, chunk, lane, row);
+    write_slot(base + 3u, start, chunk, lane, row);
+    write_slot(base + 4u, start, chunk, lane, row);
+    write_slot(base + 5u, start, chunk, lane, row);
+    write_slot(base + 6u, start, chunk, lane, row);
+    write_slot(base + 7u, start, chunk, lane, row);
+}
+
+// Every chunk that these lanes write of the row.
+fn write_row(start: u32, lane: Lane, row: Row) {
+    let end = end_chunk(lane);
+    for (var chunk = first_chunk(lane); chunk < end; chunk++) {
+        hold_again(start, chunk, lane);
+        write_8(0u, start, chunk, lane, row);
+        if HELD > 8u {
+            write_8(8u, start, chunk, lane, row);
+        }
+        if HELD > 16u {
+            write_8(16u, start, chunk, lane, row);
+            write_8(24u, start, chunk, lane, row);
+        }
+    }
+}
