@@ -26,10 +26,10 @@ const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -2.12194440054690583e-4;
 // Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then are.
 const ROUNDER: f32 = 12582912.0;
-// Under this, e^x is under 2^-126, and 0 here.
-const EXP_LOWEST: f32 = -87.3;
+// Bits of 2^-126: what is under it is 0 here.
+const SMALLEST: i32 = 0x00800000;
 
-// e^x for x <= 0; below -87.3 it is 0.
+// e^x for x <= 0.
 fn exp4(x: vec4<f32>) -> vec4<f32> {
     let clamped = max(x, vec4<f32>(-128.0));
     let shifted = opaque4(mul4(clamped, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
@@ -41,8 +41,8 @@ fn exp4(x: vec4<f32>) -> vec4<f32> {
     q = mul4(q, r) + vec4<f32>(1.6666521e-1);
     q = mul4(q, r) + vec4<f32>(0.49999994);
     let p = opaque4(mul4(mul4(r, r), q) + r) + vec4<f32>(1.0);
-    let scaled = bitcast<vec4<u32>>(p) + (bitcast<vec4<u32>>(shifted) << vec4<u32>(23u));
-    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), clamped < vec4<f32>(EXP_LOWEST));
+    let scaled = bitcast<vec4<i32>>(p) + (bitcast<vec4<i32>>(shifted) << vec4<u32>(23u));
+    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), scaled < vec4<i32>(SMALLEST));
 }
 
 fn exp1(x: f32) -> f32 {

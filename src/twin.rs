@@ -15,10 +15,11 @@ pub fn exp(x: f32) -> f32 {
     let coefficients = [8.368_745_4e-3, 4.166_838_9e-2, 1.666_652_1e-1, 0.499_999_94];
     let q = coefficients.iter().fold(1.381_454_1e-3f32, |q, c| q * r + c);
     let p = (r * r * q + r) + 1.0;
-    if clamped < -87.3 {
+    let scaled = (p.to_bits() as i32).wrapping_add((shifted.to_bits() << 23) as i32);
+    if scaled < 0x0080_0000 {
         0.0
     } else {
-        f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
+        f32::from_bits(scaled as u32)
     }
 }
 
