@@ -80,13 +80,11 @@ impl Batch {
             ),
         };
         let mut partials = Vec::new();
-        let mut values = count;
-        while reduces && count > 0 {
-            values = values.div_ceil(CHUNK);
-            partials.extend(words("partial losses", true, values)?);
-            if values == 1 {
-                break;
-            }
+        let mut values = if reduces { count } else { 0 };
+        while values > 0 {
+            let chunks = values.div_ceil(CHUNK);
+            partials.extend(words("partial losses", true, chunks)?);
+            values = if chunks > 1 { chunks } else { 0 };
         }
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
         let constants = [number, f32::NAN];

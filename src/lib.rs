@@ -1,4 +1,17 @@
 //! Softmax, cross-entropy and its gradient on the GPU, row by row and numerically stable, on [`wgpu`].
+//!
+//! With z the logits of a row of C classes, y the probabilities, t the target and ξ the loss, as in the tutorial this comes from:
+//!
+//! - softmax: `y_c = exp(z_c − m) / d`, `m = max z`, `d = Σ exp(z_c − m)`; its derivative is `∂y_i/∂z_j = y_i (δ_ij − y_j)`;
+//! - cross-entropy: `ξ = −ln y_t`, computed as `ln d − (z_t − m)`; over a batch, the sum or the mean of the rows;
+//! - its gradient: `∂ξ/∂z_c = y_c − [c = t]`.
+//!
+//! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
+//! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
+//! operations in f64 on the CPU.
+//!
+//! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
+//! or the batch around a row: the results have the same bits.
 
 mod batch;
 mod cross_entropy;
@@ -27,3 +40,8 @@ pub use plan::Schedule;
 pub use rows::Rows;
 pub use softmax::{FullyMasked, Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use wgpu;
+
+/// The README's example, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -56,6 +56,7 @@ pub(crate) enum Elem {
 }
 
 /// Where the result goes.
+#[allow(clippy::enum_variant_names)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Apart,

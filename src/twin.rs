@@ -1,6 +1,8 @@
 //! The kernels in plain f32 Rust, step for step in the canonical order: where an adapter divides correctly rounded, the
 //! kernels' words are these, bit by bit. Special rows are `reference`'s business; here every row is an ordinary one.
 
+#![allow(clippy::excessive_precision)]
+
 use std::array::from_fn;
 
 const CHUNK: usize = 1024;

@@ -248,8 +248,8 @@ fn rows_that_are_not_ordinary() {
                     };
                     let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
                     let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-                    for row in 0..specials.len() {
-                        let what = format!("{:?} of {length}, target {target}, {fully_masked:?}", specials[row]);
+                    for (row, special) in specials.iter().enumerate() {
+                        let what = format!("{:?} of {length}, target {target}, {fully_masked:?}", special);
                         let (loss, lse) = (out.row_losses.as_ref().unwrap()[row], out.lse.as_ref().unwrap()[row]);
                         assert!(
                             word_equal(loss, exact.row_losses[row]),
