@@ -51,7 +51,10 @@ const ONCE: &[(&str, &[&str])] = &[
         "clippy",
         &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
     ),
-    ("documentation", &["doc", "--workspace", "--no-deps", "--quiet"]),
+    (
+        "documentation",
+        &["doc", "--package", "wgpu-softmax", "--no-deps", "--quiet"],
+    ),
     ("tests without a GPU", &["test", "--workspace", "--lib", "--bins"]),
 ];
 const ON_EACH: &[(&str, &[&str])] = &[
