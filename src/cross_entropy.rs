@@ -304,7 +304,7 @@ impl CrossEntropyKernel {
         let (rows, elements) = (self.kernel.rows.count(), self.kernel.rows.elements()?);
         let upstream_len = if options.reduction == Reduction::None { rows } else { 1 };
         let mut read = vec![("targets", buffers.targets)];
-        let mut written = vec![("summary", buffers.summary)];
+        let mut written = Vec::new();
         let in_place = options.gradient == Gradient::InPlace;
         if in_place { &mut written } else { &mut read }.push(("logits", buffers.logits));
         check("logits", buffers.logits, elements)?;
@@ -356,6 +356,10 @@ impl CrossEntropyKernel {
                 (None, false) => {}
             }
         }
-        check_apart(&written, &read)
+        // The summary is written by some dispatches, and read by the one that writes the results.
+        let summary = ("summary", buffers.summary);
+        check_apart(self.kernel.gpu(), &[summary], &read)?;
+        read.push(summary);
+        check_apart(self.kernel.gpu(), &written, &read)
     }
 }

@@ -149,8 +149,11 @@ pub enum EncodeError {
         /// The option that leaves it unused.
         option: &'static str,
     },
-    /// Two buffers that must not share memory do.
-    #[error("buffers {a} and {b} overlap, but one of them is written")]
+    /// Two slices that cannot be bound together: parts of one buffer of which one is written and the other read, or
+    /// that meet once their offsets are rounded down to the device's alignment.
+    #[error(
+        "{a} and {b} are in one buffer, where one is written: give each a buffer, or results more room between them"
+    )]
     Overlap {
         /// One buffer.
         a: &'static str,

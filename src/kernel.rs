@@ -112,17 +112,21 @@ pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize) -> Re
     Ok(())
 }
 
-/// Checks that what is written shares no bytes with anything else. Two parts of one buffer may not be bound together
-/// where one is written, even if they do not overlap: that is WebGPU's rule.
+/// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even where the parts are
+/// apart, and that what is written does not meet once offsets are aligned.
 pub(crate) fn check_apart(
+    gpu: &Gpu,
     written: &[(&'static str, Slice<'_>)],
     read: &[(&'static str, Slice<'_>)],
 ) -> Result<(), EncodeError> {
+    let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
+    let start = |slice: &Slice<'_>| slice.offset() / alignment * alignment;
+    let end = |slice: &Slice<'_>| slice.offset() + slice.size();
     for (i, (a, slice)) in written.iter().enumerate() {
-        for (b, other) in written[i + 1..].iter().chain(read) {
-            let meet = slice.offset() < other.offset() + other.size() && other.offset() < slice.offset() + slice.size();
-            let mixed = read.iter().any(|(name, _)| name == b);
-            if slice.buffer() == other.buffer() && (meet || mixed) {
+        let meets = |other: &Slice<'_>| start(slice) < end(other) && start(other) < end(slice);
+        let written = written[i + 1..].iter().filter(|(_, other)| meets(other));
+        for (b, other) in written.chain(read) {
+            if slice.buffer() == other.buffer() {
                 return Err(EncodeError::Overlap { a, b });
             }
         }

@@ -129,7 +129,7 @@ impl SoftmaxKernel {
         }
         if let Some(result) = buffers.result {
             check("result", result, elements)?;
-            check_apart(&[("result", result)], &[("logits", buffers.logits)])?;
+            check_apart(self.kernel.gpu(), &[("result", result)], &[("logits", buffers.logits)])?;
         }
         let params = Params {
             policy: self.options.fully_masked.word(),

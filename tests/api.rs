@@ -496,6 +496,27 @@ fn mistakes_are_errors_and_a_correct_call_works_after_each() {
         EncodeError::BufferTooSmall { .. }
     ));
 
+    let (shared, unaligned) = (storage(128), storage(16));
+    let within = CrossEntropyBuffers::new(logits.slice(..), shared.slice(256..272), shared.slice(..32));
+    assert!(matches!(
+        fails(within),
+        EncodeError::Overlap {
+            a: "summary",
+            b: "targets"
+        }
+    ));
+    let shifted = CrossEntropyBuffers {
+        summary: unaligned.slice(4..40),
+        ..good
+    };
+    assert!(matches!(fails(shifted), EncodeError::MisalignedOffset { .. }));
+    let huge = CrossEntropy {
+        ignore_index: 1 << 40,
+        ..CrossEntropy::default()
+    }
+    .prepare(gpu(), rows);
+    assert!(matches!(huge, Err(EncodeError::IgnoreIndex { .. })));
+
     let wrong = gpu().softmax(&[0.0; 31], rows, &Softmax::default()).unwrap_err();
     assert_eq!(
         wrong,
