@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use wgpu_softmax::wgpu::Backend;
+use wgpu_softmax::wgpu::{Backend, DeviceType};
 use wgpu_softmax::{GpuOptions, adapters as find};
 
 /// An adapter that tests run on.
@@ -10,6 +10,7 @@ pub(crate) struct Adapter {
     pub(crate) name: String,
     /// The word that `WGPU_BACKEND` knows it by.
     pub(crate) backend: &'static str,
+    is_software: bool,
 }
 
 /// EGL complains without a folder of its own.
@@ -20,18 +21,30 @@ pub(crate) fn environment() -> Vec<(&'static str, String)> {
     }
 }
 
-/// The first adapter of each backend, after installing a software one where there is none.
+/// The first adapter of each backend. Where there is no hardware, both of Mesa's software drivers are wanted, Vulkan with
+/// subgroups and OpenGL without, and installed if that can be done here.
 pub(crate) fn adapters() -> Result<Vec<Adapter>, String> {
     let found = look()?;
-    if !found.is_empty() {
+    let has = |backend| found.iter().any(|a| a.backend == backend);
+    if found.iter().any(|a| !a.is_software) || (has("vulkan") && has("gl")) {
         return Ok(found);
     }
-    if !Path::new("/usr/bin/apt-get").exists() {
-        return Err(
-            "no GPU adapter was found; install your GPU's Vulkan driver, or Mesa's software one (lavapipe)".into(),
-        );
+    let installed = install();
+    let found = look()?;
+    match (installed, found.is_empty()) {
+        (Err(message), true) => return Err(message),
+        (Err(message), false) => println!("note: not every software adapter is here: {message}"),
+        (Ok(()), true) => return Err("the drivers are installed, but there is still no GPU adapter".into()),
+        (Ok(()), false) => {}
     }
-    println!("No GPU adapter was found: installing Mesa's software drivers with apt-get.");
+    Ok(found)
+}
+
+fn install() -> Result<(), String> {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err("install your GPU's Vulkan driver, or Mesa's software one (lavapipe)".into());
+    }
+    println!("No GPU was found: installing Mesa's software drivers with apt-get.");
     apt(&["update"])?;
     apt(&[
         "install",
@@ -40,12 +53,7 @@ pub(crate) fn adapters() -> Result<Vec<Adapter>, String> {
         "mesa-vulkan-drivers",
         "libegl1",
         "libgl1-mesa-dri",
-    ])?;
-    let found = look()?;
-    if found.is_empty() {
-        return Err("mesa-vulkan-drivers is installed, but there is still no GPU adapter".into());
-    }
-    Ok(found)
+    ])
 }
 
 /// The first adapter of each backend.
@@ -61,8 +69,9 @@ fn look() -> Result<Vec<Adapter>, String> {
             _ => continue,
         };
         if found.iter().all(|a| a.backend != backend) {
-            println!("adapter: {} ({backend}) {}", info.name, info.driver_info);
+            println!("found: {} ({backend}) {}", info.name, info.driver_info);
             found.push(Adapter {
+                is_software: info.device_type == DeviceType::Cpu,
                 name: info.name,
                 backend,
             });
