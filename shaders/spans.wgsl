@@ -19,15 +19,15 @@ fn merged(a: Stats, b: Stats) -> Stats {
         vec4<i32>(a.key, b.key, KEY_NEG_INF, KEY_NEG_INF),
         bitcast<f32>(bits_of(key)),
     );
-    return Stats(key, both.x + both.y, select(a.argmax, b.argmax, b.key > a.key));
+    return Stats(key, both.x + both.y, select(a.argmax, b.argmax, b.key > a.key || a.argmax == NO_CLASS));
 }
 
-// Chunks past the last hold nothing but -inf, and change no bits; every lane takes as many steps.
+// Chunks past the last hold nothing but -inf, and merging with nothing changes no bits: so every lane takes as many
+// steps, and the body, which is long, is compiled once.
 fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     let first = span * span_chunks();
-    hold(start, first, lane);
-    var stats = held_stats(first, lane);
-    for (var i = 1u; i < span_chunks(); i++) {
+    var stats = Stats(KEY_NEG_INF, 0.0, NO_CLASS);
+    for (var i = 0u; i < span_chunks(); i++) {
         hold(start, first + i, lane);
         stats = merged(stats, held_stats(first + i, lane));
     }

@@ -7,7 +7,7 @@ use common::{GPUS, Random, bits, gpu};
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
     CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, EmptyMean, EncodeError, Gpu, GpuError, GpuOptions,
-    Gradient, Reduction, Rows, RunError, Softmax, SoftmaxBuffers, reference, twin,
+    Gradient, Reduction, Rows, RunError, Schedule, Softmax, SoftmaxBuffers, reference, twin,
 };
 
 const GUARD: u32 = 0xdead_beef;
@@ -281,6 +281,25 @@ fn rows_have_the_same_bits_alone_and_among_70_000() {
 }
 
 #[test]
+fn more_rows_than_one_dimension_of_a_dispatch() {
+    // Chunked by 8 lanes takes a work-group for each row, of which a dimension holds 65,535.
+    let chunked = Some(Schedule::Chunked { lanes: 8 });
+    for count in [65_535, 65_536, 70_000] {
+        let (rows, x) = (Rows::new(count, 5), Random(18).logits(count * 5, 3.0));
+        let folded = Softmax {
+            schedule: chunked,
+            ..Softmax::default()
+        };
+        let y = gpu().softmax(&x, rows, &folded).unwrap();
+        assert_eq!(
+            bits(&y),
+            bits(&gpu().softmax(&x, rows, &Softmax::default()).unwrap()),
+            "{count} rows"
+        );
+    }
+}
+
+#[test]
 fn long_rows() {
     let mut random = Random(14);
     for (count, classes) in [(3, 128_256), (1, 1_000_003)] {
@@ -535,6 +554,28 @@ fn mistakes_are_errors_and_a_correct_call_works_after_each() {
         gpu().softmax(&[0.0; 32], rows, &Softmax::default()).unwrap(),
         [0.125; 32]
     );
+}
+
+#[test]
+fn the_async_twins_give_the_same() {
+    let (rows, x) = (Rows::new(9, 33), Random(19).logits(9 * 33, 3.0));
+    let options = CrossEntropy {
+        gradient: Gradient::Apart,
+        lse: true,
+        ..CrossEntropy::default()
+    };
+    let out = pollster::block_on(gpu().cross_entropy_async(&x, &[4u8; 9], rows, &options)).unwrap();
+    assert_eq!(out, gpu().cross_entropy(&x, &[4usize; 9], rows, &options).unwrap());
+    let error = pollster::block_on(gpu().cross_entropy_async(&x, &[33u8; 9], rows, &options)).unwrap_err();
+    assert!(matches!(
+        error,
+        RunError::TargetOutOfRange {
+            row: 0,
+            target: 33,
+            classes: 33,
+            count: 9
+        }
+    ));
 }
 
 #[test]
