@@ -21,7 +21,8 @@ fn quad_of(slot: u32, chunk: u32, lane: Lane) -> u32 {
 
 fn hold_slot(slot: u32, start: u32, chunk: u32, lane: Lane) {
     if slot < HELD {
-        held[slot] = load_quad(start, quad_of(slot, chunk, lane));
+        let quad = quad_of(slot, chunk, lane);
+        held[slot] = value_quad(load_quad(start, quad), start, quad, lane);
     }
 }
 
@@ -84,39 +85,84 @@ fn exp_quad(bits: vec4<u32>, largest: f32) -> vec4<f32> {
     return select(y, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
 }
 
+// e (x - m), 0 where e is.
+fn heat_quad(e: vec4<f32>, bits: vec4<u32>, largest: f32) -> vec4<f32> {
+    let product = mul4(e, bitcast<vec4<f32>>(bits) - vec4<f32>(largest));
+    return select(product, vec4<f32>(0.0), e == vec4<f32>(0.0));
+}
+
 fn fold_quad(q: vec4<f32>) -> f32 {
     let pair = q.xy + q.zw;
     return pair.x + pair.y;
 }
 
-fn sum_slot(slot: u32, largest: f32) {
+// Where what is held stands, and the largest value that it is seen from.
+struct Place {
+    start: u32,
+    chunk: u32,
+    largest: f32,
+}
+
+fn sum_slot(kind: u32, slot: u32, at: Place, lane: Lane) {
     if slot < HELD {
-        sums[slot] = fold_quad(exp_quad(held[slot], largest));
+        sums[slot] = fold_quad(term_quad(kind, held[slot], at.start, quad_of(slot, at.chunk, lane), at.largest));
     }
 }
 
-fn sum_8(base: u32, largest: f32) {
-    sum_slot(base, largest);
-    sum_slot(base + 1u, largest);
-    sum_slot(base + 2u, largest);
-    sum_slot(base + 3u, largest);
-    sum_slot(base + 4u, largest);
-    sum_slot(base + 5u, largest);
-    sum_slot(base + 6u, largest);
-    sum_slot(base + 7u, largest);
+fn sum_8(kind: u32, base: u32, at: Place, lane: Lane) {
+    sum_slot(kind, base, at, lane);
+    sum_slot(kind, base + 1u, at, lane);
+    sum_slot(kind, base + 2u, at, lane);
+    sum_slot(kind, base + 3u, at, lane);
+    sum_slot(kind, base + 4u, at, lane);
+    sum_slot(kind, base + 5u, at, lane);
+    sum_slot(kind, base + 6u, at, lane);
+    sum_slot(kind, base + 7u, at, lane);
 }
 
-// Sum of exp(x - largest) over what is held.
-fn held_sum(largest: f32, lane: Lane) -> f32 {
-    sum_8(0u, largest);
+// Sum over what is held, of the terms of `kind` (terms/*.wgsl).
+fn held_sum(kind: u32, at: Place, lane: Lane) -> f32 {
+    sum_8(kind, 0u, at, lane);
     if HELD > 8u {
-        sum_8(8u, largest);
+        sum_8(kind, 8u, at, lane);
     }
     if HELD > 16u {
-        sum_8(16u, largest);
-        sum_8(24u, largest);
+        sum_8(kind, 16u, at, lane);
+        sum_8(kind, 24u, at, lane);
     }
     return tree_sum(lane);
+}
+
+fn flaw_slot(flaw: i32, slot: u32, at: Place, lane: Lane) -> i32 {
+    if slot >= HELD {
+        return flaw;
+    }
+    return max(flaw, flaw_quad(held[slot], at.start, quad_of(slot, at.chunk, lane)));
+}
+
+fn flaw_8(before: i32, base: u32, at: Place, lane: Lane) -> i32 {
+    var flaw = before;
+    flaw = flaw_slot(flaw, base, at, lane);
+    flaw = flaw_slot(flaw, base + 1u, at, lane);
+    flaw = flaw_slot(flaw, base + 2u, at, lane);
+    flaw = flaw_slot(flaw, base + 3u, at, lane);
+    flaw = flaw_slot(flaw, base + 4u, at, lane);
+    flaw = flaw_slot(flaw, base + 5u, at, lane);
+    flaw = flaw_slot(flaw, base + 6u, at, lane);
+    flaw = flaw_slot(flaw, base + 7u, at, lane);
+    return flaw;
+}
+
+// The worst that is wrong with the dense targets of what is held.
+fn held_flaw(at: Place, lane: Lane) -> i32 {
+    var flaw = flaw_8(0, 0u, at, lane);
+    if HELD > 8u {
+        flaw = flaw_8(flaw, 8u, at, lane);
+    }
+    if HELD > 16u {
+        flaw = flaw_8(flaw_8(flaw, 16u, at, lane), 24u, at, lane);
+    }
+    return lanes_max(flaw, lane);
 }
 
 fn fold_slot(slot: u32, stride: u32) {

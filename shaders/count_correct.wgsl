@@ -1,7 +1,6 @@
 // Rows whose first largest logit is their target's. A row whose target is ignored is none of them.
 // An invocation goes through every so many-th row. Twin: reference::cross_entropy, `correct`.
 
-@group(0) @binding(1) var<storage, read> targets: array<u32>;
 @group(0) @binding(2) var<storage, read_write> summary: array<atomic<u32>>;
 @group(0) @binding(3) var<storage, read> argmax: array<u32>;
 
@@ -16,8 +15,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     workgroupBarrier();
     var correct = 0u;
     for (var row = workgroup.x * COUNT_GROUP + local; row < params.rows; row += params.groups_x * COUNT_GROUP) {
-        let goal = targets[params.targets_offset + row];
-        if goal == argmax[params.argmax_offset + row] && goal != params.ignore_index {
+        let goal = targets_at(row);
+        if goal == argmax[offset_of(3u) + row] && goal != params.ignore_index {
             correct++;
         }
     }

@@ -29,19 +29,29 @@ const ROUNDER: f32 = 12582912.0;
 // Bits of 2^-126: what is under it is 0 here.
 const SMALLEST: i32 = 0x00800000;
 
-// e^x for x <= 0.
-fn exp4(x: vec4<f32>) -> vec4<f32> {
-    let clamped = max(x, vec4<f32>(-128.0));
-    let shifted = opaque4(mul4(clamped, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
+// e^x = 2^n (1 + p).
+struct Reduced {
+    // n, in the low bits.
+    n: vec4<u32>,
+    p: vec4<f32>,
+}
+
+fn reduced4(x: vec4<f32>) -> Reduced {
+    let shifted = opaque4(mul4(x, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
     let n = shifted - vec4<f32>(ROUNDER);
-    let r = opaque4(clamped - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
+    let r = opaque4(x - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
     var q = vec4<f32>(1.3814541e-3);
     q = mul4(q, r) + vec4<f32>(8.3687454e-3);
     q = mul4(q, r) + vec4<f32>(4.1668389e-2);
     q = mul4(q, r) + vec4<f32>(1.6666521e-1);
     q = mul4(q, r) + vec4<f32>(0.49999994);
-    let p = opaque4(mul4(mul4(r, r), q) + r) + vec4<f32>(1.0);
-    let scaled = bitcast<vec4<i32>>(p) + (bitcast<vec4<i32>>(shifted) << vec4<u32>(23u));
+    return Reduced(bitcast<vec4<u32>>(shifted), opaque4(mul4(mul4(r, r), q) + r));
+}
+
+// e^x for x <= 0.
+fn exp4(x: vec4<f32>) -> vec4<f32> {
+    let e = reduced4(max(x, vec4<f32>(-128.0)));
+    let scaled = bitcast<vec4<i32>>(e.p + vec4<f32>(1.0)) + bitcast<vec4<i32>>(e.n << vec4<u32>(23u));
     return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), scaled < vec4<i32>(SMALLEST));
 }
 
@@ -67,4 +77,41 @@ fn ln(d: f32) -> f32 {
     let square = mul(f, f);
     let tail = mul(mul(square, f), p) + mul(k, LN2_LOW) - mul(square, 0.5);
     return (tail + f) + mul(k, LN2_HIGH);
+}
+
+struct Tanh {
+    tanh: vec4<f32>,
+    // 1 - tanh^2
+    slope: vec4<f32>,
+}
+
+// By w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
+fn tanh4(v: vec4<f32>) -> Tanh {
+    let e = reduced4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0)));
+    let power = bitcast<vec4<f32>>((e.n << vec4<u32>(23u)) + vec4<u32>(0x3f800000u));
+    let w = opaque4(mul4(power, e.p) + opaque4(power - vec4<f32>(1.0)));
+    let both = w + vec4<f32>(2.0);
+    let over = vec4<f32>(inverse(both.x), inverse(both.y), inverse(both.z), inverse(both.w));
+    let size = bitcast<vec4<u32>>(mul4(-w, over));
+    let four = mul4(power, e.p + vec4<f32>(1.0)) * vec4<f32>(4.0);
+    return Tanh(
+        bitcast<vec4<f32>>((size & vec4<u32>(0x7fffffffu)) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u))),
+        mul4(mul4(four, over), over),
+    );
+}
+
+// 1 / d by Newton's method, from an integer's guess, for d from 1 up to 2^32: drivers' own division differs.
+fn inverse(d: f32) -> f32 {
+    var r = bitcast<f32>(0x7ef311c7u - bitcast<u32>(d));
+    for (var i = 0u; i < 4u; i++) {
+        r += mul(r, 1.0 - mul(d, r));
+    }
+    return r;
+}
+
+// ln(1 + e) for e from 0 to 1: from 1 + e as it is rounded, and what the rounding lost.
+fn ln_1p(e: f32) -> f32 {
+    let d = opaque(1.0 + e);
+    let lost = opaque(e - opaque(d - 1.0));
+    return ln(d) + mul(lost, inverse(d));
 }

@@ -7,13 +7,7 @@ struct Params {
     // Element (row, class) is at (row / inner) * outer_stride + row % inner + class * inner, plus its buffer's offset.
     inner: u32,
     outer_stride: u32,
-    logits_offset: u32,
-    result_offset: u32,
-    // Where the first row stands in what is bound of the buffers of one word a row, and in the whole batch.
-    targets_offset: u32,
-    loss_offset: u32,
-    lse_offset: u32,
-    argmax_offset: u32,
+    // Where the first row stands in the whole batch.
     first_row: u32,
     // Work-groups are folded into two dimensions, this many wide.
     groups_x: u32,
@@ -23,12 +17,32 @@ struct Params {
     // What a row of -inf alone gives: 0 NaN, 1 zeros, 2 uniform. What the mean of no rows gives: 0 NaN, 1 zero.
     policy: u32,
     ignore_index: u32,
-    // Row r's factor of the gradient is scale[scale_offset + r * scale_stride].
-    scale_offset: u32,
-    scale_stride: u32,
+    // Row r's factor of the gradient is factor[offset + r * factor_stride], or the two that settle.wgsl left there.
+    factor_stride: u32,
     // Always 0, but no compiler knows: see `opaque` in math.wgsl.
     zero: u32,
-    unused: u32,
+    // a = softcap(scale * x + bias) + mask: see value/shaped.wgsl.
+    scale: f32,
+    softcap: f32,
+    softcap_inverse: f32,
+    // Row r of each `causal_group` rows sees classes 0 ..= r + causal_offset.
+    causal_group: u32,
+    causal_offset: i32,
+    // 1 - label_smoothing, label_smoothing / classes, and the label smoothing itself.
+    kept: f32,
+    spread: f32,
+    smoothing: f32,
+    z_loss: f32,
+    // The mean's denominator, where the caller or the shape gives it.
+    normalizer: f32,
+    unused_1: u32,
+    unused_2: u32,
+    // In elements of its buffer, for each binding.
+    offsets: array<vec4<u32>, 5>,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+fn offset_of(slot: u32) -> u32 {
+    return params.offsets[slot / 4u][slot % 4u];
+}

@@ -1,36 +1,41 @@
-// Sum of the rows' losses, in the canonical order of chunk.wgsl: 1,024 of them to a partial sum, then 1,024 partial
-// sums to one, until one is left, which FINAL marks. Each value is read once, by the lane that owns its quad.
-// Twin: reference.rs `f32_twin::total`.
+// Sum of one number a row (losses, z-losses, weights), in the canonical order of chunk.wgsl: 1,024 of them to a partial
+// sum, then 1,024 partial sums to one, until one is left, which FINAL marks. Each value is read once, by the lane that
+// owns its quad. Twin: twin::total.
 
 override FINAL: bool = false;
+// The word of the summary that the sum goes to. Word 0 is the loss, with a mean's denominators applied.
+override FINAL_WORD: u32 = 0u;
 override MEAN: bool = false;
+override HAS_Z_LOSS: bool = false;
 
 @group(0) @binding(3) var<storage, read_write> summary: array<u32>;
 
 fn mean_bits(sum: f32) -> u32 {
-    let count = summary[1];
-    if count == 0u {
+    let denominator = bitcast<f32>(summary[10]);
+    if denominator == 0.0 {
         return select(NAN, 0u, params.policy == 1u);
     }
-    return bitcast<u32>(sum / f32(count));
+    let other = bitcast<f32>(summary[11]);
+    if HAS_Z_LOSS && other != denominator {
+        let z = bitcast<f32>(summary[9]);
+        return bitcast<u32>((sum - z) / denominator + z / other);
+    }
+    return bitcast<u32>(sum / denominator);
 }
 
-fn value_slot(slot: u32) {
-    if slot < HELD {
-        // What is missing came as -inf, which no loss is.
-        let missing = held[slot] == vec4<u32>(NEG_INF);
-        sums[slot] = fold_quad(select(bitcast<vec4<f32>>(held[slot]), vec4<f32>(0.0), missing));
-    }
+fn term_quad(kind: u32, bits: vec4<u32>, start: u32, quad: u32, largest: f32) -> vec4<f32> {
+    return select(bitcast<vec4<f32>>(bits), vec4<f32>(0.0), classes_of(quad) >= vec4<u32>(params.classes));
+}
+
+fn flaw_quad(bits: vec4<u32>, start: u32, quad: u32) -> i32 {
+    return 0;
 }
 
 fn run(lane: Lane) {
     let chunk = lane.row;
     hold(0u, chunk, lane);
     let key = held_max(lane);
-    for (var slot = 0u; slot < HELD; slot++) {
-        value_slot(slot);
-    }
-    let sum = tree_sum(lane);
+    let sum = held_sum(0u, Place(0u, chunk, 0.0), lane);
     var bits = bitcast<u32>(sum);
     if is_odd(key) {
         bits = bits_of(key);
@@ -40,9 +45,9 @@ fn run(lane: Lane) {
             if MEAN && !is_odd(key) {
                 bits = mean_bits(sum);
             }
-            summary[0] = bits;
+            summary[FINAL_WORD] = bits;
         } else {
-            write_result(params.result_offset + chunk, bits);
+            result[offset_of(RESULT) + chunk] = bits;
         }
     }
 }

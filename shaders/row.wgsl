@@ -1,12 +1,30 @@
 // What every kernel of a row asks of a schedule, and the rows that are not ordinary.
 
-override HAS_ARGMAX: bool = false;
+// What is summed over a row (terms/*.wgsl): the exponentials, or whatever the kernel needs instead; on request the
+// exponentials times x - m, which the entropy needs; dense targets, and those times x - m.
+const SUM: u32 = 0u;
+const HEAT: u32 = 1u;
+const DENSE: u32 = 2u;
+const DENSE_X: u32 = 3u;
+override HAS_HEAT: bool = false;
+override HAS_DENSE: bool = false;
+// No exponentials: sums of parts need not be rescaled.
+override IS_PLAIN: bool = false;
 
-// A row, or a part of it: its largest logit as a key, d = sum of exp(x - largest), its first largest class.
+// A row, or a part of it: its largest value as a key, d = sum of exp(x - largest), its first largest class, the other
+// sums, and what is wrong with the dense targets: 0 nothing, 1 a weight on -inf, 2 a NaN.
 struct Stats {
     key: i32,
     sum: f32,
     argmax: i32,
+    heat: f32,
+    dense: f32,
+    dense_x: f32,
+    flaw: i32,
+}
+
+fn no_stats() -> Stats {
+    return Stats(KEY_NEG_INF, 0.0, NO_CLASS, 0.0, 0.0, 0.0, 0);
 }
 
 fn row_start(row: u32) -> u32 {
@@ -25,26 +43,36 @@ fn largest_of(s: Stats) -> f32 {
     return bitcast<f32>(bits_of(s.key));
 }
 
-// 1 / d by Newton's method, from an integer's guess, for d from 1 up to 2^32: drivers' own division differs.
-fn inverse(d: f32) -> f32 {
-    var r = bitcast<f32>(0x7ef311c7u - bitcast<u32>(d));
-    for (var i = 0u; i < 4u; i++) {
-        r += mul(r, 1.0 - mul(d, r));
-    }
-    return r;
-}
-
 // All -inf: what the caller's `FullyMasked` says, as bits.
 fn masked_word(zeros: u32, uniform_value: f32) -> u32 {
     return select(select(bitcast<u32>(uniform_value), zeros, params.policy == 1u), NAN, params.policy == 0u);
 }
 
-fn held_stats(chunk: u32, lane: Lane) -> Stats {
-    let key = held_max(lane);
-    let sum = held_sum(bitcast<f32>(bits_of(key)), lane);
-    var argmax = NO_CLASS;
-    if HAS_ARGMAX {
-        argmax = held_argmax(key, chunk, lane);
+fn lse_bits(row: Stats) -> u32 {
+    if is_odd(row.key) {
+        return NAN;
     }
-    return Stats(key, sum, argmax);
+    if row.key == KEY_NEG_INF {
+        return masked_word(NEG_INF, -ln(f32(params.classes)));
+    }
+    return bitcast<u32>(largest_of(row) + ln(row.sum));
+}
+
+fn held_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
+    var s = no_stats();
+    s.key = held_max(lane);
+    let at = Place(start, chunk, bitcast<f32>(bits_of(s.key)));
+    s.sum = held_sum(SUM, at, lane);
+    if HAS_ARGMAX {
+        s.argmax = held_argmax(s.key, chunk, lane);
+    }
+    if HAS_HEAT {
+        s.heat = held_sum(HEAT, at, lane);
+    }
+    if HAS_DENSE {
+        s.dense = held_sum(DENSE, at, lane);
+        s.dense_x = held_sum(DENSE_X, at, lane);
+        s.flaw = held_flaw(at, lane);
+    }
+    return s;
 }

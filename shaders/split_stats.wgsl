@@ -1,4 +1,4 @@
-// The first dispatch of the split schedule: d = sum of exp(x - m) and m of each span.
+// The first dispatch of the split schedule: d = sum of exp(x - m) and m of each span, or the kernel's other sums.
 // A work-group goes through the spans of its piece of a row. Memory is read once.
 
 fn run(lane: Lane) {

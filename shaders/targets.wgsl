@@ -1,7 +1,7 @@
-// Counts the targets that are neither ignored nor bad, and the bad ones, and finds the first of those.
+// Counts the targets that are neither ignored nor bad, and the bad ones, and finds the first of those; with weights,
+// leaves each row's weight in the losses' place, 0 where it does not count.
 // An invocation goes through every so many-th target; integer atomics, so the order does not matter. Twin: reference::scan_targets.
 
-@group(0) @binding(1) var<storage, read> targets: array<u32>;
 @group(0) @binding(2) var<storage, read_write> summary: array<atomic<u32>>;
 
 const SCAN_GROUP: u32 = 64u;
@@ -18,12 +18,18 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     // Rows are kept as complements, so that the first is a maximum, and 0 means none.
     var first_bad = 0u;
     for (var row = workgroup.x * SCAN_GROUP + local; row < params.rows; row += params.groups_x * SCAN_GROUP) {
-        let goal = targets[params.targets_offset + row];
+        let goal = targets_at(row);
         if goal < params.classes && goal != params.ignore_index {
             valid++;
-        } else if goal != params.ignore_index {
-            bad++;
-            first_bad = max(first_bad, ~(params.first_row + row));
+            if HAS_WEIGHTS {
+                put_loss(row, bitcast<u32>(weights_at(goal)));
+            }
+        } else {
+            put_loss(row, 0u);
+            if goal != params.ignore_index {
+                bad++;
+                first_bad = max(first_bad, ~(params.first_row + row));
+            }
         }
     }
     atomicAdd(&group_counts[0], valid);

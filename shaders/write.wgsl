@@ -3,7 +3,7 @@
 fn write_slot(slot: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
     if slot < HELD {
         let quad = quad_of(slot, chunk, lane);
-        store_quad(start, quad, result_quad(held[slot], quad * 4u, row));
+        store_quad(start, quad, result_quad(held[slot], start, quad, lane, row));
     }
 }
 

@@ -1,26 +1,40 @@
 //! What cross-entropy does with a batch's rows rather than their logits: targets counted before, losses reduced after.
 
-use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, EmptyMean, Reduction, Upstream};
+use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::kernel::{Slice, Step, window};
+use crate::kernel::{Slice, Step};
+use crate::operand::{Extent, Operand, Slot, asked, check_apart, window};
 use crate::plan::CHUNK;
 use crate::rows::{ELEMENT_BYTES, Rows};
-use crate::shader::{Params, Variant};
+use crate::shader::{End, Params, Variant};
+use crate::values::{Supply, supplied};
 use std::ops::Range;
 use wgpu::BufferUsages as Usage;
 
-/// Word of the summary in which settle.wgsl leaves the factor of the gradient.
-const SCALE_WORD: u32 = 6;
+/// Words of the summary: the loss, the two factors of the gradient, the sum of weights, that of z-losses.
+const LOSS_WORD: u32 = 0;
+const FACTOR_WORD: u64 = 6;
+const WEIGHTS_WORD: u32 = 8;
+const Z_LOSS_WORD: u32 = 9;
+/// Invocations of a work-group of targets.wgsl and count_correct.wgsl, and rows that each takes.
+const SCAN_ROWS: usize = 64 * 16;
 
 /// Buffers of one word a row, and the summary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BatchBuffers<'a> {
-    pub(crate) targets: Slice<'a>,
+    /// Class indices, unless the targets are soft.
+    pub(crate) targets: Option<Slice<'a>>,
     pub(crate) summary: Slice<'a>,
     pub(crate) upstream: Option<Slice<'a>>,
+    pub(crate) normalizer: Option<Slice<'a>>,
+    pub(crate) weights: Option<Slice<'a>>,
+    pub(crate) from_lse: Option<Slice<'a>>,
     pub(crate) row_losses: Option<Slice<'a>>,
+    pub(crate) row_z_losses: Option<Slice<'a>>,
     pub(crate) lse: Option<Slice<'a>>,
+    pub(crate) log_prob: Option<Slice<'a>>,
+    pub(crate) entropy: Option<Slice<'a>>,
     pub(crate) argmax: Option<Slice<'a>>,
 }
 
@@ -34,25 +48,35 @@ pub(crate) struct Batch {
     /// The upstream gradient as a number, then a NaN.
     constants: wgpu::Buffer,
     upstream: Option<wgpu::Buffer>,
+    weights: Option<Supply>,
+    from_lse: Option<Supply>,
+    // What the kernels keep where the caller does not.
     row_losses: Option<wgpu::Buffer>,
+    row_z_losses: Option<wgpu::Buffer>,
+    row_weights: Option<wgpu::Buffer>,
     argmax: Option<wgpu::Buffer>,
-    /// A partial sum for each 1,024 losses, then for each 1,024 of those, and so on.
+    /// A partial sum for each 1,024 rows, then for each 1,024 of those, and so on.
     partials: Vec<wgpu::Buffer>,
-    /// Bound where a kernel has a binding that the options leave unused.
-    unused: wgpu::Buffer,
 }
 
 impl Batch {
-    pub(crate) fn new(gpu: &Gpu, rows: Rows, options: &CrossEntropy, ignore_word: u32) -> Result<Self, EncodeError> {
-        let count = rows.count();
+    /// `params`: those that the logits' adjustment has set.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        options: &CrossEntropy,
+        ignore_word: u32,
+        params: Params,
+    ) -> Result<Self, EncodeError> {
+        options.validate()?;
+        let (count, classes) = (rows.count(), rows.classes());
         if u32::try_from(count).is_err() {
             return Err(EncodeError::TooLarge {
                 outer: count,
-                classes: rows.classes(),
+                classes,
                 inner: 1,
             });
         }
-        let reduces = options.reduction != Reduction::None;
         let words = |what, needed: bool, count: usize| {
             let bytes = count as u64 * ELEMENT_BYTES;
             needed.then(|| gpu.buffer(what, bytes, Usage::STORAGE)).transpose()
@@ -60,13 +84,6 @@ impl Batch {
         let (number, upstream) = match &options.upstream {
             Upstream::Number(number) => (*number, None),
             Upstream::Buffer => (1.0, None),
-            Upstream::PerRow(_) if reduces => {
-                return Err(EncodeError::Conflict {
-                    a: "upstream: PerRow",
-                    b: "a reduced loss",
-                    why: "a reduced loss has one upstream gradient",
-                });
-            }
             Upstream::PerRow(values) if values.len() != count => {
                 return Err(EncodeError::WrongLength {
                     what: "upstream: PerRow",
@@ -79,24 +96,36 @@ impl Batch {
                 Some(gpu.buffer_of("upstream gradients", bytemuck::cast_slice(values), Usage::STORAGE)?),
             ),
         };
+        let weights = options.weights.as_ref();
+        let weights = weights.map(|v| Supply::new(gpu, Slot::Weights, "weights", Extent::Words(classes), classes, v));
+        let from_lse = options.from_lse.as_ref();
+        let from_lse = from_lse.map(|v| Supply::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
+        let reduces = options.reduces();
+        let weighted = options.weights.is_some() && !options.is_soft() && options.reduction == Reduction::Mean;
         let mut partials = Vec::new();
-        let mut values = if reduces { count } else { 0 };
+        let mut values = if reduces || weighted { count } else { 0 };
         while values > 0 {
             let chunks = values.div_ceil(CHUNK);
             partials.extend(words("partial losses", true, chunks)?);
             values = if chunks > 1 { chunks } else { 0 };
         }
-        let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
         let constants = [number, f32::NAN];
+        let epsilon = options.label_smoothing;
         Ok(Self {
             gpu: gpu.clone(),
-            options: options.clone(),
             rows: count,
             params: Params {
-                classes: rows.classes() as u32,
+                classes: classes as u32,
                 ignore_index: ignore_word,
                 policy: options.fully_masked.word(),
-                ..Params::default()
+                factor_stride: (options.reduction == Reduction::None
+                    && !matches!(options.upstream, Upstream::Number(_)))
+                .into(),
+                kept: 1.0 - epsilon,
+                spread: epsilon / classes as f32,
+                smoothing: epsilon,
+                z_loss: options.z_loss,
+                ..params
             },
             constants: gpu.buffer_of(
                 "upstream gradient",
@@ -104,10 +133,18 @@ impl Batch {
                 Usage::STORAGE | Usage::COPY_SRC,
             )?,
             upstream,
+            weights: weights.transpose()?,
+            from_lse: from_lse.transpose()?,
             row_losses: words("losses", reduces && !options.row_losses, count)?,
+            row_z_losses: words(
+                "z-losses",
+                reduces && options.z_loss != 0.0 && !options.row_z_losses,
+                count,
+            )?,
+            row_weights: words("weights of rows", weighted, count)?,
             argmax: words("argmax", options.correct && !options.argmax, count)?,
             partials,
-            unused: gpu.buffer("nothing", 3 * alignment, Usage::STORAGE)?,
+            options: options.clone(),
         })
     }
 
@@ -115,151 +152,276 @@ impl Batch {
         &self.options
     }
 
+    pub(crate) fn params(&self) -> Params {
+        self.params
+    }
+
+    /// What the kernel of the rows is bound to beside the matrices.
+    pub(crate) fn operands<'a>(&'a self, buffers: &BatchBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
+        let options = &self.options;
+        let mut all = Vec::new();
+        all.extend(
+            buffers
+                .targets
+                .map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row)),
+        );
+        all.extend(supplied(&self.weights, "weights", buffers.weights)?);
+        let saved = supplied(&self.from_lse, "from_lse", buffers.from_lse)?;
+        if let Some(saved) = saved {
+            saved.check(self.rows, 0)?;
+            all.extend(options.reads_saved_lse().then_some(saved));
+        }
+        let from_buffer = options.upstream == Upstream::Buffer;
+        let upstream = asked("upstream", "upstream: Buffer", buffers.upstream, from_buffer)?;
+        if options.gradient != Gradient::None {
+            let per_row = upstream.or(self.upstream.as_ref().map(|u| u.slice(..)));
+            all.push(match per_row.filter(|_| self.params.factor_stride == 1) {
+                Some(slice) => Operand::read(Slot::Factor, "upstream", slice, Extent::Row),
+                None => {
+                    let start = buffers.summary.offset() + FACTOR_WORD * ELEMENT_BYTES;
+                    let slice = buffers.summary.buffer().slice(start..start + 2 * ELEMENT_BYTES);
+                    Operand::read(Slot::Factor, "summary", slice, Extent::Words(2))
+                }
+            });
+        }
+        let by_row = [
+            (
+                Slot::Loss,
+                "row_losses",
+                buffers.row_losses,
+                options.wants_row_losses(),
+                &self.row_losses,
+            ),
+            (
+                Slot::ZLoss,
+                "row_z_losses",
+                buffers.row_z_losses,
+                options.row_z_losses,
+                &self.row_z_losses,
+            ),
+            (Slot::Lse, "lse", buffers.lse, options.lse, &None),
+            (Slot::LogProb, "log_prob", buffers.log_prob, options.log_prob, &None),
+            (Slot::Entropy, "entropy", buffers.entropy, options.entropy, &None),
+            (Slot::Argmax, "argmax", buffers.argmax, options.argmax, &self.argmax),
+        ];
+        for (slot, name, slice, is_asked, own) in by_row {
+            let slice = asked(name, name, slice, is_asked)?.or(own.as_ref().map(|own| own.slice(..)));
+            all.extend(slice.map(|slice| Operand::written(slot, name, slice, Extent::Row)));
+        }
+        Ok(all)
+    }
+
+    /// Checks what the kernel of the rows does not bind itself.
+    pub(crate) fn check(&self, buffers: &BatchBuffers<'_>) -> Result<(), EncodeError> {
+        let words = Extent::Words(CrossEntropySummary::BYTES as usize / 4);
+        let summary = Operand::written(Slot::Scratch, "summary", buffers.summary, words);
+        summary.check(0, 0)?;
+        let alignment = u64::from(self.gpu.limits().min_storage_buffer_offset_alignment);
+        if !buffers.summary.offset().is_multiple_of(alignment) {
+            return Err(EncodeError::MisalignedOffset {
+                buffer: "summary",
+                offset: buffers.summary.offset(),
+                alignment,
+            });
+        }
+        if !buffers.summary.buffer().usage().contains(Usage::COPY_DST) {
+            return Err(EncodeError::MissingUsage {
+                buffer: "summary",
+                usage: "COPY_DST",
+            });
+        }
+        let from_buffer = self.options.normalizer == Normalizer::Buffer;
+        let normalizer = asked("normalizer", "normalizer: Buffer", buffers.normalizer, from_buffer)?;
+        let mut all = vec![summary];
+        let per_row = self.params.factor_stride == 1;
+        let one = |name, slice| Operand::read(Slot::Factor, name, slice, Extent::Words(1));
+        all.extend(normalizer.map(|slice| one("normalizer", slice)));
+        all.extend(
+            buffers
+                .upstream
+                .filter(|_| !per_row)
+                .map(|slice| one("upstream", slice)),
+        );
+        all.extend(
+            buffers
+                .targets
+                .map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row)),
+        );
+        all.extend(supplied(&self.weights, "weights", buffers.weights)?);
+        // The summary is written by some dispatches, and read by the one that writes the results.
+        let by_row = self.operands(buffers)?;
+        let reread = |o: &&Operand<'_>| o.is_written;
+        all.extend(by_row.iter().filter(reread).map(|o| Operand {
+            is_written: false,
+            ..*o
+        }));
+        for operand in &all {
+            operand.check(self.rows, 0)?;
+        }
+        check_apart(&self.gpu, &all)
+    }
+
     /// Empties the summary; for a batch of no rows, that is all there is to do.
     pub(crate) fn reset(&self, encoder: &mut wgpu::CommandEncoder, buffers: &BatchBuffers<'_>) {
         let summary = buffers.summary;
         encoder.clear_buffer(summary.buffer(), summary.offset(), Some(CrossEntropySummary::BYTES));
-        let mean = self.options.reduction == Reduction::Mean;
-        if self.rows == 0 && mean && self.options.empty_mean == EmptyMean::Nan {
+        let options = &self.options;
+        let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
+        if self.rows == 0 && is_mean && options.empty_mean == EmptyMean::Nan {
             encoder.copy_buffer_to_buffer(&self.constants, 4, summary.buffer(), summary.offset(), 4);
         }
     }
 
-    /// Counts the targets, and finds the factor of the gradient.
-    pub(crate) fn before<'a>(&'a self, buffers: &BatchBuffers<'a>) -> Result<Vec<Step<'a>>, EncodeError> {
-        let mean = self.options.reduction == Reduction::Mean;
-        let count = self.gpu.pipeline(&Variant::TARGETS)?;
-        let settle = self.gpu.pipeline(&Variant::settle(mean))?;
-        let one = buffers.upstream.filter(|_| self.options.reduction != Reduction::None);
-        let (upstream, scale_offset) = window(&self.gpu, one.unwrap_or(self.constants.slice(..)), 0, 1);
-        let mut steps = Vec::new();
-        for range in self.ranges(self.rows) {
-            let (targets, targets_offset) = window(&self.gpu, buffers.targets, range.start, range.len());
-            let params = Params {
-                rows: range.len() as u32,
-                first_row: range.start as u32,
-                targets_offset,
-                ..self.params
-            };
-            steps.push(Step {
-                pipeline: count.clone(),
-                params,
-                bindings: vec![(1, targets), (2, summary(buffers))],
-                groups: range.len().div_ceil(64 * 16).min(256),
-            });
+    /// Which of settle.wgsl's denominators.
+    fn mean_kind(&self) -> u32 {
+        match (self.options.reduction, self.options.normalizer) {
+            (Reduction::Mean, Normalizer::Rows) if self.options.is_soft() => 2,
+            (Reduction::Mean, Normalizer::Rows) => 1,
+            (Reduction::Mean, Normalizer::Number(_)) => 2,
+            (Reduction::Mean, Normalizer::Buffer) => 3,
+            _ => 0,
         }
-        // Each needs the counts of all.
-        for range in self.ranges(self.rows) {
-            let (targets, targets_offset) = window(&self.gpu, buffers.targets, range.start, range.len());
-            steps.push(Step {
-                pipeline: settle.clone(),
-                params: Params {
-                    rows: range.len() as u32,
-                    first_row: range.start as u32,
-                    targets_offset,
-                    scale_offset,
-                    ..self.params
-                },
-                bindings: vec![(1, targets), (2, summary(buffers)), (3, upstream.clone())],
-                groups: 1,
-            });
-        }
-        Ok(steps)
     }
 
-    /// What the kernel over the logits of `rows` rows from `first` on binds.
-    pub(crate) fn bindings<'a>(
-        &'a self,
-        buffers: &BatchBuffers<'a>,
-        first: usize,
-        rows: usize,
-    ) -> (Vec<(u32, wgpu::BufferBinding<'a>)>, Params) {
-        let alignment = u64::from(self.gpu.limits().min_storage_buffer_offset_alignment).max(16);
-        let words = |slice: Option<Slice<'a>>, own: Option<&'a wgpu::Buffer>, place: u64| {
-            let own = own.map(|buffer| buffer.slice(..));
-            match slice.or(own) {
-                Some(slice) => window(&self.gpu, slice, first, rows),
-                None => {
-                    let place = place * alignment;
-                    window(&self.gpu, self.unused.slice(place..place + 16), 0, 4)
+    /// Counts the targets, and finds the factors of the gradient.
+    pub(crate) fn before<'a>(&'a self, buffers: &BatchBuffers<'a>) -> Result<Vec<Step<'a>>, EncodeError> {
+        let mut steps = Vec::new();
+        let weights = supplied(&self.weights, "weights", buffers.weights)?.filter(|_| self.row_weights.is_some());
+        if let Some(targets) = buffers.targets {
+            let pipeline = self.gpu.pipeline(&Variant::targets(weights.is_some()))?;
+            for range in self.ranges(self.rows) {
+                let mut step = self.step(&pipeline, &range, range.len().div_ceil(SCAN_ROWS).min(256));
+                step.bind(self.word_window(Slot::Targets, targets, &range));
+                step.bindings.push((2, summary(buffers)));
+                if let (Some(weights), Some(row_weights)) = (&weights, &self.row_weights) {
+                    step.bind(self.word_window(Slot::Weights, weights.slice, &(0..self.params.classes as usize)));
+                    step.bind(self.word_window(Slot::Loss, row_weights.slice(..), &range));
                 }
+                steps.push(step);
             }
-        };
-        let per_row = buffers.upstream.or(self.upstream.as_ref().map(|u| u.slice(..)));
-        let (scale, scale_offset, scale_stride) = match per_row.filter(|_| self.options.reduction == Reduction::None) {
-            Some(slice) => {
-                let (scale, offset) = window(&self.gpu, slice, first, rows);
-                (scale, offset, 1)
+        }
+        if let Some(row_weights) = &self.row_weights {
+            steps.extend(self.reduce(buffers, row_weights.slice(..), WEIGHTS_WORD)?);
+        }
+        // Each needs the counts of all.
+        let kind = self.mean_kind();
+        let pipeline = (self.gpu).pipeline(&Variant::settle(kind, weights.is_some(), buffers.targets.is_some()))?;
+        let one = buffers.upstream.filter(|_| self.options.reduction != Reduction::None);
+        for range in self.ranges(self.rows) {
+            let mut step = self.step(&pipeline, &range, 1);
+            if let Some(targets) = buffers.targets {
+                step.bind(self.word_window(Slot::Targets, targets, &range));
+            } else {
+                step.params.rows = self.rows as u32;
             }
-            None => (summary(buffers), SCALE_WORD, 0),
-        };
-        let (targets, targets_offset) = window(&self.gpu, buffers.targets, first, rows);
-        let (loss, loss_offset) = words(buffers.row_losses, self.row_losses.as_ref(), 0);
-        let (lse, lse_offset) = words(buffers.lse, None, 1);
-        let (argmax, argmax_offset) = words(buffers.argmax, self.argmax.as_ref(), 2);
-        let params = Params {
-            targets_offset,
-            loss_offset,
-            lse_offset,
-            argmax_offset,
-            scale_offset,
-            scale_stride,
-            ..self.params
-        };
-        (vec![(4, targets), (5, scale), (6, loss), (7, lse), (8, argmax)], params)
+            step.bindings.push((2, summary(buffers)));
+            step.bind(self.word_window(Slot::Scratch, one.unwrap_or(self.constants.slice(..)), &(0..1)));
+            if let Some(normalizer) = buffers.normalizer {
+                step.bind(self.word_window(Slot::Factor, normalizer, &(0..1)));
+            }
+            step.params.policy = u32::from(self.options.empty_mean == EmptyMean::Zero);
+            step.params.normalizer = match self.options.normalizer {
+                Normalizer::Number(number) => number,
+                _ => self.rows as f32,
+            };
+            steps.push(step);
+        }
+        Ok(steps)
     }
 
     /// Reduces the losses, and counts the rows that are right.
     pub(crate) fn after<'a>(&'a self, buffers: &BatchBuffers<'a>) -> Result<Vec<Step<'a>>, EncodeError> {
         let mut steps = Vec::new();
-        if self.options.correct {
+        let argmax = buffers.argmax.or(self.argmax.as_ref().map(|a| a.slice(..)));
+        if let (true, Some(argmax), Some(targets)) = (self.options.correct, argmax, buffers.targets) {
             let pipeline = self.gpu.pipeline(&Variant::COUNT_CORRECT)?;
-            let argmax = buffers.argmax.or(self.argmax.as_ref().map(|a| a.slice(..)));
-            for (range, argmax) in self.ranges(self.rows).into_iter().zip(argmax.into_iter().cycle()) {
-                let (targets, targets_offset) = window(&self.gpu, buffers.targets, range.start, range.len());
-                let (argmax, argmax_offset) = window(&self.gpu, argmax, range.start, range.len());
-                steps.push(Step {
-                    pipeline: pipeline.clone(),
-                    params: Params {
-                        rows: range.len() as u32,
-                        targets_offset,
-                        argmax_offset,
-                        ..self.params
-                    },
-                    bindings: vec![(1, targets), (2, summary(buffers)), (3, argmax)],
-                    groups: range.len().div_ceil(64 * 16).min(256),
-                });
+            for range in self.ranges(self.rows) {
+                let mut step = self.step(&pipeline, &range, range.len().div_ceil(SCAN_ROWS).min(256));
+                step.bind(self.word_window(Slot::Targets, targets, &range));
+                step.bindings.push((2, summary(buffers)));
+                step.bind(self.word_window(Slot::Scratch, argmax, &range));
+                steps.push(step);
             }
+        }
+        if !self.options.reduces() {
+            return Ok(steps);
+        }
+        let z_losses = buffers.row_z_losses.or(self.row_z_losses.as_ref().map(|l| l.slice(..)));
+        if let Some(z_losses) = z_losses.filter(|_| self.options.z_loss != 0.0) {
+            steps.extend(self.reduce(buffers, z_losses, Z_LOSS_WORD)?);
         }
         let losses = buffers.row_losses.or(self.row_losses.as_ref().map(|l| l.slice(..)));
-        let (mut values, mut count) = (losses, self.rows);
-        for partials in &self.partials {
-            let chunks = count.div_ceil(CHUNK);
-            let mean = self.options.reduction == Reduction::Mean;
-            let pipeline = self.gpu.pipeline(&Variant::reduce_loss(chunks == 1, mean))?;
-            for (range, values) in self.ranges(count).into_iter().zip(values.into_iter().cycle()) {
-                let (values, logits_offset) = window(&self.gpu, values, range.start, range.len());
-                let chunks = range.len().div_ceil(CHUNK);
-                let (partials, result_offset) = window(&self.gpu, partials.slice(..), range.start / CHUNK, chunks);
-                steps.push(Step {
-                    pipeline: pipeline.clone(),
-                    params: Params {
-                        rows: chunks as u32,
-                        classes: range.len() as u32,
-                        inner: 1,
-                        logits_offset,
-                        result_offset,
-                        pieces: 1,
-                        policy: u32::from(self.options.empty_mean == EmptyMean::Zero),
-                        ..Params::default()
-                    },
-                    bindings: vec![(1, values), (2, partials), (3, summary(buffers))],
-                    groups: chunks,
-                });
-            }
-            (values, count) = (Some(partials.slice(..)), chunks);
+        if let Some(losses) = losses {
+            steps.extend(self.reduce(buffers, losses, LOSS_WORD)?);
         }
         Ok(steps)
+    }
+
+    /// The sum of one number a row, into a word of the summary.
+    fn reduce<'a>(
+        &'a self,
+        buffers: &BatchBuffers<'a>,
+        values: Slice<'a>,
+        word: u32,
+    ) -> Result<Vec<Step<'a>>, EncodeError> {
+        let mut steps = Vec::new();
+        let (mut values, mut count) = (values, self.rows);
+        for partials in &self.partials {
+            let chunks = count.div_ceil(CHUNK);
+            let end = End {
+                word,
+                mean: word == LOSS_WORD && self.options.reduction == Reduction::Mean,
+                z_loss: self.options.z_loss != 0.0,
+            };
+            let pipeline = self.gpu.pipeline(&Variant::reduce((chunks == 1).then_some(end)))?;
+            for range in self.ranges(count) {
+                let chunks = range.len().div_ceil(CHUNK);
+                let first = range.start / CHUNK;
+                let mut step = self.step(&pipeline, &range, chunks);
+                step.params = Params {
+                    rows: chunks as u32,
+                    classes: range.len() as u32,
+                    inner: 1,
+                    pieces: 1,
+                    policy: u32::from(self.options.empty_mean == EmptyMean::Zero),
+                    ..Params::default()
+                };
+                step.bind(self.word_window(Slot::Logits, values, &range));
+                step.bind(self.word_window(Slot::Result, partials.slice(..), &(first..first + chunks)));
+                step.bindings.push((3, summary(buffers)));
+                steps.push(step);
+            }
+            (values, count) = (partials.slice(..), chunks);
+        }
+        Ok(steps)
+    }
+
+    fn step<'a>(
+        &self,
+        pipeline: &std::sync::Arc<wgpu::ComputePipeline>,
+        range: &Range<usize>,
+        groups: usize,
+    ) -> Step<'a> {
+        Step {
+            pipeline: pipeline.clone(),
+            params: Params {
+                rows: range.len() as u32,
+                first_row: range.start as u32,
+                ..self.params
+            },
+            bindings: Vec::new(),
+            groups,
+        }
+    }
+
+    fn word_window<'a>(
+        &self,
+        slot: Slot,
+        slice: Slice<'a>,
+        range: &Range<usize>,
+    ) -> (Slot, wgpu::BufferBinding<'a>, u32) {
+        let (binding, offset) = window(&self.gpu, slice, range.start, range.len(), ELEMENT_BYTES);
+        (slot, binding, offset)
     }
 
     /// `count` words in stretches that can be bound, each of whole chunks but the last.

@@ -176,6 +176,26 @@ pub enum EncodeError {
         /// The index.
         ignore_index: i64,
     },
+    /// A number outside of what its option allows.
+    #[error("{option} is {value}, but must be {must}")]
+    BadNumber {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        must: &'static str,
+    },
+    /// More options with a buffer each than the device binds at once.
+    #[error(
+        "the options bind {bound} storage buffers at once, but this device binds at most {available}; ask for less"
+    )]
+    TooManyBuffers {
+        /// Buffers that would be bound.
+        bound: u32,
+        /// The device's limit.
+        available: u32,
+    },
     /// A forced schedule that cannot run these rows.
     #[error("schedule {schedule} cannot run rows of {classes} classes: {why}")]
     Schedule {

@@ -1,16 +1,22 @@
 //! Cross-entropy of a batch on the host.
 
+use crate::adjust::{AdjustBuffers, Adjusted};
 use crate::batch::{Batch, BatchBuffers};
-use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, Gradient, Reduction, Upstream};
+#[cfg(doc)]
+use crate::cross_entropy::Reduction;
+use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, Gradient, Normalizer, Targets, Upstream};
+use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, record};
+use crate::kernel::{HostBatch, record};
+use crate::operand::Slot;
 use crate::rows::{ELEMENT_BYTES, Rows};
-use crate::transfer::{Stream, Wait};
+use crate::transfer::{Matrix, Wait};
+use crate::values::{NO_BUFFER, Values};
 use wgpu::BufferUsages as Usage;
 
 /// A class index on the host: any integer type.
-pub trait TargetIndex: Copy {
+pub trait TargetIndex: Copy + Send + Sync {
     /// Its value.
     fn value(self) -> i128;
 }
@@ -32,16 +38,24 @@ const IGNORED: u32 = 0x8000_0000;
 const BAD: u32 = u32::MAX;
 
 /// What [`Gpu::cross_entropy`] gives: what its options ask for.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CrossEntropyOutput {
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEntropyOutput<T = f32> {
     /// The reduced loss, unless the reduction is [`Reduction::None`].
     pub loss: Option<f32>,
+    /// Σ λ lse² over the rows, of a reduced loss with a z-loss.
+    pub z_loss: Option<f32>,
     /// The loss of each row.
     pub row_losses: Option<Vec<f32>>,
+    /// The part λ lse² of each row's loss.
+    pub row_z_losses: Option<Vec<f32>>,
     /// The gradient, laid out as the logits are; padding is 0.
-    pub gradient: Option<Vec<f32>>,
+    pub gradient: Option<Vec<T>>,
     /// `m + ln d` of each row.
     pub lse: Option<Vec<f32>>,
+    /// `ln y_t` of each row.
+    pub log_prob: Option<Vec<f32>>,
+    /// `−Σ y ln y` of each row.
+    pub entropy: Option<Vec<f32>>,
     /// The first largest class of each row.
     pub argmax: Option<Vec<u32>>,
     /// Rows whose argmax is their target.
@@ -50,69 +64,158 @@ pub struct CrossEntropyOutput {
     pub counted: usize,
 }
 
+/// Targets on the host.
+enum HostTargets<'a, T> {
+    /// Words for the device, and a row's value as the caller wrote it.
+    Indices(Vec<u32>, &'a (dyn Fn(usize) -> i128 + Sync)),
+    Probabilities(&'a [T]),
+}
+
 impl Gpu {
-    /// Cross-entropy of a batch on the host, and with [`CrossEntropy::gradient`] its gradient: see [`CrossEntropy`] for
-    /// the formulas and special values.
+    /// Cross-entropy of a batch on the host with class indices as targets, and with [`CrossEntropy::gradient`] its gradient:
+    /// see [`CrossEntropy`] for the formulas and special values.
     ///
     /// `logits` are laid out as `rows` says, `targets` has one class for each row. Batches larger than the device's limits
     /// go through it in parts; each row's results have the same bits whatever the parts.
     ///
     /// # Errors
-    /// [`RunError::TargetOutOfRange`], a shape that is none or does not fit the slices, and whatever the device reports.
+    /// [`RunError::TargetOutOfRange`], a shape that is none or does not fit the slices, options that contradict each other,
+    /// and whatever the device reports.
     ///
     /// ```
     /// use wgpu_softmax::{CrossEntropy, Gpu, Gradient, Rows};
     /// let gpu = Gpu::new()?;
     /// let options = CrossEntropy { gradient: Gradient::Apart, ..CrossEntropy::default() };
-    /// let out = gpu.cross_entropy(&[0.0, 0.0], &[1u8], Rows::new(1, 2), &options)?;
+    /// let out = gpu.cross_entropy(&[0f32, 0.0], &[1u8], Rows::new(1, 2), &options)?;
     /// assert!((out.loss.unwrap() - 2f32.ln()).abs() < 1e-6);
     /// assert_eq!(out.gradient.unwrap(), [0.5, -0.5]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn cross_entropy<T: TargetIndex>(
+    pub fn cross_entropy<T: Element, I: TargetIndex>(
         &self,
-        logits: &[f32],
-        targets: &[T],
+        logits: &[T],
+        targets: &[I],
         rows: Rows,
         options: &CrossEntropy,
-    ) -> Result<CrossEntropyOutput, RunError> {
-        pollster::block_on(self.run_cross_entropy(logits, targets, rows, options, Wait::Here))
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        pollster::block_on(self.with_indices(logits, targets, rows, options, Wait::Here))
     }
 
     /// [`Gpu::cross_entropy`] for callers with a runtime: the device is waited for on a thread of its own.
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy`].
-    pub async fn cross_entropy_async<T: TargetIndex>(
+    pub async fn cross_entropy_async<T: Element, I: TargetIndex>(
         &self,
-        logits: &[f32],
-        targets: &[T],
+        logits: &[T],
+        targets: &[I],
         rows: Rows,
         options: &CrossEntropy,
-    ) -> Result<CrossEntropyOutput, RunError> {
-        self.run_cross_entropy(logits, targets, rows, options, Wait::Elsewhere)
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        self.with_indices(logits, targets, rows, options, Wait::Elsewhere).await
+    }
+
+    /// As [`Gpu::cross_entropy`] with soft targets: `probabilities` are laid out as the logits are.
+    ///
+    /// # Errors
+    /// As [`Gpu::cross_entropy`].
+    pub fn cross_entropy_soft<T: Element>(
+        &self,
+        logits: &[T],
+        probabilities: &[T],
+        rows: Rows,
+        options: &CrossEntropy,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        pollster::block_on(self.with_probabilities(logits, probabilities, rows, options, Wait::Here))
+    }
+
+    /// [`Gpu::cross_entropy_soft`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::cross_entropy`].
+    pub async fn cross_entropy_soft_async<T: Element>(
+        &self,
+        logits: &[T],
+        probabilities: &[T],
+        rows: Rows,
+        options: &CrossEntropy,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        self.with_probabilities(logits, probabilities, rows, options, Wait::Elsewhere)
             .await
     }
 
-    async fn run_cross_entropy<T: TargetIndex>(
+    async fn with_probabilities<T: Element>(
         &self,
-        logits: &[f32],
-        targets: &[T],
+        logits: &[T],
+        probabilities: &[T],
         rows: Rows,
         options: &CrossEntropy,
         wait: Wait,
-    ) -> Result<CrossEntropyOutput, RunError> {
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        let options = CrossEntropy {
+            targets: Targets::Probabilities,
+            ..options.clone()
+        };
+        self.run_cross_entropy(logits, HostTargets::Probabilities(probabilities), rows, options, wait)
+            .await
+    }
+
+    async fn with_indices<T: Element, I: TargetIndex>(
+        &self,
+        logits: &[T],
+        targets: &[I],
+        rows: Rows,
+        options: &CrossEntropy,
+        wait: Wait,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        let word = |target: &I| {
+            let target = target.value();
+            let class = usize::try_from(target).ok().filter(|&t| t < rows.classes());
+            match class.and_then(|t| u32::try_from(t).ok()) {
+                _ if target == i128::from(options.ignore_index) => IGNORED,
+                Some(class) => class,
+                None => BAD,
+            }
+        };
+        let words = targets.iter().map(word).collect();
+        let value = |row: usize| targets.get(row).map_or(0, |t| t.value());
+        let options = CrossEntropy {
+            targets: Targets::Indices,
+            ..options.clone()
+        };
+        self.run_cross_entropy(logits, HostTargets::Indices(words, &value), rows, options, wait)
+            .await
+    }
+
+    async fn run_cross_entropy<T: Element>(
+        &self,
+        logits: &[T],
+        targets: HostTargets<'_, T>,
+        rows: Rows,
+        options: CrossEntropy,
+        wait: Wait,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
         let has_gradient = options.gradient != Gradient::None;
-        let mut stream = Stream::new(self, rows, logits, has_gradient, wait)?;
-        if targets.len() != rows.count() {
-            return Err(wrong_length("targets", rows.count(), targets.len()));
-        }
-        if options.upstream == Upstream::Buffer {
-            return Err(conflict(
-                "upstream: Buffer",
-                "slices on the host",
-                "there is no buffer; use PerRow",
-            ));
+        let mut matrices = vec![Matrix::new(Slot::Logits, "logits", logits, &rows)?];
+        let words: &[u32] = match &targets {
+            HostTargets::Indices(words, _) if words.len() != rows.count() => {
+                return Err(EncodeError::WrongLength {
+                    what: "targets",
+                    expected: rows.count(),
+                    got: words.len(),
+                }
+                .into());
+            }
+            HostTargets::Indices(words, _) => words,
+            HostTargets::Probabilities(probabilities) => {
+                matrices.push(Matrix::new(Slot::Other, "probabilities", probabilities, &rows)?);
+                &[]
+            }
+        };
+        let buffers = [&options.weights, &options.from_lse].map(|v| *v == Some(Values::Buffer));
+        let upstream = options.upstream == Upstream::Buffer;
+        if upstream || buffers.contains(&true) || options.normalizer == Normalizer::Buffer {
+            return Err(NO_BUFFER.into());
         }
         let options = CrossEntropy {
             gradient: if has_gradient {
@@ -120,32 +223,31 @@ impl Gpu {
             } else {
                 Gradient::None
             },
-            ..options.clone()
+            storage: Storage::all(T::DTYPE),
+            ..options
         };
-        let batch = Batch::new(self, rows, &options, IGNORED)?;
-        let own = Own::new(self, rows, &options, targets)?;
-        let buffers = own.buffers();
+        let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
+        matrices.extend(mask);
+        let batch = Batch::new(self, rows, &options, IGNORED, adjusted.params)?;
+        let own = Own::new(self, rows, &options, words)?;
+        let buffers = own.buffers(options.is_soft());
+        let mut others = batch.operands(&buffers)?;
+        others.extend(adjusted.operands(&AdjustBuffers::default())?);
 
         let mut encoder = self.encoder();
         batch.reset(&mut encoder, &buffers);
         record(self, &mut encoder, &batch.before(&buffers)?)?;
         self.queue().submit([encoder.finish()]);
 
-        let mut kernel: Option<RowKernel> = None;
-        let gradient = stream
-            .run(|host_part, encoder, logits| {
-                let kernel = match &kernel {
-                    Some(same) if same.rows == host_part.rows => same,
-                    _ => kernel.insert(options.row_kernel(self, host_part.rows)?),
-                };
-                let mut steps = Vec::new();
-                for part in kernel.parts() {
-                    let (extra, params) = batch.bindings(&buffers, host_part.first_row + part.first_row, part.rows);
-                    steps.extend(kernel.steps(part, logits, None, extra, params)?);
-                }
-                record(self, encoder, &steps)
-            })
-            .await?;
+        let kernel = HostBatch {
+            rows,
+            spec: options.spec(&adjusted),
+            schedule: options.schedule,
+            params: batch.params(),
+            others,
+            wait,
+        };
+        let gradient = self.stream(matrices, &kernel).await?;
 
         let mut encoder = self.encoder();
         record(self, &mut encoder, &batch.after(&buffers)?)?;
@@ -156,28 +258,27 @@ impl Gpu {
         let summary = summary.ok_or_else(|| RunError::Device {
             message: "the summary came back short".into(),
         })?;
-        if let Some((row, _)) = summary.first_bad {
+        if let (Some((row, _)), HostTargets::Indices(_, value)) = (summary.first_bad, &targets) {
             return Err(RunError::TargetOutOfRange {
                 row: row as usize,
-                target: targets[row as usize].value(),
+                target: value(row as usize),
                 classes: rows.classes(),
                 count: summary.bad_targets as usize,
             });
         }
         Ok(CrossEntropyOutput {
-            loss: (options.reduction != Reduction::None).then_some(summary.loss),
+            loss: options.reduces().then_some(summary.loss),
+            z_loss: (options.reduces() && options.z_loss != 0.0).then_some(summary.z_loss),
             row_losses: self.words(own.row_losses.as_ref(), rows.count(), wait).await?,
+            row_z_losses: self.words(own.row_z_losses.as_ref(), rows.count(), wait).await?,
             gradient: has_gradient.then_some(gradient),
             lse: self.words(own.lse.as_ref(), rows.count(), wait).await?,
+            log_prob: self.words(own.log_prob.as_ref(), rows.count(), wait).await?,
+            entropy: self.words(own.entropy.as_ref(), rows.count(), wait).await?,
             argmax: self.words(own.argmax.as_ref(), rows.count(), wait).await?,
             correct: options.correct.then_some(summary.correct as usize),
             counted: summary.counted as usize,
         })
-    }
-
-    fn encoder(&self) -> wgpu::CommandEncoder {
-        self.device()
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
     async fn words<W: bytemuck::Pod>(
@@ -188,12 +289,7 @@ impl Gpu {
     ) -> Result<Option<Vec<W>>, RunError> {
         match buffer {
             None => Ok(None),
-            Some(_) if count == 0 => Ok(Some(Vec::new())),
-            Some(buffer) => {
-                let bytes = count as u64 * ELEMENT_BYTES;
-                let take = |view: &[u8]| bytemuck::pod_collect_to_vec(view);
-                self.read(self.encoder(), buffer, bytes, wait, take).await.map(Some)
-            }
+            Some(buffer) => self.elements(buffer, count, wait).await.map(Some),
         }
     }
 }
@@ -203,57 +299,51 @@ struct Own {
     targets: wgpu::Buffer,
     summary: wgpu::Buffer,
     row_losses: Option<wgpu::Buffer>,
+    row_z_losses: Option<wgpu::Buffer>,
     lse: Option<wgpu::Buffer>,
+    log_prob: Option<wgpu::Buffer>,
+    entropy: Option<wgpu::Buffer>,
     argmax: Option<wgpu::Buffer>,
 }
 
 impl Own {
-    fn new<T: TargetIndex>(gpu: &Gpu, rows: Rows, options: &CrossEntropy, targets: &[T]) -> Result<Self, EncodeError> {
-        let word = |target: &T| {
-            let target = target.value();
-            let class = usize::try_from(target).ok().filter(|&t| t < rows.classes());
-            match class.and_then(|t| u32::try_from(t).ok()) {
-                _ if target == i128::from(options.ignore_index) => IGNORED,
-                Some(class) => class,
-                None => BAD,
-            }
-        };
-        let words: Vec<u32> = targets.iter().map(word).collect();
+    fn new(gpu: &Gpu, rows: Rows, options: &CrossEntropy, targets: &[u32]) -> Result<Self, EncodeError> {
         let for_host = |what, asked: bool| {
             let bytes = rows.count() as u64 * ELEMENT_BYTES;
             asked
                 .then(|| gpu.buffer(what, bytes, Usage::STORAGE | Usage::COPY_SRC))
                 .transpose()
         };
+        let summary = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         Ok(Self {
-            targets: gpu.buffer_of("targets", bytemuck::cast_slice(&words), Usage::STORAGE)?,
-            summary: gpu.buffer(
-                "summary",
-                CrossEntropySummary::BYTES,
-                Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST,
-            )?,
+            targets: gpu.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?,
+            summary: gpu.buffer("summary", CrossEntropySummary::BYTES, summary)?,
             row_losses: for_host("losses", options.wants_row_losses())?,
+            row_z_losses: for_host("z-losses", options.row_z_losses)?,
             lse: for_host("lse", options.lse)?,
+            log_prob: for_host("log-probabilities", options.log_prob)?,
+            entropy: for_host("entropies", options.entropy)?,
             argmax: for_host("argmax", options.argmax)?,
         })
     }
 
-    fn buffers(&self) -> BatchBuffers<'_> {
+    fn buffers(&self, is_soft: bool) -> BatchBuffers<'_> {
+        fn whole(buffer: &Option<wgpu::Buffer>) -> Option<wgpu::BufferSlice<'_>> {
+            buffer.as_ref().map(|b| b.slice(..))
+        }
         BatchBuffers {
-            targets: self.targets.slice(..),
+            targets: (!is_soft).then(|| self.targets.slice(..)),
             summary: self.summary.slice(..),
             upstream: None,
-            row_losses: self.row_losses.as_ref().map(|b| b.slice(..)),
-            lse: self.lse.as_ref().map(|b| b.slice(..)),
-            argmax: self.argmax.as_ref().map(|b| b.slice(..)),
+            normalizer: None,
+            weights: None,
+            from_lse: None,
+            row_losses: whole(&self.row_losses),
+            row_z_losses: whole(&self.row_z_losses),
+            lse: whole(&self.lse),
+            log_prob: whole(&self.log_prob),
+            entropy: whole(&self.entropy),
+            argmax: whole(&self.argmax),
         }
     }
-}
-
-fn wrong_length(what: &'static str, expected: usize, got: usize) -> RunError {
-    EncodeError::WrongLength { what, expected, got }.into()
-}
-
-fn conflict(a: &'static str, b: &'static str, why: &'static str) -> RunError {
-    EncodeError::Conflict { a, b, why }.into()
 }

@@ -1,22 +1,35 @@
 //! [`Step`]s: dispatches checked and laid out before anything is recorded, and [`RowKernel`], which turns an operation
 //! on rows into steps.
 
-use crate::error::EncodeError;
+use crate::dtype::Element;
+use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
+use crate::operand::{Operand, Slot, check_apart};
 use crate::plan::{Plan, Schedule};
 use crate::rows::{ELEMENT_BYTES, Part, Rows};
-use crate::shader::{Elem, Params, Place, RowOp, Variant};
+use crate::shader::{Needs, Params, Place, RowSpec, Variant};
+use crate::transfer::{Matrix, Stream, Wait};
 use std::sync::Arc;
+
+type Pipeline = Arc<wgpu::ComputePipeline>;
 
 /// Where a device buffer is bound from: any `buffer.slice(..)` converts.
 pub type Slice<'a> = wgpu::BufferSlice<'a>;
 
 /// One dispatch.
 pub(crate) struct Step<'a> {
-    pub(crate) pipeline: Arc<wgpu::ComputePipeline>,
+    pub(crate) pipeline: Pipeline,
     pub(crate) params: Params,
     pub(crate) bindings: Vec<(u32, wgpu::BufferBinding<'a>)>,
     pub(crate) groups: usize,
+}
+
+impl<'a> Step<'a> {
+    /// Binds a buffer in its slot, where it begins `offset` elements further.
+    pub(crate) fn bind(&mut self, (slot, binding, offset): (Slot, wgpu::BufferBinding<'a>, u32)) {
+        self.params.offsets[slot as usize] = offset;
+        self.bindings.push((slot as u32, binding));
+    }
 }
 
 /// Records the steps in one compute pass; wgpu orders them where one reads what another wrote.
@@ -71,110 +84,45 @@ pub(crate) fn record(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, steps: &[Ste
     Ok(())
 }
 
-/// Binds elements `first..first + elements` of a slice from the alignment before them on; returns how many elements
-/// further they begin.
-pub(crate) fn window<'a>(gpu: &Gpu, slice: Slice<'a>, first: usize, elements: usize) -> (wgpu::BufferBinding<'a>, u32) {
-    let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
-    let start = slice.offset() + first as u64 * ELEMENT_BYTES;
-    let offset = start / alignment * alignment;
-    let size = start - offset + elements as u64 * ELEMENT_BYTES;
-    let binding = wgpu::BufferBinding {
-        buffer: slice.buffer(),
-        offset,
-        size: wgpu::BufferSize::new(size),
-    };
-    (binding, ((start - offset) / ELEMENT_BYTES) as u32)
-}
-
-/// Checks a buffer that the caller binds: its size, usage and offset.
-pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize) -> Result<(), EncodeError> {
-    let needed = elements as u64 * ELEMENT_BYTES;
-    if slice.size() < needed {
-        return Err(EncodeError::BufferTooSmall {
-            buffer: name,
-            needed,
-            bound: slice.size(),
-        });
-    }
-    if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
-        return Err(EncodeError::MissingUsage {
-            buffer: name,
-            usage: "STORAGE",
-        });
-    }
-    if !slice.offset().is_multiple_of(ELEMENT_BYTES) {
-        return Err(EncodeError::MisalignedOffset {
-            buffer: name,
-            offset: slice.offset(),
-            alignment: ELEMENT_BYTES,
-        });
-    }
-    Ok(())
-}
-
-/// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even where the parts are
-/// apart, and that what is written does not meet once offsets are aligned.
-pub(crate) fn check_apart(
-    gpu: &Gpu,
-    written: &[(&'static str, Slice<'_>)],
-    read: &[(&'static str, Slice<'_>)],
-) -> Result<(), EncodeError> {
-    let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
-    let start = |slice: &Slice<'_>| slice.offset() / alignment * alignment;
-    let end = |slice: &Slice<'_>| slice.offset() + slice.size();
-    for (i, (a, slice)) in written.iter().enumerate() {
-        let meets = |other: &Slice<'_>| start(slice) < end(other) && start(other) < end(slice);
-        let written = written[i + 1..].iter().filter(|(_, other)| meets(other));
-        for (b, other) in written.chain(read) {
-            if slice.buffer() == other.buffer() {
-                return Err(EncodeError::Overlap { a, b });
-            }
-        }
-    }
-    Ok(())
-}
-
 /// An operation on the rows of one shape, prepared: the plan chosen, the pipelines made.
 #[derive(Debug, Clone)]
 pub(crate) struct RowKernel {
     gpu: Gpu,
     pub(crate) rows: Rows,
     pub(crate) plan: Plan,
-    op: RowOp,
-    place: Place,
+    pub(crate) spec: RowSpec,
     parts: Vec<Part>,
     scratch: Option<wgpu::Buffer>,
 }
 
 impl RowKernel {
-    pub(crate) fn new(
-        gpu: &Gpu,
-        rows: Rows,
-        op: RowOp,
-        place: Place,
-        schedule: Option<Schedule>,
-    ) -> Result<Self, EncodeError> {
+    pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
         let parts = rows.parts(gpu.limits())?;
-        let plan = Plan::new(&rows, gpu.traits(), schedule)?;
-        let is_split = matches!(plan.schedule, Schedule::Split { .. });
+        let plan = Plan::new(&rows, gpu.traits(), spec.span_words() as usize, schedule)?;
+        let is_split = spec.needs == Needs::Sums && matches!(plan.schedule, Schedule::Split { .. });
         let largest = parts.iter().map(|p| p.rows).max().unwrap_or(0);
-        let bytes = (largest * plan.spans as usize * 16) as u64;
+        let words = largest * (plan.spans * spec.span_words()) as usize;
         let scratch = if is_split && largest > 0 {
-            Some(gpu.buffer("the sums of the parts of long rows", bytes, wgpu::BufferUsages::STORAGE)?)
+            let what = "the sums of the parts of long rows";
+            Some(gpu.buffer(what, words as u64 * ELEMENT_BYTES, wgpu::BufferUsages::STORAGE)?)
         } else {
             None
         };
+        let bound = spec.slots.len() + u32::from(is_split);
+        let available = gpu.limits().max_storage_buffers_per_shader_stage;
+        if bound > available {
+            return Err(EncodeError::TooManyBuffers { bound, available });
+        }
         let kernel = Self {
             gpu: gpu.clone(),
             rows,
             plan,
-            op,
-            place,
+            spec,
             parts,
             scratch,
         };
         // Compiled now rather than in the caller's first step.
-        kernel.pipelines(kernel.elem(0))?;
+        kernel.pipelines(rows.is_in_quads())?;
         Ok(kernel)
     }
 
@@ -186,80 +134,136 @@ impl RowKernel {
         &self.parts
     }
 
-    /// Quads where rows and offsets (in bytes) allow it.
-    fn elem(&self, offsets: u64) -> Elem {
-        if self.rows.is_in_quads() && offsets.is_multiple_of(16) {
-            Elem::F32
-        } else {
-            Elem::F32Strided
+    /// Checks the caller's buffers: each by itself, then whether they can be bound together.
+    pub(crate) fn check(&self, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
+        let (rows, elements) = (self.rows.count(), self.rows.elements()?);
+        for operand in operands {
+            operand.check(rows, elements)?;
         }
+        check_apart(&self.gpu, operands)
+    }
+
+    /// Checks the caller's buffers and records the operation on all of the rows.
+    pub(crate) fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        operands: &[Operand<'_>],
+        params: Params,
+    ) -> Result<(), EncodeError> {
+        self.check(operands)?;
+        let mut steps = Vec::new();
+        for part in &self.parts {
+            steps.extend(self.steps(part, operands, 0, params)?);
+        }
+        record(&self.gpu, encoder, &steps)
     }
 
     /// The dispatch that writes, and the one before it where the schedule has one.
-    fn pipelines(
-        &self,
-        elem: Elem,
-    ) -> Result<(Arc<wgpu::ComputePipeline>, Option<Arc<wgpu::ComputePipeline>>), EncodeError> {
-        let main = self
-            .gpu
-            .pipeline(&Variant::row(self.op, elem, self.place, &self.plan))?;
-        if self.scratch.is_none() {
-            return Ok((main, None));
-        }
-        let argmax = matches!(self.op, RowOp::CrossEntropy { argmax: true, .. });
-        let stats = Variant::row(RowOp::SplitStats { argmax }, elem, Place::None, &self.plan);
-        Ok((main, Some(self.gpu.pipeline(&stats)?)))
+    fn pipelines(&self, quads: bool) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
+        let variant = |first_pass| Variant::row(self.spec, quads, first_pass, &self.plan);
+        let main = self.gpu.pipeline(&variant(false))?;
+        let first = self.scratch.as_ref().map(|_| self.gpu.pipeline(&variant(true)));
+        Ok((main, first.transpose()?))
     }
 
-    /// The steps for one part. `logits` and `result` are the whole batch's; `extra` is bound to the writing dispatch.
+    /// The steps for one part of a batch whose row `first_row` is the operands' first; matrices begin with it.
     pub(crate) fn steps<'a>(
         &'a self,
         part: &Part,
-        logits: Slice<'a>,
-        result: Option<Slice<'a>>,
-        extra: Vec<(u32, wgpu::BufferBinding<'a>)>,
+        operands: &[Operand<'a>],
+        first_row: usize,
         params: Params,
     ) -> Result<Vec<Step<'a>>, EncodeError> {
-        let (read, logits_offset) = window(&self.gpu, logits, part.first_element, part.elements);
-        let written = result.map(|slice| window(&self.gpu, slice, part.first_element, part.elements));
-        let offsets = logits.offset() | result.map_or(0, |r| r.offset());
-        let (main, stats) = self.pipelines(self.elem(offsets))?;
-        let params = Params {
+        let mut params = Params {
             rows: part.rows as u32,
             classes: self.rows.classes() as u32,
             inner: self.rows.inner() as u32,
             outer_stride: self.rows.outer_stride() as u32,
-            logits_offset,
-            result_offset: written.as_ref().map_or(logits_offset, |(_, offset)| *offset),
-            first_row: part.first_row as u32,
+            first_row: (first_row + part.first_row) as u32,
             pieces: self.plan.pieces(),
             spans: self.plan.spans,
             ..params
         };
+        let mut bindings = Vec::new();
+        let mut quads = self.rows.is_in_quads();
+        for operand in operands {
+            let (binding, offset) = operand.window(&self.gpu, part, first_row);
+            params.offsets[operand.slot as usize] = offset;
+            bindings.push((operand.slot, binding));
+            let in_quads = matches!(operand.slot, Slot::Logits | Slot::Result | Slot::Other | Slot::Third);
+            quads &= !in_quads || offset % 4 == 0;
+        }
+        if self.spec.place == Place::InPlace {
+            params.offsets[Slot::Logits as usize] = params.offsets[Slot::Result as usize];
+        }
+        if let Some(scratch) = &self.scratch {
+            bindings.push((Slot::Scratch, scratch.as_entire_buffer_binding()));
+        }
+        let (main, first) = self.pipelines(quads)?;
         let groups = part.rows.div_ceil(self.plan.shape.rows()) * self.plan.pieces() as usize;
-        let scratch = self.scratch.as_ref().map(|s| (3, s.as_entire_buffer_binding()));
         let mut steps = Vec::new();
-        if let Some(pipeline) = stats {
+        if let Some(pipeline) = first {
+            // In place, the first pass has the logits bound as such all the same.
+            let logits_slot = |slot| match (slot, self.spec.place) {
+                (Slot::Logits, _) => Some(Slot::Logits),
+                (Slot::Result, Place::InPlace) => Some(Slot::Logits),
+                (slot, _) => self.spec.first_pass_reads(slot).then_some(slot),
+            };
+            let read = bindings
+                .iter()
+                .filter_map(|(slot, b)| Some((logits_slot(*slot)? as u32, b.clone())));
             steps.push(Step {
                 pipeline,
                 params,
-                bindings: [(1, read.clone())].into_iter().chain(scratch.clone()).collect(),
+                bindings: read.collect(),
                 groups,
             });
         }
-        let mut bindings = match (self.place, written) {
-            (Place::Apart, Some((written, _))) => vec![(1, read), (2, written)],
-            (Place::InPlace, _) => vec![(2, read)],
-            _ => vec![(1, read)],
-        };
-        bindings.extend(scratch);
-        bindings.extend(extra);
         steps.push(Step {
             pipeline: main,
             params,
-            bindings,
+            bindings: bindings.into_iter().map(|(slot, b)| (slot as u32, b)).collect(),
             groups,
         });
         Ok(steps)
+    }
+}
+
+/// A batch on the host, and what runs over it.
+pub(crate) struct HostBatch<'a> {
+    pub(crate) rows: Rows,
+    pub(crate) spec: RowSpec,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) params: Params,
+    /// What is bound beside the matrices.
+    pub(crate) others: Vec<Operand<'a>>,
+    pub(crate) wait: Wait,
+}
+
+impl Gpu {
+    /// Runs a kernel of rows over a batch on the host, in parts. The result takes the first matrix's place, where the
+    /// kernel has one.
+    pub(crate) async fn stream<T: Element>(
+        &self,
+        matrices: Vec<Matrix<'_>>,
+        batch: &HostBatch<'_>,
+    ) -> Result<Vec<T>, RunError> {
+        let has_result = batch.spec.place != Place::None;
+        let mut stream = Stream::new(self, batch.rows, matrices, has_result, batch.wait)?;
+        let mut kernel: Option<RowKernel> = None;
+        stream
+            .run(|host_part, encoder, matrices| {
+                let kernel = match &kernel {
+                    Some(same) if same.rows == host_part.rows => same,
+                    _ => kernel.insert(RowKernel::new(self, host_part.rows, batch.spec, batch.schedule)?),
+                };
+                let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
+                let mut steps = Vec::new();
+                for part in kernel.parts() {
+                    steps.extend(kernel.steps(part, &operands, host_part.first_row, batch.params)?);
+                }
+                record(self, encoder, &steps)
+            })
+            .await
     }
 }

@@ -13,32 +13,50 @@
 //! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
 //! or the batch around a row: the results have the same bits.
 
+mod adjust;
 mod batch;
+mod binary_cross_entropy;
 mod cross_entropy;
+mod dtype;
 mod error;
 mod gpu;
 mod host;
+mod jacobian;
 mod kernel;
+mod logsumexp;
+mod operand;
 mod plan;
 pub mod reference;
 mod rows;
 mod shader;
 mod softmax;
+mod softmax_grad;
 mod transfer;
 #[doc(hidden)]
 pub mod twin;
+mod values;
 
-pub use cross_entropy::{
-    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, EmptyMean, Gradient, Reduction,
-    Upstream,
+pub use adjust::{Adjust, AdjustBuffers, Mask, Scale};
+pub use binary_cross_entropy::{
+    BinaryCrossEntropy, BinaryCrossEntropyBuffers, BinaryCrossEntropyKernel, BinaryCrossEntropyOutput,
 };
+pub use cross_entropy::{
+    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, EmptyMean, Gradient, Input, Normalizer,
+    Reduction, Targets, Upstream,
+};
+pub use dtype::{Dtype, Element, Storage};
 pub use error::{EncodeError, GpuError, RunError};
 pub use gpu::{Gpu, GpuOptions, adapters};
+pub use half;
 pub use host::{CrossEntropyOutput, TargetIndex};
+pub use jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};
 pub use kernel::Slice;
+pub use logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
 pub use plan::Schedule;
 pub use rows::Rows;
 pub use softmax::{FullyMasked, Softmax, SoftmaxBuffers, SoftmaxKernel};
+pub use softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
+pub use values::Values;
 pub use wgpu;
 
 /// The README's example, as a test.

@@ -12,9 +12,6 @@ pub(crate) const CHUNK: usize = 1024;
 const SPANS: usize = 1024;
 /// Quads one lane can hold; as many fragments are in `shaders/held`.
 const HELD_MAX: usize = 32;
-/// Bytes that the chunked schedule keeps of a span.
-const SPAN_BYTES: usize = 12;
-
 /// How the lanes of a GPU share the rows. The results have the same bits under every one that can run the rows.
 ///
 /// `lanes` is the number of invocations that share a row: a power of two up to 256.
@@ -83,16 +80,27 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The plan for `rows`: the caller's schedule, or the best known one.
-    pub(crate) fn new(rows: &Rows, traits: &Traits, forced: Option<Schedule>) -> Result<Self, EncodeError> {
-        let schedule = forced.unwrap_or_else(|| choose(rows, traits));
-        Self::of(schedule, rows, traits).map_err(|why| EncodeError::Schedule {
+    pub(crate) fn new(
+        rows: &Rows,
+        traits: &Traits,
+        span_words: usize,
+        forced: Option<Schedule>,
+    ) -> Result<Self, EncodeError> {
+        let mut schedule = forced.unwrap_or_else(|| choose(rows, traits));
+        let mut plan = Self::of(schedule, rows, traits, span_words);
+        if forced.is_none() && plan.is_err() {
+            // A row of millions of classes, of which much is kept, overflows group memory.
+            schedule = Schedule::Split { lanes: 8, pieces: 1 };
+            plan = Self::of(schedule, rows, traits, span_words);
+        }
+        plan.map_err(|why| EncodeError::Schedule {
             schedule: schedule.to_string(),
             classes: rows.classes(),
             why,
         })
     }
 
-    fn of(schedule: Schedule, rows: &Rows, traits: &Traits) -> Result<Self, &'static str> {
+    fn of(schedule: Schedule, rows: &Rows, traits: &Traits, span_words: usize) -> Result<Self, &'static str> {
         let quads = rows.classes().div_ceil(4);
         let chunks = rows.classes().div_ceil(CHUNK);
         let spans = chunks.div_ceil(chunks.div_ceil(SPANS));
@@ -137,7 +145,9 @@ impl Plan {
                 0
             }
         };
-        let fits = |size: u32| group_spans(size) * SPAN_BYTES + size as usize * 8 <= traits.group_memory as usize;
+        let fits = |size: u32| {
+            group_spans(size).next_power_of_two() * span_words * 4 + size as usize * 8 <= traits.group_memory as usize
+        };
         while !fits(workgroup_size) && workgroup_size > lanes {
             workgroup_size /= 2;
         }
@@ -235,7 +245,7 @@ mod tests {
                         Rows::new(count, classes),
                         Rows::of_shape(&[1, classes, count], 1).unwrap(),
                     ] {
-                        let plan = Plan::new(&rows, &traits, None);
+                        let plan = Plan::new(&rows, &traits, 7, None);
                         assert!(plan.is_ok(), "{rows:?} on {traits:?}: {plan:?}");
                     }
                 }
@@ -256,7 +266,7 @@ mod tests {
             (Schedule::Split { lanes: 64, pieces: 0 }, 4096),
             (Schedule::Split { lanes: 64, pieces: 5 }, 4096),
         ] {
-            let plan = Plan::new(&Rows::new(2, classes), traits, Some(schedule));
+            let plan = Plan::new(&Rows::new(2, classes), traits, 3, Some(schedule));
             assert!(
                 matches!(plan, Err(EncodeError::Schedule { .. })),
                 "{schedule}: {plan:?}"

@@ -279,8 +279,8 @@ impl HostPart {
         })
     }
 
-    pub(crate) fn bytes(&self) -> u64 {
-        (self.rows.count() * self.rows.classes) as u64 * ELEMENT_BYTES
+    pub(crate) fn elements(&self) -> usize {
+        self.rows.count() * self.rows.classes
     }
 }
 

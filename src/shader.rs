@@ -1,6 +1,8 @@
 //! [`Variant`] → WGSL source: the only place that joins the fragments of `shaders/`. Files choose code, overrides choose
 //! numbers.
 
+use crate::dtype::{Dtype, Storage};
+use crate::operand::{Slot, Slots};
 use crate::plan::{Plan, Schedule};
 use std::fmt;
 
@@ -12,7 +14,7 @@ pub(crate) struct Fragment {
 }
 
 macro_rules! fragment {
-    ($path:literal) => {
+    ($path:expr) => {
         Fragment {
             path: $path,
             source: include_str!(concat!("../shaders/", $path)),
@@ -28,31 +30,27 @@ pub(crate) struct Params {
     pub(crate) classes: u32,
     pub(crate) inner: u32,
     pub(crate) outer_stride: u32,
-    pub(crate) logits_offset: u32,
-    pub(crate) result_offset: u32,
-    pub(crate) targets_offset: u32,
-    pub(crate) loss_offset: u32,
-    pub(crate) lse_offset: u32,
-    pub(crate) argmax_offset: u32,
     pub(crate) first_row: u32,
     pub(crate) groups_x: u32,
     pub(crate) pieces: u32,
     pub(crate) spans: u32,
     pub(crate) policy: u32,
     pub(crate) ignore_index: u32,
-    pub(crate) scale_offset: u32,
-    pub(crate) scale_stride: u32,
+    pub(crate) factor_stride: u32,
     pub(crate) zero: u32,
-    pub(crate) unused: u32,
-}
-
-/// How a quad is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Elem {
-    /// Four neighbours at a time.
-    F32,
-    /// One element at a time, any distance apart.
-    F32Strided,
+    pub(crate) scale: f32,
+    pub(crate) softcap: f32,
+    pub(crate) softcap_inverse: f32,
+    pub(crate) causal_group: u32,
+    pub(crate) causal_offset: i32,
+    pub(crate) kept: f32,
+    pub(crate) spread: f32,
+    pub(crate) smoothing: f32,
+    pub(crate) z_loss: f32,
+    pub(crate) normalizer: f32,
+    pub(crate) unused_1: u32,
+    pub(crate) unused_2: u32,
+    pub(crate) offsets: [u32; 20],
 }
 
 /// Where the result goes.
@@ -62,6 +60,17 @@ pub(crate) enum Place {
     Apart,
     InPlace,
     None,
+}
+
+/// What `value/shaped.wgsl` does to the logits, beside what has a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct Shaping {
+    pub(crate) is_shaped: bool,
+    pub(crate) softcap: bool,
+    /// 0 none, 1 causal, 2 one for each class, 3 laid out as the logits are.
+    pub(crate) mask: u32,
+    /// What stands in the logits' place is none: the slope alone counts.
+    pub(crate) is_slope: bool,
 }
 
 /// How lanes meet.
@@ -90,29 +99,102 @@ impl RowShape {
     }
 }
 
-/// Which fragment of `shaders/schedule` finds the maximum and the sum of a row.
+/// Which fragment of `shaders/schedule` finds the maximum and the sums of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stats {
     Held,
     Chunked,
     Split,
+    Given,
+    Unread,
+}
+
+/// What a kernel of rows needs to know of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Needs {
+    /// Its maximum and sums.
+    Sums,
+    /// They follow from a saved lse.
+    SavedLse,
+    /// Nothing.
+    Nothing,
 }
 
 /// What a kernel of rows computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum RowOp {
-    Softmax {
-        log: bool,
-    },
-    CrossEntropy {
-        gradient: bool,
-        loss: bool,
-        lse: bool,
-        argmax: bool,
-    },
-    SplitStats {
-        argmax: bool,
-    },
+    Softmax { log: bool, gradient: bool },
+    SoftmaxGrad { log: bool },
+    CrossEntropy(CrossEntropyOp),
+    Binary { weight: u32 },
+}
+
+/// What cross-entropy has beside what has a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct CrossEntropyOp {
+    pub(crate) nll: bool,
+    pub(crate) share: bool,
+    pub(crate) dense: bool,
+    pub(crate) z_loss: bool,
+    pub(crate) entropy: bool,
+}
+
+/// A kernel of rows, but for its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RowSpec {
+    pub(crate) op: RowOp,
+    pub(crate) storage: Storage,
+    pub(crate) place: Place,
+    pub(crate) needs: Needs,
+    pub(crate) shaping: Shaping,
+    pub(crate) slots: Slots,
+}
+
+impl RowSpec {
+    /// Words that a schedule keeps of a span.
+    pub(crate) fn span_words(&self) -> u32 {
+        match self.op {
+            RowOp::CrossEntropy(op) if op.dense || op.entropy => 7,
+            _ => 3,
+        }
+    }
+
+    /// The options that its source names, on or off.
+    fn options(&self, first_pass: bool) -> Vec<Slot> {
+        let mut all = vec![Slot::Other, Slot::Third, Slot::Argmax];
+        if self.shaping.is_shaped {
+            all.extend([Slot::Mask, Slot::Bias, Slot::RowScale]);
+        }
+        match self.op {
+            RowOp::CrossEntropy(_) if first_pass => all.push(Slot::Weights),
+            _ if first_pass => {}
+            RowOp::Softmax { .. } => all.extend([Slot::Lse, Slot::Factor]),
+            RowOp::SoftmaxGrad { .. } => {}
+            RowOp::Binary { .. } => all.extend([Slot::Mask, Slot::PosWeights, Slot::Factor, Slot::Loss]),
+            RowOp::CrossEntropy(_) => all.extend([
+                Slot::Targets,
+                Slot::Factor,
+                Slot::Loss,
+                Slot::Lse,
+                Slot::ZLoss,
+                Slot::LogProb,
+                Slot::Entropy,
+                Slot::Weights,
+            ]),
+        }
+        all
+    }
+
+    /// Whether its first pass, over a split row, reads a slot.
+    pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
+        let dense = matches!(self.op, RowOp::CrossEntropy(op) if op.dense);
+        match slot {
+            Slot::Other | Slot::Third | Slot::Scratch => true,
+            Slot::Mask | Slot::Bias | Slot::RowScale => self.shaping.is_shaped,
+            Slot::Weights => dense,
+            _ => false,
+        }
+    }
 }
 
 /// A kernel: what to join, and with which constants.
@@ -122,23 +204,55 @@ pub(crate) struct Variant(Kind);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
     Row {
-        op: RowOp,
-        elem: Elem,
-        place: Place,
+        spec: RowSpec,
+        quads: bool,
         stats: Stats,
         shape: RowShape,
+        first_pass: bool,
     },
-    ReduceLoss {
+    Reduce {
         shape: RowShape,
-        is_final: bool,
-        mean: bool,
+        end: Option<End>,
     },
-    Targets,
+    Targets {
+        weights: bool,
+    },
     Settle {
-        mean: bool,
+        mean: u32,
+        weights: bool,
+        targets: bool,
     },
     CountCorrect,
+    Jacobian,
 }
+
+/// What becomes of a sum over the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct End {
+    /// The word of the summary that it goes to.
+    pub(crate) word: u32,
+    /// Whether it is divided by the mean's denominators, and z-losses by their own.
+    pub(crate) mean: bool,
+    pub(crate) z_loss: bool,
+}
+
+macro_rules! option_fragments {
+    ($($slot:ident $name:literal),*) => {
+        fn option_fragment(slot: Slot, on: bool) -> Option<Fragment> {
+            match slot {
+                $(Slot::$slot if on => Some(fragment!(concat!("option/on/", $name, ".wgsl"))),
+                Slot::$slot => Some(fragment!(concat!("option/off/", $name, ".wgsl"))),)*
+                Slot::Logits | Slot::Result | Slot::Scratch | Slot::SavedLse => None,
+            }
+        }
+    };
+}
+
+option_fragments!(
+    Targets "targets", Factor "factor", Loss "loss", Lse "lse", Argmax "argmax", ZLoss "z_loss", LogProb "log_prob",
+    Entropy "entropy", Other "other", Third "third", Mask "mask", Bias "bias", RowScale "row_scale",
+    Weights "weights", PosWeights "pos_weights"
+);
 
 const HELD: [Fragment; 6] = [
     fragment!("held/1.wgsl"),
@@ -149,32 +263,79 @@ const HELD: [Fragment; 6] = [
     fragment!("held/32.wgsl"),
 ];
 
-impl Variant {
-    pub(crate) const TARGETS: Self = Self(Kind::Targets);
-    pub(crate) const COUNT_CORRECT: Self = Self(Kind::CountCorrect);
+/// The fragments of how a type is loaded or stored.
+fn storage_fragments(dtype: Dtype, quads: bool, is_stored: bool) -> Vec<Fragment> {
+    let mut all = match (dtype, is_stored) {
+        (Dtype::F32, _) => vec![],
+        (Dtype::F16, false) => vec![fragment!("widen/f16.wgsl")],
+        (Dtype::F16, true) => vec![fragment!("narrow/f16.wgsl")],
+        (Dtype::Bf16, false) => vec![fragment!("widen/bf16.wgsl")],
+        (Dtype::Bf16, true) => vec![fragment!("narrow/bf16.wgsl")],
+    };
+    all.push(match (dtype, quads, is_stored) {
+        (Dtype::F32, true, false) => fragment!("load/f32_quads.wgsl"),
+        (Dtype::F32, true, true) => fragment!("store/f32_quads.wgsl"),
+        (Dtype::F32, false, false) => fragment!("load/f32_singles.wgsl"),
+        (Dtype::F32, false, true) => fragment!("store/f32_singles.wgsl"),
+        (_, true, false) => fragment!("load/half_quads.wgsl"),
+        (_, true, true) => fragment!("store/half_quads.wgsl"),
+        (_, false, false) => fragment!("load/half_singles.wgsl"),
+        (_, false, true) => fragment!("store/half_singles.wgsl"),
+    });
+    all
+}
 
-    pub(crate) fn row(op: RowOp, elem: Elem, place: Place, plan: &Plan) -> Self {
-        let stats = match plan.schedule {
-            Schedule::Held { .. } => Stats::Held,
-            Schedule::Chunked { .. } => Stats::Chunked,
-            Schedule::Split { .. } => Stats::Split,
+/// Which lanes share a row, and what they hold of it.
+fn lane_fragments(shape: &RowShape) -> [Fragment; 7] {
+    let reduce = match shape.reduce {
+        Reduce::Subgroup { .. } => fragment!("reduce/subgroup.wgsl"),
+        Reduce::Workgroup { .. } => fragment!("reduce/workgroup.wgsl"),
+    };
+    [
+        fragment!("bits.wgsl"),
+        fragment!("math.wgsl"),
+        fragment!("reduce/lane.wgsl"),
+        reduce,
+        HELD[shape.held.trailing_zeros() as usize],
+        fragment!("chunk.wgsl"),
+        fragment!("source.wgsl"),
+    ]
+}
+
+impl Variant {
+    pub(crate) const COUNT_CORRECT: Self = Self(Kind::CountCorrect);
+    pub(crate) const JACOBIAN: Self = Self(Kind::Jacobian);
+
+    /// The kernel that writes, or with `first_pass` the one before it that leaves the spans of split rows.
+    pub(crate) fn row(spec: RowSpec, quads: bool, first_pass: bool, plan: &Plan) -> Self {
+        let stats = match (spec.needs, plan.schedule) {
+            (Needs::SavedLse, _) => Stats::Given,
+            (Needs::Nothing, _) => Stats::Unread,
+            (Needs::Sums, Schedule::Held { .. }) => Stats::Held,
+            (Needs::Sums, Schedule::Chunked { .. }) => Stats::Chunked,
+            (Needs::Sums, Schedule::Split { .. }) => Stats::Split,
         };
         let shape = plan.shape;
         Self(Kind::Row {
-            op,
-            elem,
-            place,
+            spec,
+            quads,
             stats,
             shape,
+            first_pass,
         })
     }
 
-    pub(crate) fn settle(mean: bool) -> Self {
-        Self(Kind::Settle { mean })
+    pub(crate) fn targets(weights: bool) -> Self {
+        Self(Kind::Targets { weights })
     }
 
-    /// The loss is reduced by as many lanes as hold 32 quads each, which every adapter runs well enough.
-    pub(crate) fn reduce_loss(is_final: bool, mean: bool) -> Self {
+    /// `mean`: the kind of denominator, as settle.wgsl says.
+    pub(crate) fn settle(mean: u32, weights: bool, targets: bool) -> Self {
+        Self(Kind::Settle { mean, weights, targets })
+    }
+
+    /// A sum over rows, by as many lanes as hold 32 quads each, which every adapter runs well enough.
+    pub(crate) fn reduce(end: Option<End>) -> Self {
         let shape = RowShape {
             workgroup_size: 8,
             lanes: 8,
@@ -182,68 +343,99 @@ impl Variant {
             reduce: Reduce::Workgroup { rows_adjacent: false },
             group_spans: 0,
         };
-        Self(Kind::ReduceLoss { shape, is_final, mean })
+        Self(Kind::Reduce { shape, end })
     }
 
     /// The fragments, in order.
     pub(crate) fn fragments(&self) -> Vec<Fragment> {
         let mut all = vec![fragment!("params.wgsl")];
-        let lanes = |shape: &RowShape| {
-            let reduce = match shape.reduce {
-                Reduce::Subgroup { .. } => fragment!("reduce/subgroup.wgsl"),
-                Reduce::Workgroup { .. } => fragment!("reduce/workgroup.wgsl"),
-            };
-            let held = HELD[shape.held.trailing_zeros() as usize];
-            [
-                fragment!("bits.wgsl"),
-                fragment!("math.wgsl"),
-                fragment!("reduce/lane.wgsl"),
-                reduce,
-                held,
-                fragment!("chunk.wgsl"),
-            ]
-        };
+        let option = |slot: Slot, on: bool| option_fragment(slot, on).into_iter();
         match &self.0 {
             Kind::Row {
-                op,
-                elem,
-                place,
+                spec,
+                quads,
                 stats,
                 shape,
+                first_pass,
             } => {
-                all.extend(lanes(shape));
-                all.push(match elem {
-                    Elem::F32 => fragment!("elem/f32.wgsl"),
-                    Elem::F32Strided => fragment!("elem/f32_strided.wgsl"),
-                });
+                all.extend(lane_fragments(shape));
+                all.extend(storage_fragments(spec.storage.logits, *quads, false));
+                let place = if *first_pass { Place::None } else { spec.place };
+                match place {
+                    Place::None => all.push(fragment!("store/none.wgsl")),
+                    _ => all.extend(storage_fragments(spec.storage.result, *quads, true)),
+                }
                 all.push(match place {
                     Place::Apart => fragment!("place/apart.wgsl"),
+                    Place::InPlace if spec.storage.result != Dtype::F32 && !quads => {
+                        fragment!("place/in_place_shared.wgsl")
+                    }
                     Place::InPlace => fragment!("place/in_place.wgsl"),
                     Place::None => fragment!("place/none.wgsl"),
                 });
+                for slot in spec.options(*first_pass) {
+                    all.extend(option(slot, spec.slots.has(slot)));
+                }
+                all.push(if spec.shaping.is_shaped {
+                    fragment!("value/shaped.wgsl")
+                } else {
+                    fragment!("value/plain.wgsl")
+                });
                 all.push(fragment!("row.wgsl"));
-                all.extend(match stats {
-                    Stats::Held => vec![fragment!("schedule/held.wgsl")],
-                    Stats::Chunked => vec![fragment!("spans.wgsl"), fragment!("schedule/chunked.wgsl")],
-                    Stats::Split => vec![fragment!("spans.wgsl"), fragment!("schedule/split.wgsl")],
+                all.push(match spec.op {
+                    RowOp::CrossEntropy(op) if op.dense => fragment!("terms/dense.wgsl"),
+                    RowOp::SoftmaxGrad { .. } => fragment!("terms/product.wgsl"),
+                    _ => fragment!("terms/exp.wgsl"),
                 });
-                all.extend(match op {
-                    RowOp::Softmax { .. } => vec![fragment!("softmax.wgsl"), fragment!("write.wgsl")],
-                    RowOp::CrossEntropy { .. } => vec![fragment!("cross_entropy.wgsl"), fragment!("write.wgsl")],
-                    RowOp::SplitStats { .. } => vec![fragment!("split_stats.wgsl")],
+                if *stats != Stats::Held {
+                    all.push(fragment!("pieces.wgsl"));
+                }
+                if matches!(stats, Stats::Chunked | Stats::Split) {
+                    all.push(fragment!("spans.wgsl"));
+                }
+                all.push(match stats {
+                    Stats::Held => fragment!("schedule/held.wgsl"),
+                    Stats::Chunked => fragment!("schedule/chunked.wgsl"),
+                    Stats::Split => fragment!("schedule/split.wgsl"),
+                    Stats::Given => fragment!("schedule/given.wgsl"),
+                    Stats::Unread => fragment!("schedule/unread.wgsl"),
                 });
+                let kernel = match spec.op {
+                    _ if *first_pass => fragment!("split_stats.wgsl"),
+                    RowOp::Softmax { .. } => fragment!("softmax.wgsl"),
+                    RowOp::SoftmaxGrad { .. } => fragment!("softmax_grad.wgsl"),
+                    RowOp::CrossEntropy(_) => fragment!("cross_entropy.wgsl"),
+                    RowOp::Binary { .. } => fragment!("binary.wgsl"),
+                };
+                all.push(kernel);
+                if !first_pass {
+                    all.push(fragment!("write.wgsl"));
+                }
             }
-            Kind::ReduceLoss { shape, .. } => {
-                all.extend(lanes(shape));
-                all.extend([
-                    fragment!("elem/f32_strided.wgsl"),
-                    fragment!("place/apart.wgsl"),
-                    fragment!("reduce_loss.wgsl"),
-                ]);
+            Kind::Reduce { shape, .. } => {
+                all.extend(lane_fragments(shape));
+                all.extend(storage_fragments(Dtype::F32, false, false));
+                all.extend(storage_fragments(Dtype::F32, false, true));
+                all.extend([fragment!("place/apart.wgsl"), fragment!("value/plain.wgsl")]);
+                all.extend(option(Slot::Other, false).chain(option(Slot::Third, false)));
+                all.push(fragment!("reduce_loss.wgsl"));
             }
-            Kind::Targets => all.push(fragment!("targets.wgsl")),
-            Kind::Settle { .. } => all.push(fragment!("settle.wgsl")),
-            Kind::CountCorrect => all.push(fragment!("count_correct.wgsl")),
+            Kind::Targets { weights } => {
+                all.extend(option(Slot::Targets, true).chain(option(Slot::Weights, *weights)));
+                all.extend(option(Slot::Loss, *weights));
+                all.push(fragment!("targets.wgsl"));
+            }
+            Kind::Settle { mean, weights, targets } => {
+                all.push(fragment!("bits.wgsl"));
+                all.extend(option(Slot::Targets, *targets).chain(option(Slot::Factor, *mean == 3)));
+                all.extend(option(Slot::Weights, *weights));
+                all.push(fragment!("settle.wgsl"));
+            }
+            Kind::CountCorrect => {
+                all.extend(option(Slot::Targets, true));
+                all.push(fragment!("count_correct.wgsl"));
+            }
+            Kind::Jacobian => all.extend([fragment!("math.wgsl"), fragment!("jacobian.wgsl")]),
         }
         all
     }
@@ -252,33 +444,64 @@ impl Variant {
     pub(crate) fn constants(&self) -> Vec<(&'static str, u32)> {
         let mut all = Vec::new();
         match &self.0 {
-            Kind::Row { op, stats, shape, .. } => {
+            Kind::Row {
+                spec,
+                stats,
+                shape,
+                first_pass,
+                ..
+            } => {
                 all.extend(shape.constants());
                 if *stats == Stats::Chunked {
-                    all.push(("GROUP_SPANS", shape.group_spans));
+                    all.push(("GROUP_WORDS", shape.group_spans * spec.span_words()));
                 }
-                match *op {
-                    RowOp::Softmax { log } => all.push(("LOG", log.into())),
-                    RowOp::SplitStats { argmax } => all.push(("HAS_ARGMAX", argmax.into())),
-                    RowOp::CrossEntropy {
-                        gradient,
-                        loss,
-                        lse,
-                        argmax,
-                    } => all.extend([
-                        ("HAS_GRADIENT", gradient.into()),
-                        ("HAS_LOSS", loss.into()),
-                        ("HAS_LSE", lse.into()),
-                        ("HAS_ARGMAX", argmax.into()),
-                    ]),
+                if matches!(stats, Stats::Chunked | Stats::Split) {
+                    all.push(("SPAN_WORDS", spec.span_words()));
+                }
+                if spec.shaping.is_shaped {
+                    let source = match spec.op {
+                        RowOp::SoftmaxGrad { .. } => Slot::Third as u32,
+                        _ => Slot::Logits as u32,
+                    };
+                    all.push(("HAS_SOFTCAP", spec.shaping.softcap.into()));
+                    all.push(("MASK_KIND", spec.shaping.mask));
+                    all.push(("SLOPE_SOURCE", source));
+                    all.push(("IS_SLOPE", spec.shaping.is_slope.into()));
+                }
+                match spec.op {
+                    RowOp::SoftmaxGrad { log } => {
+                        all.extend([("LOG", log.into()), ("IS_PLAIN", 1)]);
+                    }
+                    RowOp::CrossEntropy(op) => {
+                        all.extend([("HAS_HEAT", op.entropy.into()), ("HAS_DENSE", op.dense.into())]);
+                        if !first_pass {
+                            all.extend([
+                                ("IS_NLL", op.nll.into()),
+                                ("HAS_SHARE", op.share.into()),
+                                ("HAS_Z_LOSS", op.z_loss.into()),
+                            ]);
+                        }
+                    }
+                    RowOp::Softmax { log, gradient } if !first_pass => {
+                        all.extend([("LOG", log.into()), ("IS_GRADIENT", gradient.into())]);
+                    }
+                    RowOp::Binary { weight } => all.push(("WEIGHT_KIND", weight)),
+                    RowOp::Softmax { .. } => {}
                 }
             }
-            Kind::ReduceLoss { shape, is_final, mean } => {
+            Kind::Reduce { shape, end } => {
                 all.extend(shape.constants());
-                all.extend([("FINAL", u32::from(*is_final)), ("MEAN", u32::from(*mean))]);
+                if let Some(end) = end {
+                    all.extend([
+                        ("FINAL", 1),
+                        ("FINAL_WORD", end.word),
+                        ("MEAN", end.mean.into()),
+                        ("HAS_Z_LOSS", end.z_loss.into()),
+                    ]);
+                }
             }
-            Kind::Settle { mean } => all.push(("MEAN", u32::from(*mean))),
-            Kind::Targets | Kind::CountCorrect => {}
+            Kind::Settle { mean, .. } => all.push(("MEAN_KIND", *mean)),
+            Kind::Targets { .. } | Kind::CountCorrect | Kind::Jacobian => {}
         }
         all
     }

@@ -9,29 +9,150 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Every operation, storage, place and schedule, in both families of reduction.
+fn slots(all: &[Slot]) -> Slots {
+    all.iter().copied().collect()
+}
+
+/// Kernels of rows with everything off, and with everything on that goes together.
+fn specs() -> Vec<RowSpec> {
+    let plain = RowSpec {
+        op: RowOp::Softmax {
+            log: false,
+            gradient: false,
+        },
+        storage: Storage::default(),
+        place: Place::Apart,
+        needs: Needs::Sums,
+        shaping: Shaping::default(),
+        slots: slots(&[]),
+    };
+    let softcap = Shaping {
+        is_shaped: true,
+        softcap: true,
+        ..Shaping::default()
+    };
+    let shaped = [Slot::Mask, Slot::Bias, Slot::RowScale];
+    let outputs = [
+        Slot::Targets,
+        Slot::Factor,
+        Slot::Loss,
+        Slot::Lse,
+        Slot::ZLoss,
+        Slot::LogProb,
+        Slot::Entropy,
+        Slot::Argmax,
+    ];
+    let every = CrossEntropyOp {
+        nll: false,
+        share: true,
+        dense: true,
+        z_loss: true,
+        entropy: true,
+    };
+    let cross_entropy = RowSpec {
+        op: RowOp::CrossEntropy(CrossEntropyOp::default()),
+        slots: slots(&[Slot::Targets, Slot::Factor, Slot::Loss]),
+        ..plain
+    };
+    vec![
+        plain,
+        RowSpec {
+            op: RowOp::Softmax {
+                log: true,
+                gradient: false,
+            },
+            shaping: Shaping { mask: 3, ..softcap },
+            slots: slots(&shaped),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::Softmax {
+                log: false,
+                gradient: true,
+            },
+            needs: Needs::SavedLse,
+            shaping: Shaping { mask: 1, ..softcap },
+            slots: slots(&[Slot::SavedLse, Slot::Factor]),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: true },
+            slots: slots(&[Slot::Other]),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: false },
+            shaping: Shaping {
+                is_slope: true,
+                ..softcap
+            },
+            slots: slots(&[Slot::Other, Slot::Third, Slot::Bias, Slot::RowScale]),
+            ..plain
+        },
+        cross_entropy,
+        RowSpec {
+            op: RowOp::CrossEntropy(every),
+            shaping: Shaping { mask: 2, ..softcap },
+            slots: outputs.into_iter().chain(shaped).chain([Slot::Weights]).collect(),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::CrossEntropy(every),
+            slots: slots(&[Slot::Other, Slot::Factor, Slot::Weights]),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::CrossEntropy(CrossEntropyOp {
+                share: true,
+                ..CrossEntropyOp::default()
+            }),
+            needs: Needs::SavedLse,
+            slots: slots(&[Slot::Targets, Slot::Factor, Slot::Weights, Slot::SavedLse]),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::CrossEntropy(CrossEntropyOp {
+                nll: true,
+                ..CrossEntropyOp::default()
+            }),
+            needs: Needs::Nothing,
+            ..cross_entropy
+        },
+        RowSpec {
+            op: RowOp::Binary { weight: 0 },
+            needs: Needs::Nothing,
+            slots: slots(&[Slot::Other, Slot::Loss, Slot::Factor]),
+            ..plain
+        },
+        RowSpec {
+            op: RowOp::Binary { weight: 3 },
+            needs: Needs::Nothing,
+            slots: slots(&[Slot::Other, Slot::Loss, Slot::Mask, Slot::PosWeights, Slot::Factor]),
+            ..plain
+        },
+    ]
+}
+
+/// Every operation, in every storage, place and schedule, in both families of reduction.
 fn all() -> Vec<Variant> {
-    let mut all = vec![Variant::TARGETS, Variant::COUNT_CORRECT];
+    let mut all = vec![Variant::COUNT_CORRECT, Variant::JACOBIAN, Variant::reduce(None)];
     for flag in [false, true] {
-        all.push(Variant::settle(flag));
-        all.push(Variant::reduce_loss(flag, flag));
+        let end = End {
+            word: 0,
+            mean: flag,
+            z_loss: flag,
+        };
+        all.extend([Variant::reduce(Some(end)), Variant::targets(flag)]);
+        all.extend([0, 1, 2, 3].map(|mean| Variant::settle(mean, flag && mean == 1, flag)));
     }
     let info = wgpu::AdapterInfo {
         subgroup_min_size: 8,
         ..wgpu::AdapterInfo::new(wgpu::DeviceType::Cpu, wgpu::Backend::Vulkan)
     };
-    let some = |flag| RowOp::CrossEntropy {
-        gradient: flag,
-        loss: true,
-        lse: flag,
-        argmax: flag,
+    let mixed = Storage {
+        logits: Dtype::Bf16,
+        result: Dtype::F32,
     };
-    let ops = [
-        RowOp::Softmax { log: false },
-        RowOp::Softmax { log: true },
-        some(false),
-        some(true),
-    ];
     for subgroups in [false, true] {
         let traits = Traits::new(&info, &wgpu::Limits::default(), subgroups);
         let held = [1, 2, 4, 8, 16, 32].map(|held| (held * 32, Schedule::Held { lanes: 8 }));
@@ -39,21 +160,31 @@ fn all() -> Vec<Variant> {
             (3000, Schedule::Chunked { lanes: 64 }),
             (3000, Schedule::Split { lanes: 8, pieces: 3 }),
         ];
-        for (classes, schedule) in held.into_iter().chain(long) {
-            let plan = Plan::new(&Rows::new(4, classes), &traits, Some(schedule)).unwrap();
-            for elem in [Elem::F32, Elem::F32Strided] {
-                for op in ops {
+        for (i, (classes, schedule)) in held.into_iter().chain(long).enumerate() {
+            for spec in specs() {
+                let words = spec.span_words() as usize;
+                let plan = Plan::new(&Rows::new(4, classes), &traits, words, Some(schedule)).unwrap();
+                // The types in turn, so that each meets every operation.
+                let types = [
+                    Storage::default(),
+                    Storage::all(Dtype::F16),
+                    Storage::all(Dtype::Bf16),
+                    mixed,
+                ];
+                let storage = if spec.place == Place::Apart {
+                    types[i % 4]
+                } else {
+                    types[0]
+                };
+                for quads in [false, true] {
                     for place in [Place::Apart, Place::InPlace, Place::None] {
-                        all.push(Variant::row(op, elem, place, &plan));
+                        let storage = if place == Place::InPlace { types[i % 3] } else { storage };
+                        let spec = RowSpec { storage, place, ..spec };
+                        all.push(Variant::row(spec, quads, false, &plan));
                     }
-                }
-                if matches!(schedule, Schedule::Split { .. }) {
-                    all.push(Variant::row(
-                        RowOp::SplitStats { argmax: true },
-                        elem,
-                        Place::None,
-                        &plan,
-                    ));
+                    if matches!(schedule, Schedule::Split { .. }) && spec.needs == Needs::Sums {
+                        all.push(Variant::row(spec, quads, true, &plan));
+                    }
                 }
             }
         }
@@ -149,7 +280,7 @@ fn every_variant_is_valid_and_every_back_end_writes_it() {
 
 #[test]
 fn params_have_the_layout_of_their_twin() {
-    let (module, _) = parsed(&Variant::TARGETS);
+    let (module, _) = parsed(&Variant::targets(true));
     let (_, ty) = module
         .types
         .iter()
@@ -161,11 +292,9 @@ fn params_have_the_layout_of_their_twin() {
     assert_eq!(*span as usize, size_of::<Params>());
     let names: Vec<_> = members.iter().map(|m| m.name.clone().unwrap()).collect();
     let rust = format!("{:?}", Params::default());
-    let rust: Vec<_> = rust
-        .trim_start_matches("Params { ")
-        .split(", ")
-        .map(|f| f.split(':').next().unwrap().to_string())
-        .collect();
+    let rust = rust.split("offsets").next().unwrap().trim_start_matches("Params { ");
+    let mut rust: Vec<_> = rust.split(", ").map(|f| f.split(':').next().unwrap()).collect();
+    *rust.last_mut().unwrap() = "offsets";
     assert_eq!(names, rust);
     assert!(members.iter().enumerate().all(|(i, m)| m.offset as usize == 4 * i));
 }
@@ -195,11 +324,11 @@ fn no_shader_file_is_unused() {
 
 #[test]
 fn messages_name_the_fragment() {
-    let variant = Variant::TARGETS;
-    let first = variant.fragments()[0].source.lines().count();
+    let variant = Variant::COUNT_CORRECT;
+    let first: usize = variant.fragments()[..2].iter().map(|f| f.source.lines().count()).sum();
     assert_eq!(
         variant.located(&format!("error at wgsl:{}:5 here", first + 3)),
-        "error at shaders/targets.wgsl:3:5 here"
+        "error at shaders/count_correct.wgsl:3:5 here"
     );
     assert_eq!(variant.located("wgsl:1:1"), "shaders/params.wgsl:1:1");
     assert_eq!(variant.located("nothing to see"), "nothing to see");

@@ -1,9 +1,10 @@
 //! Host ↔ device: a batch travels in parts, of which one is read back while the next is computed.
 
+use crate::dtype::Element;
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::Slice;
-use crate::rows::{ELEMENT_BYTES, HostPart, Rows};
+use crate::operand::{Extent, Operand, Slot};
+use crate::rows::{HostPart, Rows};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use wgpu::BufferUsages as Usage;
@@ -33,10 +34,37 @@ impl Gpu {
         usage: Usage,
     ) -> Result<wgpu::Buffer, EncodeError> {
         let buffer = self.buffer(what, bytes.len() as u64, usage | Usage::COPY_DST)?;
-        if !bytes.is_empty() {
-            self.queue().write_buffer(&buffer, 0, bytes);
+        let whole = bytes.len() / 4 * 4;
+        if whole > 0 {
+            self.queue().write_buffer(&buffer, 0, &bytes[..whole]);
+        }
+        if whole < bytes.len() {
+            let mut word = [0; 4];
+            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+            self.queue().write_buffer(&buffer, whole as u64, &word);
         }
         Ok(buffer)
+    }
+
+    /// The first `count` elements of a buffer, on the host.
+    pub(crate) async fn elements<W: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        count: usize,
+        wait: Wait,
+    ) -> Result<Vec<W>, RunError> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let bytes = count * size_of::<W>();
+        let take = |view: &[u8]| bytemuck::pod_collect_to_vec(&view[..bytes]);
+        self.read(self.encoder(), buffer, bytes.next_multiple_of(4) as u64, wait, take)
+            .await
+    }
+
+    pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device()
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
     /// Submits, with a copy of the first `bytes` of `source` for the host.
@@ -127,73 +155,103 @@ impl Gpu {
     }
 }
 
-/// A batch on the host that goes through the device part by part, and a result of its shape that comes back.
-pub(crate) struct Stream<'a> {
-    gpu: Gpu,
-    logits: &'a [f32],
-    parts: Vec<HostPart>,
-    result: Option<Vec<f32>>,
-    wait: Wait,
+/// A matrix on the host, laid out as the logits are.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    pub(crate) slot: Slot,
+    name: &'static str,
+    bytes: &'a [u8],
+    element: usize,
 }
 
-impl<'a> Stream<'a> {
-    /// With `has_result`, what the parts' buffers hold after their kernels is brought back.
-    pub(crate) fn new(
-        gpu: &Gpu,
-        rows: Rows,
-        logits: &'a [f32],
-        has_result: bool,
-        wait: Wait,
+impl<'a> Matrix<'a> {
+    /// Checks that it has as many elements as the rows.
+    pub(crate) fn new<T: bytemuck::Pod>(
+        slot: Slot,
+        name: &'static str,
+        values: &'a [T],
+        rows: &Rows,
     ) -> Result<Self, EncodeError> {
         let expected = rows.elements()?;
-        if logits.len() != expected {
+        if values.len() != expected {
             return Err(EncodeError::WrongLength {
-                what: "logits",
+                what: name,
                 expected,
-                got: logits.len(),
+                got: values.len(),
             });
         }
         Ok(Self {
+            slot,
+            name,
+            bytes: bytemuck::cast_slice(values),
+            element: size_of::<T>(),
+        })
+    }
+}
+
+/// A batch on the host that goes through the device part by part, and a result of its shape that comes back.
+pub(crate) struct Stream<'a, T> {
+    gpu: Gpu,
+    /// The first is replaced by the result, if there is one.
+    matrices: Vec<Matrix<'a>>,
+    parts: Vec<HostPart>,
+    result: Option<Vec<T>>,
+    wait: Wait,
+}
+
+impl<'a, T: Element> Stream<'a, T> {
+    /// With `has_result`, what the parts' first buffers hold after their kernels is brought back.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        matrices: Vec<Matrix<'a>>,
+        has_result: bool,
+        wait: Wait,
+    ) -> Result<Self, EncodeError> {
+        let elements = rows.elements()?;
+        Ok(Self {
             gpu: gpu.clone(),
-            logits,
+            matrices,
             parts: rows.host_parts(gpu.part_bytes())?,
-            result: has_result.then(|| vec![0.0; expected]),
+            result: has_result.then(|| vec![T::zeroed(); elements]),
             wait,
         })
     }
 
-    /// Records each part with `encode`, which gets the part's logits in a buffer that it may overwrite.
+    fn buffers(&self, elements: usize) -> Result<Vec<wgpu::Buffer>, EncodeError> {
+        let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
+        let buffer = |m: &Matrix<'_>| self.gpu.buffer(m.name, (elements * m.element) as u64, usage);
+        self.matrices.iter().map(buffer).collect()
+    }
+
+    /// Records each part with `encode`, which gets the part's matrices as operands; the first is in the result's slot if
+    /// there is one.
     pub(crate) async fn run(
         &mut self,
-        mut encode: impl FnMut(&HostPart, &mut wgpu::CommandEncoder, Slice<'_>) -> Result<(), EncodeError>,
-    ) -> Result<Vec<f32>, RunError> {
+        mut encode: impl FnMut(&HostPart, &mut wgpu::CommandEncoder, &[Operand<'_>]) -> Result<(), EncodeError>,
+    ) -> Result<Vec<T>, RunError> {
         let parts = std::mem::take(&mut self.parts);
-        let largest = parts.iter().map(HostPart::bytes).max().unwrap_or(0);
-        let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
+        let largest = parts.iter().map(HostPart::elements).max().unwrap_or(0);
         // Two, in turn: the queue runs one part while the host fills and drains the other.
-        let buffers = match parts.len() {
-            0 => return Ok(self.result.take().unwrap_or_default()),
-            1 => vec![self.gpu.buffer("logits", largest, usage)?],
-            _ => vec![
-                self.gpu.buffer("logits", largest, usage)?,
-                self.gpu.buffer("logits", largest, usage)?,
-            ],
-        };
+        let sets = (0..parts.len().min(2)).map(|_| self.buffers(largest));
+        let sets: Vec<Vec<wgpu::Buffer>> = sets.collect::<Result<_, _>>()?;
         let mut in_flight: Option<(&HostPart, Reading)> = None;
-        for (i, part) in parts.iter().enumerate() {
-            let buffer = &buffers[i % buffers.len()];
-            self.upload(part, buffer);
-            let mut encoder = self
-                .gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encode(part, &mut encoder, buffer.slice(..part.bytes()))?;
-            let bytes = if self.result.is_some() {
-                part.bytes()
-            } else {
-                ELEMENT_BYTES
-            };
-            let reading = self.gpu.submit_and_read(encoder, buffer, bytes)?;
+        for (part, buffers) in parts.iter().zip(sets.iter().cycle()) {
+            let mut operands = Vec::new();
+            for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
+                self.upload(part, matrix, buffer);
+                let (slot, name, extent) = (matrix.slot, matrix.name, Extent::Matrix(matrix.element as u64));
+                operands.push(if i == 0 && self.result.is_some() {
+                    Operand::written(Slot::Result, name, buffer.slice(..), extent)
+                } else {
+                    Operand::read(slot, name, buffer.slice(..), extent)
+                });
+            }
+            let mut encoder = self.gpu.encoder();
+            encode(part, &mut encoder, &operands)?;
+            let elements = if self.result.is_some() { part.elements() } else { 1 };
+            let bytes = (elements * size_of::<T>()) as u64;
+            let reading = (self.gpu).submit_and_read(encoder, &buffers[0], bytes.next_multiple_of(4))?;
             if let Some((part, reading)) = in_flight.replace((part, reading)) {
                 self.collect(part, reading).await?;
             }
@@ -204,8 +262,9 @@ impl<'a> Stream<'a> {
         Ok(self.result.take().unwrap_or_default())
     }
 
-    fn upload(&self, part: &HostPart, buffer: &wgpu::Buffer) {
-        let Some(size) = wgpu::BufferSize::new(part.bytes()) else {
+    fn upload(&self, part: &HostPart, matrix: &Matrix<'_>, buffer: &wgpu::Buffer) {
+        let bytes = (part.elements() * matrix.element).next_multiple_of(4);
+        let Some(size) = wgpu::BufferSize::new(bytes as u64) else {
             return;
         };
         let Some(mut staging) = self.gpu.queue().write_buffer_with(buffer, 0, size) else {
@@ -213,10 +272,12 @@ impl<'a> Stream<'a> {
         };
         let mut at = 0;
         for stretch in part.stretches() {
-            let bytes: &[u8] = bytemuck::cast_slice(&self.logits[stretch]);
+            let bytes = &matrix.bytes[stretch.start * matrix.element..stretch.end * matrix.element];
             staging.slice(at..at + bytes.len()).copy_from_slice(bytes);
             at += bytes.len();
         }
+        // Half a word after an odd number of 16-bit elements.
+        staging.slice(at..bytes).fill(0);
     }
 
     async fn collect(&mut self, part: &HostPart, reading: Reading) -> Result<(), RunError> {

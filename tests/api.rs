@@ -119,10 +119,7 @@ fn recorded_operations_write_all_of_their_result_and_nothing_else() {
             }
             .prepare(gpu(), rows)
             .unwrap();
-            let buffers = SoftmaxBuffers {
-                logits: inside(&logits),
-                result: (!in_place).then(|| inside(&result)),
-            };
+            let buffers = SoftmaxBuffers::new(inside(&logits), (!in_place).then(|| inside(&result)));
             encode(|encoder| kernel.encode(encoder, &buffers).unwrap());
             let padding = |i: usize| if in_place { x[i].to_bits() } else { GUARD };
             let written = unguarded(if in_place { &logits } else { &result });
@@ -145,7 +142,7 @@ fn recorded_operations_write_all_of_their_result_and_nothing_else() {
             let kernel = options.prepare(gpu(), rows).unwrap();
             let [losses, lse, argmax] = [0; 3].map(|_| guarded(None, count));
             let (logits, goals) = (guarded(Some(&bits(&x)), elements), guarded(Some(&targets), count));
-            let (apart, summary) = (guarded(None, elements), guarded(None, 8));
+            let (apart, summary) = (guarded(None, elements), guarded(None, 16));
             let is_apart = gradient == Gradient::Apart;
             let buffers = CrossEntropyBuffers {
                 gradient: is_apart.then(|| inside(&apart)),
@@ -221,7 +218,7 @@ fn bad_targets_are_left_in_the_summary_and_are_errors_on_the_host() {
         buffer(&bits(&x)),
         buffer(&words),
         buffer(&vec![GUARD; x.len()]),
-        buffer(&[GUARD; 8]),
+        buffer(&[GUARD; 16]),
     );
     let buffers = CrossEntropyBuffers {
         gradient: Some(gradient.slice(..)),
@@ -352,13 +349,7 @@ fn batches_larger_than_a_binding_go_through_in_parts() {
     let logits = buffer(&bits(&x[..x.len() / 2]));
     encode(|encoder| {
         kernel
-            .encode(
-                encoder,
-                &SoftmaxBuffers {
-                    logits: logits.slice(..),
-                    result: None,
-                },
-            )
+            .encode(encoder, &SoftmaxBuffers::new(logits.slice(..), None))
             .unwrap()
     });
     assert!(read(&logits).chunks(expected.len()).all(|rows| rows == expected));
@@ -394,7 +385,7 @@ fn parts_change_no_bits() {
 fn empty_batches() {
     let none: [u32; 0] = [];
     let rows = Rows::new(0, 5);
-    assert_eq!(gpu().softmax(&[], rows, &Softmax::default()).unwrap(), [0f32; 0]);
+    assert_eq!(gpu().softmax::<f32>(&[], rows, &Softmax::default()).unwrap(), [0f32; 0]);
     for (reduction, empty_mean, expected) in [
         (Reduction::None, EmptyMean::Nan, None),
         (Reduction::Sum, EmptyMean::Nan, Some(0.0)),
@@ -406,7 +397,7 @@ fn empty_batches() {
             empty_mean,
             ..CrossEntropy::default()
         };
-        let loss = gpu().cross_entropy(&[], &none, rows, &options).unwrap().loss;
+        let loss = gpu().cross_entropy::<f32, _>(&[], &none, rows, &options).unwrap().loss;
         assert_eq!(
             loss.map(f32::to_bits),
             expected.map(f32::to_bits),
@@ -422,7 +413,9 @@ fn empty_batches() {
             "{reduction:?} of ignored rows"
         );
     }
-    let error = gpu().softmax(&[], Rows::new(3, 0), &Softmax::default()).unwrap_err();
+    let error = gpu()
+        .softmax::<f32>(&[], Rows::new(3, 0), &Softmax::default())
+        .unwrap_err();
     assert_eq!(error, RunError::Encode(EncodeError::NoClasses));
 }
 
@@ -430,7 +423,7 @@ fn empty_batches() {
 fn mistakes_are_errors_and_a_correct_call_works_after_each() {
     let rows = Rows::new(4, 8);
     let storage = |words: usize| buffer(&vec![0; words]);
-    let (logits, result, targets, summary) = (storage(32), storage(32), storage(4), storage(8));
+    let (logits, result, targets, summary) = (storage(32), storage(32), storage(4), storage(16));
     let usage = Usage::COPY_DST;
     let unusable = gpu().device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
@@ -440,10 +433,7 @@ fn mistakes_are_errors_and_a_correct_call_works_after_each() {
     });
     let softmax = Softmax::default().prepare(gpu(), rows).unwrap();
     let cross_entropy = CrossEntropy::default().prepare(gpu(), rows).unwrap();
-    let good = SoftmaxBuffers {
-        logits: logits.slice(..),
-        result: Some(result.slice(..)),
-    };
+    let good = SoftmaxBuffers::new(logits.slice(..), Some(result.slice(..)));
     let fails = |buffers: SoftmaxBuffers<'_>| {
         let mut encoder = gpu()
             .device()
@@ -515,8 +505,8 @@ fn mistakes_are_errors_and_a_correct_call_works_after_each() {
         EncodeError::BufferTooSmall { .. }
     ));
 
-    let (shared, unaligned) = (storage(128), storage(16));
-    let within = CrossEntropyBuffers::new(logits.slice(..), shared.slice(256..272), shared.slice(..32));
+    let (shared, unaligned) = (storage(128), storage(32));
+    let within = CrossEntropyBuffers::new(logits.slice(..), shared.slice(256..272), shared.slice(..64));
     assert!(matches!(
         fails(within),
         EncodeError::Overlap {
@@ -525,7 +515,7 @@ fn mistakes_are_errors_and_a_correct_call_works_after_each() {
         }
     ));
     let shifted = CrossEntropyBuffers {
-        summary: unaligned.slice(4..40),
+        summary: unaligned.slice(4..),
         ..good
     };
     assert!(matches!(fails(shifted), EncodeError::MisalignedOffset { .. }));

@@ -1,17 +1,19 @@
-//! The `wgpu-softmax` command: a thin layer over the library. It reads arrays, makes one library call, writes arrays.
+//! The `wgpu-softmax` command: a thin layer over the library. It reads arrays, makes one library call (and one more for
+//! `--log-probs`), writes arrays.
 
+mod cross_entropy;
 mod npy;
+mod shared;
+mod softmax;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use npy::{Failure, Output};
+use clap::{Parser, Subcommand, ValueEnum};
+use cross_entropy::CrossEntropyArgs;
+use npy::Failure;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use softmax::SoftmaxArgs;
 use std::process::ExitCode;
 use wgpu_softmax::wgpu::{AdapterInfo, Backends, DeviceType};
-use wgpu_softmax::{
-    CrossEntropy, EmptyMean, EncodeError, FullyMasked, Gpu, GpuError, GpuOptions, Gradient, Reduction, Rows, RunError,
-    Softmax, adapters,
-};
+use wgpu_softmax::{EncodeError, Gpu, GpuError, GpuOptions, RunError, adapters};
 
 /// Softmax and cross-entropy of .npy arrays on the GPU.
 #[derive(Parser)]
@@ -48,86 +50,6 @@ enum Command {
     CrossEntropy(CrossEntropyArgs),
 }
 
-#[derive(Args)]
-struct SoftmaxArgs {
-    logits: PathBuf,
-    /// Where the result goes; - is standard output.
-    #[arg(short, value_name = "OUT")]
-    output: PathBuf,
-    /// The logarithm of the probabilities.
-    #[arg(long)]
-    log: bool,
-    /// The class axis.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-    axis: isize,
-    /// What a row of -inf alone gives.
-    #[arg(long, value_enum, default_value = "nan")]
-    fully_masked: Masked,
-}
-
-#[derive(Args)]
-struct CrossEntropyArgs {
-    logits: PathBuf,
-    targets: PathBuf,
-    /// The class axis.
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
-    axis: isize,
-    /// Rows with this target take no part.
-    #[arg(long, default_value_t = -100, allow_negative_numbers = true, value_name = "I")]
-    ignore_index: i64,
-    /// How the rows' losses become one.
-    #[arg(long, value_enum, default_value = "mean")]
-    reduction: ReductionWord,
-    /// The mean over no rows.
-    #[arg(long, value_enum, default_value = "nan")]
-    empty_mean: EmptyMeanWord,
-    /// What a row of -inf alone gives.
-    #[arg(long, value_enum, default_value = "nan")]
-    fully_masked: Masked,
-    /// The reduced loss, or each row's with --reduction none.
-    #[arg(long, value_name = "OUT")]
-    loss: Option<PathBuf>,
-    /// The gradient.
-    #[arg(long, value_name = "OUT")]
-    grad: Option<PathBuf>,
-    /// Each row's log of the sum of exponentials.
-    #[arg(long, value_name = "OUT")]
-    lse: Option<PathBuf>,
-    /// Each row's largest class.
-    #[arg(long, value_name = "OUT")]
-    predictions: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Masked {
-    Nan,
-    Zeros,
-    Uniform,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ReductionWord {
-    None,
-    Mean,
-    Sum,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum EmptyMeanWord {
-    Nan,
-    Zero,
-}
-
-impl From<Masked> for FullyMasked {
-    fn from(word: Masked) -> Self {
-        match word {
-            Masked::Nan => Self::Nan,
-            Masked::Zeros => Self::Zeros,
-            Masked::Uniform => Self::Uniform,
-        }
-    }
-}
-
 impl From<GpuError> for Failure {
     fn from(error: GpuError) -> Self {
         Self::Machine(error.to_string())
@@ -138,7 +60,10 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Encode(
-                EncodeError::OutOfMemory { .. } | EncodeError::Pipeline { .. } | EncodeError::RowTooLong { .. },
+                EncodeError::OutOfMemory { .. }
+                | EncodeError::Pipeline { .. }
+                | EncodeError::RowTooLong { .. }
+                | EncodeError::TooManyBuffers { .. },
             )
             | RunError::DeviceLost { .. }
             | RunError::Device { .. } => Self::Machine(error.to_string()),
@@ -168,8 +93,8 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Devices => devices(&cli),
-        Command::Softmax(args) => softmax(&cli, args),
-        Command::CrossEntropy(args) => cross_entropy(&cli, args),
+        Command::Softmax(args) => softmax::run(&cli, args),
+        Command::CrossEntropy(args) => cross_entropy::run(&cli, args),
     };
     outcome.map_or_else(|failure| fail(&failure), |()| ExitCode::SUCCESS)
 }
@@ -239,105 +164,4 @@ fn devices(cli: &Cli) -> Result<(), Failure> {
         Some(_) => Ok(()),
         None => Gpu::with_options(&options(cli)).map(|_| ()).map_err(Failure::from),
     }
-}
-
-fn softmax(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
-    let logits = npy::logits(&args.logits)?;
-    let rows = Rows::of_shape(&logits.shape, args.axis)?;
-    rows.elements()?;
-    let options = Softmax {
-        log: args.log,
-        fully_masked: args.fully_masked.into(),
-        ..Softmax::default()
-    };
-    let result = open_gpu(cli)?.softmax(&logits.values, rows, &options)?;
-    Output::new(&args.output, &logits.shape, &result)?.publish()
-}
-
-fn cross_entropy(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
-    let logits = npy::logits(&args.logits)?;
-    let targets = npy::targets(&args.targets)?;
-    let rows = Rows::of_shape(&logits.shape, args.axis)?;
-    rows.elements()?;
-    let mut shape = logits.shape.clone();
-    let axis = if args.axis < 0 {
-        args.axis + shape.len() as isize
-    } else {
-        args.axis
-    };
-    shape.remove(axis as usize);
-    if targets.shape != shape {
-        return Err(Failure::Caller(format!(
-            "targets have shape {:?}, but logits of shape {:?} with class axis {} need {shape:?}",
-            targets.shape, logits.shape, args.axis
-        )));
-    }
-    let reduction = match args.reduction {
-        ReductionWord::None => Reduction::None,
-        ReductionWord::Mean => Reduction::Mean,
-        ReductionWord::Sum => Reduction::Sum,
-    };
-    let options = CrossEntropy {
-        reduction,
-        ignore_index: args.ignore_index,
-        empty_mean: match args.empty_mean {
-            EmptyMeanWord::Nan => EmptyMean::Nan,
-            EmptyMeanWord::Zero => EmptyMean::Zero,
-        },
-        fully_masked: args.fully_masked.into(),
-        gradient: if args.grad.is_some() {
-            Gradient::Apart
-        } else {
-            Gradient::None
-        },
-        lse: args.lse.is_some(),
-        argmax: args.predictions.is_some(),
-        correct: cli.json,
-        ..CrossEntropy::default()
-    };
-    let gpu = open_gpu(cli)?;
-    let out = gpu.cross_entropy(&logits.values, &targets.values, rows, &options)?;
-
-    let mut outputs = Vec::new();
-    let mut add = |path: &Option<PathBuf>, shape: &[usize], values: Option<&Vec<f32>>| -> Result<(), Failure> {
-        if let (Some(path), Some(values)) = (path, values) {
-            outputs.push(Output::new(path, shape, values)?);
-        }
-        Ok(())
-    };
-    match out.loss {
-        Some(loss) => add(&args.loss, &[], Some(&vec![loss]))?,
-        None => add(&args.loss, &shape, out.row_losses.as_ref())?,
-    }
-    add(&args.grad, &logits.shape, out.gradient.as_ref())?;
-    add(&args.lse, &shape, out.lse.as_ref())?;
-    if let (Some(path), Some(argmax)) = (&args.predictions, &out.argmax) {
-        let classes: Vec<i64> = argmax.iter().map(|&c| i64::from(c)).collect();
-        outputs.push(Output::new(path, &shape, &classes)?);
-    }
-    outputs.into_iter().try_for_each(Output::publish)?;
-
-    let line = if cli.json {
-        // JSON has no NaN or infinity.
-        let number = |v: f32| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
-        let line = json!({
-            "loss": out.loss.map(number), "rows": rows.count(), "ignored": rows.count() - out.counted,
-            "correct": out.correct, "adapter": gpu.adapter_info().name,
-        });
-        line.to_string()
-    } else {
-        match out.loss {
-            Some(loss) => format!("loss {loss:.6}"),
-            None => "loss none".into(),
-        }
-    };
-    let stdout_is_taken = [&args.loss, &args.grad, &args.lse, &args.predictions]
-        .iter()
-        .any(|p| p.as_deref() == Some(Path::new("-")));
-    if stdout_is_taken {
-        eprintln!("{line}");
-    } else {
-        println!("{line}");
-    }
-    Ok(())
 }

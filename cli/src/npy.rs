@@ -1,9 +1,10 @@
 //! `.npy` arrays in and out.
 
 use half::f16;
-use npyz::{AutoSerialize, NpyFile, Order, Serialize, WriteOptions, WriterBuilder};
+use npyz::{AutoSerialize, Deserialize, NpyFile, Order, Serialize, WriteOptions, WriterBuilder};
 use std::io::Write;
 use std::path::Path;
+use wgpu_softmax::TargetIndex;
 
 /// A caller's mistake, or the machine's.
 #[derive(Debug)]
@@ -18,18 +19,64 @@ pub(crate) struct Array<T> {
     pub(crate) values: Vec<T>,
 }
 
-/// The values of a file whose elements are of type `$kind`, or `None`.
-macro_rules! values {
-    ($bytes:expr, $what:expr, $kind:ty) => {
-        match NpyFile::new($bytes).map_err($what)?.data::<$kind>() {
-            Ok(reader) => Some(reader.collect::<Result<Vec<$kind>, _>>().map_err($what)?),
-            Err(_) => None,
+/// A target as it was written: an error names it.
+#[derive(Clone, Copy)]
+pub(crate) struct Class(i128);
+
+impl TargetIndex for Class {
+    fn value(self) -> i128 {
+        self.0
+    }
+}
+
+pub(crate) enum Targets {
+    /// One for each row.
+    Classes(Array<Class>),
+    /// One for each class of each row.
+    Probabilities(Array<f32>),
+}
+
+/// A file that is what its header says.
+struct File<'a> {
+    path: &'a Path,
+    bytes: Vec<u8>,
+    shape: Vec<usize>,
+    /// What its elements are, in numpy's words.
+    kind: String,
+}
+
+impl File<'_> {
+    fn caller(&self, message: &str) -> Failure {
+        Failure::Caller(format!("{}: {message}", self.path.display()))
+    }
+
+    /// The elements, or `None` where they are of another type.
+    fn values<T: Deserialize>(&self) -> Result<Option<Vec<T>>, Failure> {
+        let what = |e: std::io::Error| self.caller(&e.to_string());
+        match NpyFile::new(&self.bytes[..]).map_err(what)?.data::<T>() {
+            Ok(reader) => Ok(Some(reader.collect::<Result<_, _>>().map_err(what)?)),
+            Err(_) => Ok(None),
         }
-    };
+    }
+
+    fn floats(&self) -> Result<Option<Array<f32>>, Failure> {
+        let values = if let Some(values) = self.values::<f32>()? {
+            values
+        } else if let Some(values) = self.values::<f16>()? {
+            values.into_iter().map(f32::from).collect()
+        } else if let Some(values) = self.values::<f64>()? {
+            eprintln!("note: {} is f64 and was rounded to f32", self.path.display());
+            values.into_iter().map(|v| v as f32).collect()
+        } else {
+            return Ok(None);
+        };
+        let shape = self.shape.clone();
+        Ok(Some(Array { shape, values }))
+    }
 }
 
 /// Reads a file and checks that it is what its header says, before anything is allocated for it.
-fn open(path: &Path) -> Result<(Vec<u8>, Vec<usize>), Failure> {
+fn open(path: &Path) -> Result<File<'_>, Failure> {
     let caller = |message: String| Failure::Caller(format!("{}: {message}", path.display()));
     let bytes = std::fs::read(path).map_err(|e| caller(e.to_string()))?;
     let mut rest = &bytes[..];
@@ -54,47 +101,41 @@ fn open(path: &Path) -> Result<(Vec<u8>, Vec<usize>), Failure> {
             "it is in Fortran order; C order is needed (numpy.ascontiguousarray)".into(),
         ));
     }
-    Ok((bytes, shape))
+    let kind = header.dtype().descr();
+    Ok(File {
+        path,
+        bytes,
+        shape,
+        kind,
+    })
 }
 
-/// Logits: f32 or f16, or f64, which is rounded to f32.
-pub(crate) fn logits(path: &Path) -> Result<Array<f32>, Failure> {
-    let (bytes, shape) = open(path)?;
-    let what = |e: std::io::Error| Failure::Caller(format!("{}: {e}", path.display()));
-    let values = if let Some(values) = values!(&bytes[..], what, f32) {
-        values
-    } else if let Some(values) = values!(&bytes[..], what, f16) {
-        values.into_iter().map(f32::from).collect()
-    } else if let Some(values) = values!(&bytes[..], what, f64) {
-        eprintln!("note: {} is f64 and was rounded to f32", path.display());
-        values.into_iter().map(|v| v as f32).collect()
-    } else {
-        return Err(Failure::Caller(format!(
-            "{}: logits must be f32, f16 or f64",
-            path.display()
-        )));
-    };
-    Ok(Array { shape, values })
+/// Floats: f32 or f16, or f64, which is rounded to f32. `what` says what they are, for the message.
+pub(crate) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
+    let file = open(path)?;
+    let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {kind}"));
+    file.floats()?.ok_or_else(|| must_be(&file.kind))
 }
 
-/// Targets: any integers.
-pub(crate) fn targets(path: &Path) -> Result<Array<i64>, Failure> {
-    let (bytes, shape) = open(path)?;
-    let what = |e: std::io::Error| Failure::Caller(format!("{}: {e}", path.display()));
+/// Targets: any integers, or floats.
+pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
+    let file = open(path)?;
     macro_rules! first_of {
         ($($kind:ty)*) => {$(
-            if let Some(values) = values!(&bytes[..], what, $kind) {
-                // What an i64 cannot hold names no class.
-                let values = values.into_iter().map(|v| i64::try_from(v).unwrap_or(i64::MAX)).collect();
-                return Ok(Array { shape, values });
+            if let Some(values) = file.values::<$kind>()? {
+                let values = values.into_iter().map(|v| Class(v.into())).collect();
+                return Ok(Targets::Classes(Array { shape: file.shape, values }));
             }
         )*};
     }
     first_of!(i64 i32 u8 u32 i8 i16 u16 u64);
-    Err(Failure::Caller(format!("{}: targets must be integers", path.display())))
+    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {kind}"));
+    let floats = file.floats()?.ok_or_else(|| must_be(&file.kind))?;
+    Ok(Targets::Probabilities(floats))
 }
 
-/// An array for `path`, or for standard output where it is `-`, written beside its place: [`Output::publish`] puts it there.
+/// An array for `path`, or for standard output where it is `-`, written beside its place: [`Output::publish`] puts it
+/// there.
 pub(crate) enum Output {
     File(tempfile::NamedTempFile, std::path::PathBuf),
     Standard(Vec<u8>),

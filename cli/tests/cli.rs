@@ -1,175 +1,192 @@
-//! The command's words and exit codes, as a script sees them.
+//! The command's words and files, as a script sees them.
 #![allow(clippy::unwrap_used)]
 
-use npyz::{AutoSerialize, Deserialize, NpyFile, Serialize, WriteOptions, WriterBuilder};
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-fn write<T: Serialize + AutoSerialize>(path: &Path, shape: &[u64], values: &[T]) {
-    let file = std::fs::File::create(path).unwrap();
-    let mut writer = WriteOptions::new()
-        .default_dtype()
-        .shape(shape)
-        .writer(file)
-        .begin_nd()
-        .unwrap();
-    writer.extend(values).unwrap();
-    writer.finish().unwrap();
-}
+use common::{Folder, array, close, close_to, log_softmax, numbers, rows, wide};
+use half::f16;
 
-fn read<T: Deserialize>(path: &Path) -> (Vec<u64>, Vec<T>) {
-    let bytes = std::fs::read(path).unwrap();
-    let file = NpyFile::new(&bytes[..]).unwrap();
-    (file.shape().to_vec(), file.into_vec().unwrap())
-}
-
-fn run(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wgpu-softmax"))
-        .args(arguments)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-/// The exit code and the `error:` line, which must be the only one.
-fn error(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = text
-        .lines()
-        .filter(|l| l.starts_with("error: ") && !l.contains("XDG_RUNTIME_DIR"))
-        .collect();
-    assert_eq!(lines.len(), 1, "{text}");
-    (output.status.code().unwrap(), lines[0].to_string())
-}
+const INF: f32 = f32::INFINITY;
 
 #[test]
 fn softmax_and_its_logarithm_along_any_axis() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    write(&at("x.npy"), &[2, 2], &[0f32, 0.0, 1.0, 1.0]);
-    let done = run(folder.path(), &["softmax", "x.npy", "-o", "y.npy"]);
-    assert!(done.status.success() && done.stdout.is_empty(), "{done:?}");
-    assert_eq!(read::<f32>(&at("y.npy")), (vec![2, 2], vec![0.5; 4]));
-    write(&at("wide.npy"), &[2, 1], &[0f64, 0.0]);
-    assert!(
-        run(
-            folder.path(),
-            &["softmax", "wide.npy", "-o", "y.npy", "--log", "--axis", "0"]
-        )
-        .status
-        .success()
-    );
-    let (_, y) = read::<f32>(&at("y.npy"));
-    assert!(y.iter().all(|v| (v + 2f32.ln()).abs() < 1e-6), "{y:?}");
-    let piped = run(folder.path(), &["softmax", "x.npy", "-o", "-"]);
-    assert_eq!(
-        NpyFile::new(&piped.stdout[..]).unwrap().into_vec::<f32>().unwrap(),
-        [0.5; 4]
-    );
+    let folder = Folder::new();
+    folder.write("x.npy", &[2, 2], &[0f32, 0.0, 1.0, 1.0]);
+    assert!(folder.done("softmax x.npy -o y.npy").is_empty());
+    assert_eq!(folder.read::<f32>("y.npy"), (vec![2, 2], vec![0.5; 4]));
+    folder.write("wide.npy", &[2, 1], &[0f64, 0.0]);
+    folder.done("softmax wide.npy -o y.npy --log --axis 0");
+    close("log", &folder.read::<f32>("y.npy").1, &[-(2f64.ln()); 2]);
+    let piped = folder.done("softmax x.npy -o -");
+    assert_eq!(array::<f32>(&piped).1, [0.5; 4]);
 }
 
 #[test]
 fn cross_entropy_writes_what_is_asked_for() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    write(&at("x.npy"), &[3, 2, 2], &[0f32; 12]);
-    write(&at("t.npy"), &[3, 2], &[0i16, 1, 0, -100, 1, 1]);
-    let words = [
-        "cross-entropy",
-        "x.npy",
-        "t.npy",
-        "--loss",
-        "l.npy",
-        "--grad",
-        "g.npy",
-        "--lse",
-        "s.npy",
-        "--predictions",
-        "p.npy",
-    ];
-    let done = run(folder.path(), &words);
-    assert_eq!(String::from_utf8_lossy(&done.stdout), "loss 0.693147\n", "{done:?}");
-    assert_eq!(read::<f32>(&at("l.npy")).0, Vec::<u64>::new());
-    assert_eq!(read::<f32>(&at("g.npy")).0, [3, 2, 2]);
-    assert_eq!(read::<f32>(&at("s.npy")).0, [3, 2]);
-    assert_eq!(read::<i64>(&at("p.npy")), (vec![3, 2], vec![0; 6]));
-    assert!(
-        run(
-            folder.path(),
-            &[
-                "cross-entropy",
-                "x.npy",
-                "t.npy",
-                "--reduction",
-                "none",
-                "--loss",
-                "l.npy"
-            ]
-        )
-        .status
-        .success()
-    );
-    assert_eq!(read::<f32>(&at("l.npy")).0, [3, 2]);
-    let json = run(folder.path(), &["--json", "cross-entropy", "x.npy", "t.npy"]);
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    assert_eq!(
-        (&json["rows"], &json["ignored"], &json["correct"]),
-        (&6.into(), &1.into(), &2.into())
-    );
-    assert!(run(folder.path(), &["devices"]).status.success());
+    let folder = Folder::new();
+    folder.write("x.npy", &[3, 2, 2], &[0f32; 12]);
+    folder.write("t.npy", &[3, 2], &[0i16, 1, 0, -100, 1, 1]);
+    let line = folder
+        .done("cross-entropy x.npy t.npy --loss l.npy --grad g.npy --lse s.npy --predictions p.npy --log-probs y.npy");
+    assert_eq!(line, b"loss 0.693147\n");
+    assert!(folder.read::<f32>("l.npy").0.is_empty());
+    assert_eq!(folder.read::<f32>("g.npy").0, [3, 2, 2]);
+    assert_eq!(folder.read::<f32>("s.npy").0, [3, 2]);
+    assert_eq!(folder.read::<f32>("y.npy").0, [3, 2, 2]);
+    assert_eq!(folder.read::<i64>("p.npy"), (vec![3, 2], vec![0; 6]));
+    folder.done("cross-entropy x.npy t.npy --reduction none --loss l.npy");
+    assert_eq!(folder.read::<f32>("l.npy").0, [3, 2]);
+    let json = folder.done("--json cross-entropy x.npy t.npy");
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let counts = (&json["rows"], &json["ignored"], &json["correct"]);
+    assert_eq!(counts, (&6.into(), &1.into(), &2.into()));
+    folder.done("cross-entropy x.npy t.npy --normalizer 2.5 --loss l.npy");
+    close("normalizer", &folder.read::<f32>("l.npy").1, &[2f64.ln() * 2.0]);
+    let piped = folder.done("cross-entropy x.npy t.npy --log-probs -");
+    close("log-probs", &array::<f32>(&piped).1, &[-(2f64.ln()); 12]);
+    folder.done("devices");
 }
 
 #[test]
-fn mistakes_exit_with_2_and_leave_no_output() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    write(&at("x.npy"), &[3, 10], &[0f32; 30]);
-    write(&at("bad.npy"), &[3], &[0i64, 10, 3]);
-    write(&at("short.npy"), &[2], &[0i64, 1]);
-    let whole = std::fs::read(at("x.npy")).unwrap();
-    std::fs::write(at("cut.npy"), &whole[..whole.len() - 1]).unwrap();
-    std::fs::write(at("text.npy"), "no array").unwrap();
-    let huge = String::from_utf8_lossy(&whole).replace("(3, 10)", "(4294967296, 4294967296)");
-    std::fs::write(at("huge.npy"), huge).unwrap();
-
-    let (code, message) = error(&run(
-        folder.path(),
-        &[
-            "cross-entropy",
-            "x.npy",
-            "bad.npy",
-            "--grad",
-            "g.npy",
-            "--loss",
-            "l.npy",
-        ],
-    ));
-    assert_eq!(code, 2);
-    assert!(
-        message.contains("row 1 has target 10, but there are 10 classes"),
-        "{message}"
-    );
-    assert!(!at("g.npy").exists() && !at("l.npy").exists());
-    for words in [
-        &["cross-entropy", "x.npy", "short.npy"][..],
-        &["cross-entropy", "x.npy", "x.npy"],
-        &["softmax", "missing.npy", "-o", "y.npy"],
-        &["softmax", "cut.npy", "-o", "y.npy"],
-        &["softmax", "text.npy", "-o", "y.npy"],
-        &["softmax", "huge.npy", "-o", "y.npy"],
-        &["softmax", "bad.npy", "-o", "y.npy"],
-        &["softmax", "x.npy", "-o", "y.npy", "--axis", "2"],
-        &["softmax", "x.npy", "-o", "nowhere/y.npy"],
-        &["softmax", "x.npy"],
-        &["softmax", "x.npy", "-o", "y.npy", "--no-such-flag"],
-        &["no-such-command"],
+fn one_row_may_have_no_other_axis() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[4], &[1f32, 2.0, 3.0, 4.0]);
+    folder.write("t.npy", &[], &[3i64]);
+    let want = -log_softmax(&[1.0, 2.0, 3.0, 4.0], &rows(&[4], 0))[3];
+    for flags in [
+        "--axis 0",
+        "--axis -1",
+        "--axis 0 --reduction none --mask causal --predictions p.npy",
     ] {
-        assert_eq!(error(&run(folder.path(), words)).0, 2, "{words:?}");
+        folder.done(&format!("cross-entropy x.npy t.npy --loss l.npy {flags}"));
+        // The one row is the first, which sees the first class alone.
+        let want = if flags.contains("causal") { f64::INFINITY } else { want };
+        let (shape, loss) = folder.read::<f32>("l.npy");
+        assert!(shape.is_empty());
+        close(flags, &loss, &[want]);
     }
-    let (code, message) = error(&run(
-        folder.path(),
-        &["--adapter", "no such adapter", "softmax", "x.npy", "-o", "y.npy"],
-    ));
-    assert_eq!(code, 1, "{message}");
-    assert!(!at("y.npy").exists());
+    assert_eq!(folder.read::<i64>("p.npy"), (vec![], vec![0]));
+}
+
+#[test]
+fn logits_are_scaled_capped_and_masked() {
+    let folder = Folder::new();
+    let (shape, x) = ([2, 4, 3], numbers(24));
+    let full: Vec<f32> = (0..24).map(|i| [0.0, -INF, 0.5][i % 5 % 3]).collect();
+    folder.write("x.npy", &shape, &x);
+    folder.write("classes.npy", &[4], &[0f64, f64::NEG_INFINITY, 1.0, 0.0]);
+    folder.write("full.npy", &shape, &full);
+    let causal = |row: usize, class: usize, group: usize| if class > row % group { -INF } else { 0.0 };
+    for axis in [1, 2] {
+        let rows = rows(&shape, axis);
+        for (mask, flag) in [
+            ("none", ""),
+            ("classes", "classes.npy"),
+            ("full", "full.npy"),
+            ("causal", "causal"),
+        ] {
+            if mask == "classes" && axis == 2 {
+                continue;
+            }
+            let mut a: Vec<f64> = x.iter().map(|&x| 2.0 * (-0.75 * f64::from(x) / 2.0).tanh()).collect();
+            for (r, row) in rows.iter().enumerate() {
+                for (c, &i) in row.iter().enumerate() {
+                    a[i] += f64::from(match mask {
+                        "classes" => [0.0, -INF, 1.0, 0.0][c],
+                        "full" => full[i],
+                        "causal" => causal(r, c, if axis == 2 { 4 } else { 6 }),
+                        _ => 0.0,
+                    });
+                }
+            }
+            let mask = if flag.is_empty() {
+                String::new()
+            } else {
+                format!("--mask {flag}")
+            };
+            folder.done(&format!(
+                "softmax x.npy -o y.npy --axis {axis} --scale -0.75 --softcap 2 {mask}"
+            ));
+            let probs: Vec<f64> = log_softmax(&a, &rows).iter().map(|l| l.exp()).collect();
+            close(
+                &format!("axis {axis} mask {flag}"),
+                &folder.read::<f32>("y.npy").1,
+                &probs,
+            );
+        }
+    }
+}
+
+#[test]
+fn soft_targets() {
+    let folder = Folder::new();
+    let (shape, x, weights) = ([2, 4, 3], numbers(24), [1f64, 2.0, 0.5, 0.0]);
+    let rows = rows(&shape, 1);
+    let (mut q, mut losses, mut gradient) = (vec![0f32; 24], vec![0.0; 6], vec![0.0; 24]);
+    let log_probs = log_softmax(&wide(&x), &rows);
+    for (r, row) in rows.iter().enumerate() {
+        row.iter()
+            .zip([0.25, 0.0, 0.625, 0.125])
+            .for_each(|(&i, share)| q[i] = share);
+        let lse = f64::from(x[row[0]]) - log_probs[row[0]];
+        let share = |c: usize| weights[c] * (0.9 * f64::from(q[row[c]]) + 0.1 / 4.0);
+        let all: f64 = (0..4).map(share).sum();
+        losses[r] = (0..4).map(|c| -share(c) * log_probs[row[c]]).sum::<f64>() + 0.01 * lse * lse;
+        for (c, &i) in row.iter().enumerate() {
+            gradient[i] = (log_probs[i].exp() * (all + 0.02 * lse) - share(c)) / 6.0;
+        }
+    }
+    folder.write("x.npy", &shape, &x);
+    folder.write(
+        "q.npy",
+        &shape,
+        &q.iter().map(|&q| f16::from_f32(q)).collect::<Vec<_>>(),
+    );
+    folder.write("w.npy", &[4], &weights);
+    let words = "cross-entropy x.npy q.npy --weight w.npy --label-smoothing 0.1 --z-loss 1e-2";
+    let json = folder.done(&format!("--json {words} --grad g.npy --loss l.npy"));
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!((&json["rows"], &json["correct"]), (&6.into(), &serde_json::Value::Null));
+    let mean = losses.iter().sum::<f64>() / 6.0;
+    close("mean", &folder.read::<f32>("l.npy").1, &[mean]);
+    close("gradient", &folder.read::<f32>("g.npy").1, &gradient);
+    folder.done(&format!("{words} --reduction none --loss l.npy"));
+    assert_eq!(folder.read::<f32>("l.npy").0, [2, 3]);
+    close("losses", &folder.read::<f32>("l.npy").1, &losses);
+    for (dtype, parts) in [("f16", 2048.0), ("bf16", 256.0)] {
+        folder.done(&format!("{words} --dtype {dtype} --grad g.npy --loss l.npy"));
+        close(dtype, &folder.read::<f32>("l.npy").1, &[mean]);
+        close_to(dtype, &folder.read::<f32>("g.npy").1, &gradient, parts);
+    }
+}
+
+#[test]
+fn results_have_the_stored_types_precision() {
+    let folder = Folder::new();
+    let x = numbers(40);
+    let probs: Vec<f64> = log_softmax(&wide(&x), &rows(&[4, 10], 1))
+        .iter()
+        .map(|l| l.exp())
+        .collect();
+    folder.write(
+        "x.npy",
+        &[4, 10],
+        &x.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>(),
+    );
+    for (dtype, bits) in [("f32", 24), ("f16", 11), ("bf16", 8)] {
+        folder.done(&format!("softmax x.npy -o y.npy --dtype {dtype}"));
+        let (_, y) = folder.read::<f32>("y.npy");
+        close_to(dtype, &y, &probs, f64::from(2f32.powi(bits)) / 8.0);
+        // What the type cannot hold is not there. Below f16's normal numbers there are fewer bits still.
+        let below = (1u32 << (24 - bits)) - 1;
+        assert!(y.iter().all(|y| y.to_bits() & below == 0), "{dtype}: {y:?}");
+        let is_coarser = y.iter().all(|y| y.to_bits() & (2 * below + 1) == 0);
+        assert!(!is_coarser, "{dtype}: {y:?}");
+    }
+    // Without --dtype it is f32, whatever the file's type.
+    let stored = |flags: &str| {
+        folder.done(&format!("softmax x.npy -o y.npy {flags}"));
+        folder.read::<f32>("y.npy")
+    };
+    assert_eq!(stored(""), stored("--dtype f32"));
 }

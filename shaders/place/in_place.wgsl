@@ -2,10 +2,6 @@
 
 @group(0) @binding(2) var<storage, read_write> result: array<Packed>;
 
-fn read_logits(i: u32) -> Packed {
+fn read_logits(i: u32) -> Source {
     return result[i];
-}
-
-fn write_result(i: u32, packed: Packed) {
-    result[i] = packed;
 }

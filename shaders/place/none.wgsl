@@ -1,10 +1,7 @@
 // No result of the logits' shape was asked for.
 
-@group(0) @binding(1) var<storage, read> logits: array<Packed>;
+@group(0) @binding(1) var<storage, read> logits: array<Source>;
 
-fn read_logits(i: u32) -> Packed {
+fn read_logits(i: u32) -> Source {
     return logits[i];
-}
-
-fn write_result(i: u32, packed: Packed) {
 }

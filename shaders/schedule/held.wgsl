@@ -2,7 +2,7 @@
 
 fn row_stats(start: u32, lane: Lane) -> Stats {
     hold(start, 0u, lane);
-    return held_stats(0u, lane);
+    return held_stats(start, 0u, lane);
 }
 
 fn first_chunk(lane: Lane) -> u32 {
@@ -15,3 +15,5 @@ fn end_chunk(lane: Lane) -> u32 {
 
 fn hold_again(start: u32, chunk: u32, lane: Lane) {
 }
+
+const IS_GIVEN: bool = false;

@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::LazyLock;
-use wgpu_softmax::{Gpu, GpuOptions};
+use wgpu_softmax::{Element, Gpu, GpuOptions, half};
 
 /// The adapter as it is, and without its subgroups where it has them: both families of reduction.
 pub static GPUS: LazyLock<Vec<Gpu>> = LazyLock::new(|| {
@@ -77,3 +77,51 @@ pub const CLASSES: &[usize] = &[
     1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 256, 257, 1000, 1023, 1024, 1025, 2048,
     4099,
 ];
+
+/// An element type under test.
+pub trait Stored: Element {
+    /// Of the nearest f32.
+    fn of(value: f32) -> Self;
+    /// What rounding to it may cost: relative to the value, and at least.
+    const ROUNDING: (f64, f64);
+}
+
+impl Stored for f32 {
+    fn of(value: f32) -> Self {
+        value
+    }
+    const ROUNDING: (f64, f64) = (0.0, 0.0);
+}
+
+impl Stored for half::f16 {
+    fn of(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    const ROUNDING: (f64, f64) = (4.8828125e-4, 2.98e-8);
+}
+
+impl Stored for half::bf16 {
+    fn of(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+    const ROUNDING: (f64, f64) = (3.90625e-3, 0.0);
+}
+
+pub fn stored<T: Stored>(values: &[f32]) -> Vec<T> {
+    values.iter().map(|&v| T::of(v)).collect()
+}
+
+/// Within 2e-6 of the larger of 1 and the exact value, and of what rounding to the type costs; NaN and infinities alike.
+#[track_caller]
+pub fn near<T: Stored>(what: &str, got: &[T], exact: &[f64]) {
+    assert_eq!(got.len(), exact.len(), "{what}");
+    for (i, (&got, &exact)) in got.iter().zip(exact).enumerate() {
+        let got: f64 = got.into();
+        let allowed = 2e-6 * exact.abs().max(1.0) + T::ROUNDING.0 * exact.abs() + T::ROUNDING.1;
+        let alike = got == exact || got.is_nan() && exact.is_nan();
+        assert!(
+            alike || (got - exact).abs() <= allowed,
+            "{what}, element {i}: {got} for {exact}"
+        );
+    }
+}

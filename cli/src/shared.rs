@@ -1,0 +1,129 @@
+//! What softmax and cross-entropy share: the flags that say what becomes of a stored logit, and how it is stored.
+
+use crate::npy::{self, Array, Failure};
+use clap::{Args, ValueEnum};
+use half::{bf16, f16};
+use std::path::{Path, PathBuf};
+use wgpu_softmax::{Adjust, Element, FullyMasked, Mask, Rows, Scale, Values};
+
+#[derive(Args)]
+pub(crate) struct Shared {
+    /// What the logits are multiplied by: 1 / temperature; -1 for softmin.
+    #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true)]
+    scale: f32,
+    /// Bounds the scaled logits softly: CAP * tanh(v / CAP). Above 0.
+    #[arg(long, value_name = "CAP", allow_hyphen_values = true)]
+    softcap: Option<f32>,
+    /// Added last, -inf takes a class out: an .npy of floats of shape [classes] or of the logits' shape. Or the word
+    /// causal: row r of a group sees classes 0 to r; a group is the axis before the class axis where that is the last,
+    /// else all rows.
+    #[arg(long, value_name = "MASK")]
+    mask: Option<PathBuf>,
+    /// What a row of -inf alone gives.
+    #[arg(long, value_enum, default_value = "nan")]
+    fully_masked: Masked,
+    /// How the device stores what has the logits' shape, rounded from f32; files stay f32.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: DtypeWord,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Masked {
+    Nan,
+    Zeros,
+    Uniform,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum DtypeWord {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// A type that `--dtype` names.
+pub(crate) trait Stored: Element {
+    /// The nearest value.
+    fn store(value: f32) -> Self;
+}
+
+impl Stored for f32 {
+    fn store(value: f32) -> Self {
+        value
+    }
+}
+
+impl Stored for f16 {
+    fn store(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+}
+
+impl Stored for bf16 {
+    fn store(value: f32) -> Self {
+        Self::from_f32(value)
+    }
+}
+
+pub(crate) fn store<T: Stored>(values: Vec<f32>) -> Vec<T> {
+    values.into_iter().map(T::store).collect()
+}
+
+/// Exact, as each type's values are f32s.
+pub(crate) fn widen<T: Stored>(values: Vec<T>) -> Vec<f32> {
+    values.into_iter().map(|v| v.into() as f32).collect()
+}
+
+/// Logits, and how their rows lie.
+pub(crate) fn logits(path: &Path, axis: isize) -> Result<(Array<f32>, Rows), Failure> {
+    let logits = npy::floats(path, "logits")?;
+    let rows = Rows::of_shape(&logits.shape, axis)?;
+    rows.elements()?;
+    Ok((logits, rows))
+}
+
+impl Shared {
+    pub(crate) fn fully_masked(&self) -> FullyMasked {
+        match self.fully_masked {
+            Masked::Nan => FullyMasked::Nan,
+            Masked::Zeros => FullyMasked::Zeros,
+            Masked::Uniform => FullyMasked::Uniform,
+        }
+    }
+
+    pub(crate) fn adjust(&self, shape: &[usize], rows: Rows) -> Result<Adjust, Failure> {
+        Ok(Adjust {
+            scale: Scale::Number(self.scale),
+            softcap: self.softcap,
+            mask: self.mask(shape, rows)?,
+            ..Adjust::default()
+        })
+    }
+
+    fn mask(&self, shape: &[usize], rows: Rows) -> Result<Mask, Failure> {
+        let Some(path) = &self.mask else {
+            return Ok(Mask::None);
+        };
+        if path == Path::new("causal") {
+            let group = match shape {
+                [.., group, _] if rows.inner() == 1 && shape.last() == Some(&rows.classes()) => *group,
+                _ => rows.count(),
+            };
+            let group = group.max(1);
+            return Ok(Mask::Causal { group, offset: 0 });
+        }
+        let mask = npy::floats(path, "a mask (0 keeps a class, -inf takes it out)")?;
+        if mask.shape == [rows.classes()] {
+            Ok(Mask::Classes(Values::from(mask.values)))
+        } else if mask.shape == shape {
+            Ok(Mask::Full(Values::from(mask.values)))
+        } else {
+            Err(Failure::Caller(format!(
+                "{}: the mask has shape {:?}, but logits of shape {shape:?} need {:?} (the classes) or their own shape",
+                path.display(),
+                mask.shape,
+                [rows.classes()]
+            )))
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `wgpu-softmax softmax`.
+
+use crate::npy::{Failure, Output};
+use crate::shared::{self, DtypeWord, Shared, Stored};
+use crate::{Cli, open_gpu};
+use clap::Args;
+use half::{bf16, f16};
+use std::path::PathBuf;
+use wgpu_softmax::Softmax;
+
+#[derive(Args)]
+pub(crate) struct SoftmaxArgs {
+    /// An .npy array of f32, f16 or f64 (which is rounded to f32).
+    logits: PathBuf,
+    /// Where the result goes, f32; - is standard output.
+    #[arg(short, value_name = "OUT")]
+    output: PathBuf,
+    /// The logarithm of the probabilities.
+    #[arg(long)]
+    log: bool,
+    /// The class axis; a negative one counts from the end.
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    axis: isize,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+pub(crate) fn run(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
+    match args.shared.dtype {
+        DtypeWord::F32 => run_stored::<f32>(cli, args),
+        DtypeWord::F16 => run_stored::<f16>(cli, args),
+        DtypeWord::Bf16 => run_stored::<bf16>(cli, args),
+    }
+}
+
+fn run_stored<T: Stored>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
+    let (logits, rows) = shared::logits(&args.logits, args.axis)?;
+    let options = Softmax {
+        log: args.log,
+        fully_masked: args.shared.fully_masked(),
+        adjust: args.shared.adjust(&logits.shape, rows)?,
+        ..Softmax::default()
+    };
+    let result = open_gpu(cli)?.softmax(&shared::store::<T>(logits.values), rows, &options)?;
+    Output::new(&args.output, &logits.shape, &shared::widen(result))?.publish()
+}

@@ -1,0 +1,111 @@
+//! Files, the command, and plain f64 arithmetic to compare it with.
+#![allow(clippy::unwrap_used, dead_code)]
+
+use npyz::{AutoSerialize, Deserialize, NpyFile, Serialize, WriteOptions, WriterBuilder};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A folder of arrays in which commands run.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn at(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write<T: Serialize + AutoSerialize>(&self, name: &str, shape: &[usize], values: &[T]) {
+        let file = std::fs::File::create(self.at(name)).unwrap();
+        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        let options = WriteOptions::new().default_dtype().shape(&shape).writer(file);
+        let mut writer = options.begin_nd().unwrap();
+        writer.extend(values).unwrap();
+        writer.finish().unwrap();
+    }
+
+    pub(crate) fn read<T: Deserialize>(&self, name: &str) -> (Vec<usize>, Vec<T>) {
+        array(&std::fs::read(self.at(name)).unwrap())
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-softmax"));
+        command
+            .args(words)
+            .current_dir(Path::new(self.0.path()))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs words with no blank in them, which must go well; what came on standard output.
+    pub(crate) fn done(&self, words: &str) -> Vec<u8> {
+        let output = self.run(&words.split_whitespace().collect::<Vec<_>>());
+        assert!(output.status.success(), "{words}: {output:?}");
+        output.stdout
+    }
+
+    /// Runs words that must fail: the exit code and the `error:` line, which must be the only one.
+    pub(crate) fn fails(&self, words: &str) -> (i32, String) {
+        let output = self.run(&words.split_whitespace().collect::<Vec<_>>());
+        assert!(!output.status.success(), "{words}: {output:?}");
+        error(&output)
+    }
+}
+
+pub(crate) fn array<T: Deserialize>(bytes: &[u8]) -> (Vec<usize>, Vec<T>) {
+    let file = NpyFile::new(bytes).unwrap();
+    let shape = file.shape().iter().map(|&n| n as usize).collect();
+    (shape, file.into_vec().unwrap())
+}
+
+pub(crate) fn error(output: &Output) -> (i32, String) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let is_ours = |l: &&str| l.starts_with("error: ") && !l.contains("XDG_RUNTIME_DIR");
+    let lines: Vec<&str> = text.lines().filter(is_ours).collect();
+    assert_eq!(lines.len(), 1, "{output:?}");
+    (output.status.code().unwrap(), lines[0].to_string())
+}
+
+/// For each row of an array, where its classes are.
+pub(crate) fn rows(shape: &[usize], axis: usize) -> Vec<Vec<usize>> {
+    let (classes, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
+    let outer: usize = shape[..axis].iter().product();
+    let row = |r: usize| move |c| (r / inner * classes + c) * inner + r % inner;
+    (0..outer * inner).map(|r| (0..classes).map(row(r)).collect()).collect()
+}
+
+pub(crate) fn log_softmax(x: &[f64], rows: &[Vec<usize>]) -> Vec<f64> {
+    let mut result = vec![0.0; x.len()];
+    for row in rows {
+        let max = row.iter().map(|&i| x[i]).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|&i| (x[i] - max).exp()).sum();
+        row.iter().for_each(|&i| result[i] = x[i] - max - sum.ln());
+    }
+    result
+}
+
+/// Some numbers from -3 to 3, exact in every type.
+pub(crate) fn numbers(count: usize) -> Vec<f32> {
+    let number = |i: usize| (i.wrapping_mul(2_654_435_761) >> 7) % 97;
+    (0..count).map(|i| number(i) as f32 / 16.0 - 3.0).collect()
+}
+
+pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Compares results to a part of `1 / parts`, of 1 at least.
+pub(crate) fn close_to(what: &str, got: &[f32], want: &[f64], parts: f64) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    for (i, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let got = f64::from(got);
+        let same = got == want || (got - want).abs() * parts <= want.abs().max(1.0);
+        assert!(same, "{what}: element {i} is {got}, not {want}");
+    }
+}
+
+pub(crate) fn close(what: &str, got: &[f32], want: &[f64]) {
+    close_to(what, got, want, 4e5);
+}

@@ -1,0 +1,66 @@
+//! How elements are stored. Arithmetic is always f32.
+
+/// How a matrix is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Dtype {
+    /// 32 bits.
+    #[default]
+    F32,
+    /// IEEE's 16 bits. Results are rounded to the nearest, ties to even, and are ±∞ from 65,520 on.
+    F16,
+    /// The upper half of an f32. Results are rounded to the nearest, ties to even.
+    Bf16,
+}
+
+impl Dtype {
+    /// Bytes of an element.
+    pub const fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// How an operation's matrices are stored; f16 and bf16 need no feature of the adapter.
+///
+/// What is one number a row (losses, lse, upstream gradients), and masks, biases and weights, are f32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Storage {
+    /// The logits, and what else is read that is laid out as they are.
+    pub logits: Dtype,
+    /// The result or the gradient.
+    pub result: Dtype,
+}
+
+impl Storage {
+    /// Both alike.
+    pub const fn all(dtype: Dtype) -> Self {
+        Self {
+            logits: dtype,
+            result: dtype,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// An element of a slice on the host: f32, [`half::f16`] or [`half::bf16`].
+pub trait Element: bytemuck::Pod + Into<f64> + sealed::Sealed {
+    /// How it is stored.
+    const DTYPE: Dtype;
+}
+
+macro_rules! element {
+    ($($kind:ty => $dtype:ident),*) => {$(
+        impl sealed::Sealed for $kind {}
+        impl Element for $kind {
+            const DTYPE: Dtype = Dtype::$dtype;
+        }
+    )*};
+}
+
+element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16);

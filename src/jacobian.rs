@@ -1,0 +1,203 @@
+//! The Jacobian of softmax, ∂y_i/∂x_j = y_i (δ_ij − y_j), of each row.
+
+use crate::adjust::Scale;
+use crate::dtype::{Dtype, Element, Storage};
+use crate::error::{EncodeError, RunError};
+use crate::gpu::Gpu;
+use crate::kernel::{Slice, Step, record};
+use crate::operand::{Extent, Operand, Slot, check, check_apart, window};
+use crate::rows::{ELEMENT_BYTES, Rows};
+use crate::shader::{Params, Variant};
+use crate::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
+use crate::transfer::{Matrix, Wait};
+use wgpu::BufferUsages as Usage;
+
+/// The Jacobian of softmax over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct SoftmaxJacobianKernel {
+    gpu: Gpu,
+    rows: Rows,
+    softmax: SoftmaxKernel,
+    probs: wgpu::Buffer,
+    scale: f32,
+}
+
+/// The buffers of [`SoftmaxJacobianKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxJacobianBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// f32, `[rows, classes, classes]`.
+    pub jacobian: Slice<'a>,
+}
+
+impl Softmax {
+    /// As [`Softmax::prepare`], for the Jacobian `J_ij = ∂y_i/∂x_j = y_i (δ_ij − y_j) · scale` of each row: `classes²`
+    /// f32 a row, which must fit one binding of the device. `storage.result` and `in_place` are ignored.
+    ///
+    /// A row whose probabilities are NaN has a NaN Jacobian.
+    ///
+    /// # Errors
+    /// As [`Softmax::prepare`]; [`EncodeError::Conflict`] with `log`, a scale for each row, a bias, a softcap or a mask, or a
+    /// class axis that is not the last; [`EncodeError::OutOfMemory`] where the Jacobians of all rows do not fit.
+    pub fn prepare_jacobian(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxJacobianKernel, EncodeError> {
+        let Scale::Number(scale) = self.adjust.scale else {
+            return Err(conflict("a scale for each row"));
+        };
+        let only_scaled = self.adjust == crate::adjust::Adjust::scaled(scale);
+        for (option, is_on) in [
+            ("log", self.log),
+            ("bias, softcap or mask", !only_scaled),
+            ("a class axis that is not the last", rows.inner() != 1),
+            ("a row stride", rows.elements()? != rows.count() * rows.classes()),
+        ] {
+            if is_on {
+                return Err(conflict(option));
+            }
+        }
+        let elements = rows.elements()? as u64;
+        let bytes = (elements * ELEMENT_BYTES).saturating_mul(rows.classes() as u64);
+        let limit = gpu.limits().max_storage_buffer_binding_size.min(1 << 31);
+        if bytes > limit {
+            return Err(EncodeError::OutOfMemory {
+                what: "Jacobians, which are bound at once",
+                bytes,
+            });
+        }
+        let softmax = Self {
+            in_place: false,
+            storage: Storage {
+                result: Dtype::F32,
+                ..self.storage
+            },
+            ..self.clone()
+        };
+        Ok(SoftmaxJacobianKernel {
+            gpu: gpu.clone(),
+            rows,
+            softmax: softmax.prepare(gpu, rows)?,
+            probs: gpu.buffer("probabilities", elements * ELEMENT_BYTES, Usage::STORAGE)?,
+            scale,
+        })
+    }
+}
+
+fn conflict(b: &'static str) -> EncodeError {
+    EncodeError::Conflict {
+        a: "the Jacobian",
+        b,
+        why: "it is that of a plain softmax over the last axis, scaled by one number; softmax_grad has every option",
+    }
+}
+
+impl SoftmaxJacobianKernel {
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::encode`].
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SoftmaxJacobianBuffers<'_>,
+    ) -> Result<(), EncodeError> {
+        let (count, classes) = (self.rows.count(), self.rows.classes());
+        let words = count * classes * classes;
+        check("jacobian", buffers.jacobian, words, ELEMENT_BYTES)?;
+        let extent = Extent::Words(0);
+        let both = [
+            Operand::written(Slot::Result, "jacobian", buffers.jacobian, extent),
+            Operand::read(Slot::Logits, "logits", buffers.logits, extent),
+        ];
+        check_apart(&self.gpu, &both)?;
+        let probs = self.probs.slice(..);
+        (self.softmax).encode(encoder, &SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
+        if words == 0 {
+            return Ok(());
+        }
+        // A work-group or more for each line of a Jacobian.
+        let pieces = classes.div_ceil(64 * 16);
+        let mut step = Step {
+            pipeline: self.gpu.pipeline(&Variant::JACOBIAN)?,
+            params: Params {
+                rows: count as u32,
+                classes: classes as u32,
+                pieces: pieces as u32,
+                scale: self.scale,
+                ..Params::default()
+            },
+            bindings: Vec::new(),
+            groups: count * classes * pieces,
+        };
+        for (slot, slice, elements) in [
+            (Slot::Logits, probs, count * classes),
+            (Slot::Result, buffers.jacobian, words),
+        ] {
+            let (binding, offset) = window(&self.gpu, slice, 0, elements, ELEMENT_BYTES);
+            step.bind((slot, binding, offset));
+        }
+        record(&self.gpu, encoder, &[step])
+    }
+}
+
+impl Gpu {
+    /// The Jacobian of softmax for each row of a batch on the host, `[rows, classes, classes]`: see
+    /// [`Softmax::prepare_jacobian`].
+    ///
+    /// # Errors
+    /// As [`Softmax::prepare_jacobian`], a shape that does not fit the slice, and whatever the device reports.
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, Rows, Softmax};
+    /// # let gpu = Gpu::new()?;
+    /// let jacobian = gpu.softmax_jacobian(&[0f32, 0.0], Rows::new(1, 2), &Softmax::default())?;
+    /// assert_eq!(jacobian, [0.25, -0.25, -0.25, 0.25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn softmax_jacobian<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+    ) -> Result<Vec<f32>, RunError> {
+        pollster::block_on(self.run_jacobian(logits, rows, options, Wait::Here))
+    }
+
+    /// [`Gpu::softmax_jacobian`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax_jacobian`].
+    pub async fn softmax_jacobian_async<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+    ) -> Result<Vec<f32>, RunError> {
+        self.run_jacobian(logits, rows, options, Wait::Elsewhere).await
+    }
+
+    async fn run_jacobian<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+        wait: Wait,
+    ) -> Result<Vec<f32>, RunError> {
+        Matrix::new(Slot::Logits, "logits", logits, &rows)?;
+        let options = Softmax {
+            storage: Storage::all(T::DTYPE),
+            ..options.clone()
+        };
+        let kernel = options.prepare_jacobian(self, rows)?;
+        let x = self.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
+        let words = logits.len() * rows.classes();
+        let jacobian = self.buffer("Jacobians", words as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
+        let mut encoder = self.encoder();
+        let buffers = SoftmaxJacobianBuffers {
+            logits: x.slice(..),
+            jacobian: jacobian.slice(..),
+        };
+        kernel.encode(&mut encoder, &buffers)?;
+        self.queue().submit([encoder.finish()]);
+        self.elements(&jacobian, words, wait).await
+    }
+}

@@ -1,0 +1,214 @@
+//! The backward pass of softmax and log-softmax, from their saved result.
+
+use crate::adjust::{Adjust, AdjustBuffers, Adjusted, Mask};
+use crate::dtype::{Element, Storage};
+use crate::error::{EncodeError, RunError};
+use crate::gpu::Gpu;
+use crate::kernel::{HostBatch, RowKernel, Slice};
+use crate::operand::{Extent, Operand, Slot, asked};
+use crate::plan::Schedule;
+use crate::rows::Rows;
+use crate::shader::{Needs, Params, Place, RowOp, RowSpec, Shaping};
+use crate::softmax::matrix_operands;
+use crate::transfer::{Matrix, Wait};
+
+/// Options of the backward pass of softmax, and with `log` of log-softmax.
+///
+/// With the saved result y and the upstream gradient g, both laid out as the logits are:
+/// `dx_c = y_c (g_c − Σ g y) · da/dx`, and with `log` `dx_c = (g_c − e^(y_c) Σ g) · da/dx`.
+///
+/// A class of probability 0 has gradient 0, whatever its g, and takes no part in the sums. A row with a NaN in y, or whose
+/// sum is NaN, gives NaN. Near the reference within 1e-6 of the row's largest |g|.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SoftmaxGrad {
+    /// The saved result is that of log-softmax.
+    pub log: bool,
+    /// What the forward pass did to the logits; masks change nothing here, a softcap needs the logits again.
+    pub adjust: Adjust,
+    /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
+    pub storage: Storage,
+    /// A schedule to use instead of the best known one, to measure or to test it.
+    pub schedule: Option<Schedule>,
+}
+
+/// The buffers of [`SoftmaxGradKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxGradBuffers<'a> {
+    /// The forward pass's result y.
+    pub saved: Slice<'a>,
+    /// The upstream gradient g.
+    pub upstream: Slice<'a>,
+    /// The gradient dx.
+    pub gradient: Slice<'a>,
+    /// The logits; with [`Adjust::softcap`].
+    pub logits: Option<Slice<'a>>,
+    /// Scale and bias, where [`SoftmaxGrad::adjust`] asks for them.
+    pub adjust: AdjustBuffers<'a>,
+}
+
+/// The backward pass over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct SoftmaxGradKernel {
+    kernel: RowKernel,
+    adjusted: Adjusted,
+    softcap: bool,
+}
+
+impl SoftmaxGrad {
+    /// The slope alone: scale, and where it is not constant bias and softcap.
+    fn slope(&self) -> Adjust {
+        Adjust {
+            mask: Mask::None,
+            bias: self.adjust.bias.clone().filter(|_| self.adjust.softcap.is_some()),
+            ..self.adjust.clone()
+        }
+    }
+
+    fn spec(&self, adjusted: &Adjusted, place: Place) -> RowSpec {
+        let third = self.adjust.softcap.is_some().then_some(Slot::Third);
+        let own = [Slot::Result, Slot::Other].into_iter().chain(third);
+        let logits = (place == Place::Apart).then_some(Slot::Logits);
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: self.log },
+            storage: self.storage,
+            place,
+            needs: Needs::Sums,
+            shaping: Shaping {
+                is_slope: true,
+                ..adjusted.shaping
+            },
+            slots: own.chain(logits).chain(adjusted.slots()).collect(),
+        }
+    }
+
+    /// Chooses a plan for batches of this shape and compiles its kernels.
+    ///
+    /// # Errors
+    /// A shape, schedule or option that is none, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxGradKernel, EncodeError> {
+        let adjusted = Adjusted::new(gpu, rows, &self.slope())?;
+        Ok(SoftmaxGradKernel {
+            kernel: RowKernel::new(gpu, rows, self.spec(&adjusted, Place::Apart), self.schedule)?,
+            adjusted,
+            softcap: self.adjust.softcap.is_some(),
+        })
+    }
+}
+
+impl SoftmaxGradKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.kernel.plan.schedule
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SoftmaxGradBuffers<'_>,
+    ) -> Result<(), EncodeError> {
+        let spec = &self.kernel.spec;
+        let matrix = Extent::Matrix(spec.storage.logits.bytes());
+        let mut operands = matrix_operands(spec, buffers.saved, Some(buffers.gradient))?;
+        operands.push(Operand::read(Slot::Other, "upstream", buffers.upstream, matrix));
+        let logits = asked("logits", "softcap", buffers.logits, self.softcap)?;
+        operands.extend(logits.map(|slice| Operand::read(Slot::Third, "logits", slice, matrix)));
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        self.kernel.encode(encoder, &operands, self.adjusted.params)
+    }
+}
+
+impl Gpu {
+    /// The backward pass of [`Gpu::softmax`] from its result: see [`SoftmaxGrad`]. `logits` are needed with a softcap only.
+    ///
+    /// # Errors
+    /// A shape that is none or does not fit the slices, logits that are missing or unused, and whatever the device reports.
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, Rows, SoftmaxGrad};
+    /// # let gpu = Gpu::new()?;
+    /// let dx = gpu.softmax_grad(&[0.5f32, 0.5], &[1.0, 0.0], None, Rows::new(1, 2), &SoftmaxGrad::default())?;
+    /// assert_eq!(dx, [0.25, -0.25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn softmax_grad<T: Element>(
+        &self,
+        saved: &[T],
+        upstream: &[T],
+        logits: Option<&[T]>,
+        rows: Rows,
+        options: &SoftmaxGrad,
+    ) -> Result<Vec<T>, RunError> {
+        pollster::block_on(self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::Here))
+    }
+
+    /// [`Gpu::softmax_grad`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax_grad`].
+    pub async fn softmax_grad_async<T: Element>(
+        &self,
+        saved: &[T],
+        upstream: &[T],
+        logits: Option<&[T]>,
+        rows: Rows,
+        options: &SoftmaxGrad,
+    ) -> Result<Vec<T>, RunError> {
+        self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::Elsewhere)
+            .await
+    }
+
+    async fn run_softmax_grad<T: Element>(
+        &self,
+        slices: [Option<&[T]>; 3],
+        rows: Rows,
+        options: &SoftmaxGrad,
+        wait: Wait,
+    ) -> Result<Vec<T>, RunError> {
+        match (slices[2].is_some(), options.adjust.softcap.is_some()) {
+            (false, true) => {
+                return Err(EncodeError::MissingBuffer {
+                    buffer: "logits",
+                    option: "softcap",
+                }
+                .into());
+            }
+            (true, false) => {
+                return Err(EncodeError::UnusedBuffer {
+                    buffer: "logits",
+                    option: "a backward without softcap",
+                }
+                .into());
+            }
+            _ => {}
+        }
+        let options = SoftmaxGrad {
+            storage: Storage::all(T::DTYPE),
+            ..options.clone()
+        };
+        let slope = options.slope();
+        let (adjusted, _) = Adjusted::on_host(self, rows, &slope)?;
+        let names = [
+            (Slot::Logits, "saved"),
+            (Slot::Other, "upstream"),
+            (Slot::Third, "logits"),
+        ];
+        let given = names
+            .into_iter()
+            .zip(slices)
+            .filter_map(|(name, slice)| Some((name, slice?)));
+        let matrices = given.map(|((slot, name), slice)| Matrix::new(slot, name, slice, &rows));
+        let batch = HostBatch {
+            rows,
+            spec: options.spec(&adjusted, Place::InPlace),
+            schedule: options.schedule,
+            params: Params { ..adjusted.params },
+            others: adjusted.operands(&AdjustBuffers::default())?,
+            wait,
+        };
+        self.stream(matrices.collect::<Result<_, _>>()?, &batch).await
+    }
+}
