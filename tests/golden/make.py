@@ -1,39 +1,173 @@
-"""Writes torch.json beside this file: softmax, log-softmax, cross-entropy and its gradient by PyTorch 2.15 (CPU, f64, autograd).
+"""Writes torch.json beside this file: PyTorch 2.15's answers (CPU, f64, autograd) for every option alone and in pairs.
 
 usage: python make.py      (pip install torch==2.15.0 numpy)
 """
+import itertools
 import json
+import math
 import pathlib
 
 import torch
+import torch.nn.functional as F
 
 torch.manual_seed(1)
-cases = []
-for shape, axis in [((4, 1), 1), ((3, 2), 1), ((5, 10), 1), ((2, 65), 1), ((2, 7, 3), 1), ((2, 5, 2, 3), 1), ((2, 1030), 1)]:
-    for spread, offset in [(1.0, 0.0), (10.0, 100.0)]:
-        # What f32 can hold, so that both sides see the same input.
-        x = (torch.randn(shape) * spread + offset).float().double()
-        rest = shape[:axis] + shape[axis + 1:]
-        targets = torch.randint(0, shape[axis], rest)
-        if targets.numel() > 2:
-            targets.view(-1)[1] = -100
-        case = {
-            "shape": shape,
-            "axis": axis,
-            "logits": x.flatten().tolist(),
-            "targets": targets.flatten().tolist(),
-            "softmax": x.softmax(axis).flatten().tolist(),
-            "log_softmax": x.log_softmax(axis).flatten().tolist(),
-            "lse": x.logsumexp(axis).flatten().tolist(),
-            "argmax": x.argmax(axis).flatten().tolist(),
-        }
-        for reduction in ["none", "sum", "mean"]:
-            z = x.clone().requires_grad_()
-            loss = torch.nn.functional.cross_entropy(z, targets, reduction=reduction)
-            loss.sum().backward()
-            case[reduction] = {"loss": loss.flatten().tolist(), "gradient": z.grad.flatten().tolist()}
-        cases.append(case)
+INF = float("inf")
+
+
+def exact(x):
+    """What f32 can hold, so that both sides see the same input."""
+    return x.float().double()
+
+
+def numbers(x):
+    """JSON has no infinity and no NaN."""
+    return [str(v) if isinstance(v, float) and not math.isfinite(v) else v for v in x.flatten().tolist()]
+
+
+def adjusted(x, options):
+    """softcap(scale x + bias) + mask, with the classes on axis 1."""
+    by_class = lambda values: values.reshape([1, -1] + [1] * (x.dim() - 2))
+    a = x * options.get("scale", 1.0)
+    if "row_scale" in options:
+        a = a * options["row_scale"].unsqueeze(1)
+    if "bias" in options:
+        a = a + by_class(options["bias"])
+    if "softcap" in options:
+        a = options["softcap"] * torch.tanh(a / options["softcap"])
+    if "mask" in options:
+        a = a + by_class(options["mask"])
+    if "mask_full" in options:
+        a = a + options["mask_full"]
+    if "causal" in options:
+        group, offset = options["causal"]
+        row, c = torch.arange(x.shape[0])[:, None], torch.arange(x.shape[1])[None, :]
+        a = a.masked_fill(c > row % group + offset, -INF)
+    return a
+
+
+def told(options):
+    return {k: numbers(v) if torch.is_tensor(v) else v for k, v in options.items()}
+
+
+def pairs(options, clash=lambda a, b: False):
+    """Nothing, each alone, each two that go together."""
+    yield {}
+    for name in options:
+        yield {name: options[name]}
+    for a, b in itertools.combinations(options, 2):
+        if not clash(a, b):
+            yield {a: options[a], b: options[b]}
+
+
+def gradient(value, z):
+    return numbers(torch.autograd.grad(value, z, retain_graph=True)[0])
+
+
+def softmax_case(x, options):
+    z = x.clone().requires_grad_()
+    a = adjusted(z, options)
+    y, log_y, lse = a.softmax(1), a.log_softmax(1), a.logsumexp(1)
+    g, by_row = exact(torch.randn(x.shape)), exact(torch.randn(lse.shape))
+    present = log_y.detach() > -INF
+    case = {
+        "name": "+".join(options), "shape": list(x.shape), "logits": numbers(x), "options": told(options),
+        "upstream": numbers(g), "row_upstream": numbers(by_row),
+        "softmax": numbers(y), "log_softmax": numbers(log_y), "lse": numbers(lse),
+        "softmax_grad": gradient((y * g).sum(), z),
+        "log_softmax_grad": gradient((log_y[present] * g[present]).sum(), z),
+        "logsumexp_grad": gradient((lse * by_row).sum(), z),
+    }
+    if x.dim() == 2 and x.shape[1] <= 10 and set(options) <= {"scale"}:
+        lines = [torch.autograd.grad(y[r, i], z, retain_graph=True)[0][r] for r in range(x.shape[0]) for i in range(x.shape[1])]
+        case["jacobian"] = numbers(torch.stack(lines))
+    return case
+
+
+def loss_case(x, targets, options):
+    z = x.clone().requires_grad_()
+    weights, epsilon = options.get("weights"), options.get("label_smoothing", 0.0)
+    nll = "nll" in options
+    goal = options.get("probabilities", targets)
+    ignored = targets == -100 if "probabilities" not in options else torch.zeros_like(targets, dtype=torch.bool)
+    a = z if nll else adjusted(z, options)
+    lse = a.logsumexp(1)
+    squares = torch.where(ignored, 0.0, options.get("z_loss", 0.0) * lse ** 2)
+
+    def plain(reduction):
+        if nll:
+            return F.nll_loss(a, goal, weight=weights, reduction=reduction)
+        return F.cross_entropy(a, goal, weight=weights, label_smoothing=epsilon, reduction=reduction)
+
+    rows = plain("none") + squares
+    mean = plain("mean") + squares.sum() / (~ignored).sum()
+    if "normalizer" in options:
+        mean = rows.sum() / options["normalizer"]
+    y, log_y = a.softmax(1), a.log_softmax(1)
+    case = {
+        "name": "+".join(options), "shape": list(x.shape), "logits": numbers(x), "targets": numbers(targets),
+        "options": told(options), "losses": numbers(rows), "lse": numbers(lse), "argmax": numbers(a.argmax(1)),
+        "entropy": numbers(-(y * log_y).sum(1)),
+        "sum": {"loss": rows.sum().item(), "gradient": gradient(rows.sum(), z)},
+        "mean": {"loss": mean.item(), "gradient": gradient(mean, z)},
+    }
+    return case
+
+
+def binary_case(x, t, options):
+    z = x.clone().requires_grad_()
+    loss = lambda reduction: F.binary_cross_entropy_with_logits(
+        z, t, weight=options.get("weight", options.get("weight_full")), pos_weight=options.get("pos_weight"), reduction=reduction)
+    case = {"name": "+".join(options), "shape": list(x.shape), "logits": numbers(x), "targets": numbers(t), "options": told(options),
+            "losses": numbers(loss("none"))}
+    for reduction in ["sum", "mean"]:
+        case[reduction] = {"loss": loss(reduction).item(), "gradient": gradient(loss(reduction), z)}
+    return case
+
+
+softmax = [
+    softmax_case(exact(torch.randn(shape) * spread + offset), {})
+    for shape in [(4, 1), (3, 2), (5, 10), (2, 65), (2, 7, 3), (2, 5, 2, 3), (2, 1030)]
+    for spread, offset in [(1.0, 0.0), (10.0, 100.0)]
+]
+mask = exact(torch.randn(6))
+mask[2] = -INF
+full = exact(torch.randn(8, 6))
+full[torch.rand(8, 6) < 0.2] = -INF
+full[:, 0] = 0.5
+softmax_options = {
+    "scale": -0.75, "row_scale": exact(torch.rand(8) + 0.5), "bias": exact(torch.randn(6)), "softcap": 5.0,
+    "mask": mask, "mask_full": full, "causal": [4, 1],
+}
+masks = {"mask", "mask_full", "causal"}
+one_kind = lambda a, b: {a, b} <= masks or {a, b} == {"scale", "row_scale"}
+softmax += [softmax_case(exact(torch.randn(8, 6) * 3), options) for options in pairs(softmax_options, one_kind)]
+
+loss_options = {
+    "weights": exact(torch.rand(6) + 0.25), "label_smoothing": 0.1, "z_loss": 0.01, "ignored": True,
+    "probabilities": exact(torch.randn(5, 6).softmax(1)), "scale": 0.5, "softcap": 5.0, "bias": exact(torch.randn(6)),
+    "mask": exact(torch.randn(6)), "normalizer": 7.5, "nll": True,
+}
+apart = lambda a, b: {a, b} == {"probabilities", "ignored"} or "nll" in (a, b) and not {a, b} <= {"nll", "weights", "ignored", "normalizer"}
+cross_entropy = []
+for options in pairs(loss_options, apart):
+    x, targets = exact(torch.randn(5, 6) * 3), torch.randint(0, 6, (5,))
+    if "ignored" in options:
+        targets[1] = targets[4] = -100
+    if "nll" in options:
+        x = exact(x.log_softmax(1))
+    cross_entropy.append(loss_case(x, targets, options))
+for shape, offset in [((4, 1), 0.0), ((2, 7, 3), 100.0), ((2, 5, 2, 3), 0.0), ((3, 1030), 100.0)]:
+    targets = torch.randint(0, shape[1], shape[:1] + shape[2:])
+    targets.view(-1)[1] = -100
+    for options in [{}, {"weights": exact(torch.rand(shape[1]) + 0.25), "label_smoothing": 0.1}]:
+        cross_entropy.append(loss_case(exact(torch.randn(shape) * 4 + offset), targets, options))
+
+x, t = exact(torch.randn(5, 3) * 3), exact(torch.rand(5, 3))
+t[:2] = t[:2].round()
+binary_options = {"weight": exact(torch.rand(3)), "weight_full": exact(torch.rand(5, 3)), "pos_weight": exact(torch.rand(3) * 3)}
+binary = [binary_case(x, t, options) for options in pairs(binary_options, lambda a, b: {a, b} == {"weight", "weight_full"})]
 
 path = pathlib.Path(__file__).with_name("torch.json")
-path.write_text(json.dumps({"torch": torch.__version__, "cases": cases}) + "\n")
-print(f"{len(cases)} cases, {path.stat().st_size} bytes")
+cases = {"softmax": softmax, "cross_entropy": cross_entropy, "binary": binary}
+path.write_text(json.dumps({"torch": torch.__version__, **cases}) + "\n")
+print({name: len(group) for name, group in cases.items()}, path.stat().st_size, "bytes")
