@@ -54,6 +54,8 @@ struct Inner {
     traits: Traits,
     part_bytes: u64,
     pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
+    /// Held while a pipeline is made.
+    making: Mutex<()>,
     faults: Arc<Faults>,
 }
 
@@ -238,6 +240,7 @@ impl Gpu {
             traits,
             part_bytes: options.part_bytes,
             pipelines: Mutex::default(),
+            making: Mutex::default(),
             faults,
         })))
     }
@@ -281,10 +284,17 @@ impl Gpu {
 
     /// The pipeline of a variant, made when it is first asked for.
     pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
-        if let Some(pipeline) = lock(&self.0.pipelines).get(variant) {
-            return Ok(Arc::clone(pipeline));
+        let made = || lock(&self.0.pipelines).get(variant).map(Arc::clone);
+        if let Some(pipeline) = made() {
+            return Ok(pipeline);
         }
-        // Made outside of the lock: a driver may take a second. Two threads may make the same one; the first stays.
+        // A driver may take seconds, in which others may use what is there already. On OpenGL, wgpu panics in a thread that
+        // waits 6 s for the device: so never a queue of pipelines before it.
+        let _one = (self.0.info.backend == wgpu::Backend::Gl).then(|| lock(&self.0.making));
+        if let Some(pipeline) = made() {
+            return Ok(pipeline);
+        }
+        // Two threads may make the same one; the first stays.
         let pipeline = Arc::new(self.make_pipeline(variant)?);
         Ok(Arc::clone(
             lock(&self.0.pipelines).entry(variant.clone()).or_insert(pipeline),

@@ -182,14 +182,18 @@ fn choose(rows: &Rows, traits: &Traits) -> Schedule {
     let chunks = classes.div_ceil(CHUNK);
     if traits.is_software {
         // Rasterisers run 8 lanes at once on each of a few cores, and pay for barriers and shuffles.
+        // Without subgroups (OpenGL) long rows take more lanes: 1.5 times slower, but the driver compiles a kernel in 1 s
+        // rather than 4, in which no other thread may use the device.
+        let lanes = if traits.subgroup.is_some() { 8 } else { 32 };
         return match (classes, count) {
             (..=128, _) => Schedule::Held { lanes: 1 },
-            (..=1024, _) => Schedule::Held { lanes: 8 },
+            (..=256, _) => Schedule::Held { lanes: 8 },
+            (..=1024, _) => Schedule::Held { lanes },
             (16_384.., ..=3) => Schedule::Split {
-                lanes: 8,
+                lanes,
                 pieces: chunks.min(16) as u32,
             },
-            _ => Schedule::Chunked { lanes: 8 },
+            _ => Schedule::Chunked { lanes },
         };
     }
     // Real GPUs run hundreds of work-groups at once, and want neighbouring lanes on neighbouring addresses.
