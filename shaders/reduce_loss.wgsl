@@ -38,7 +38,9 @@ fn run(lane: Lane) {
     let sum = held_sum(0u, Place(0u, chunk, 0.0), lane);
     var bits = bitcast<u32>(sum);
     if is_odd(key) {
-        bits = bits_of(key);
+        // +inf, unless a -inf (of nll_loss) stands against it.
+        let is_nan = (bits & 0x7fffffffu) > POS_INF;
+        bits = select(bits_of(key), NAN, is_nan);
     }
     if lane.index == 0u && lane.live {
         if FINAL {

@@ -48,7 +48,8 @@ pub enum Mask {
 /// `a = softcap(scale · x + bias) + mask`, with `softcap(v) = cap · tanh(v / cap)`; each step is left out unless asked for.
 ///
 /// Gradients are with respect to the stored logit x: `da/dx = scale · (1 − tanh²((scale · x + bias) / cap))`.
-/// Infinite and NaN logits are known by their stored bits: −∞ stays −∞ through a softcap (a negative scale turns it).
+/// Infinite and NaN logits are known by their stored bits: −∞ stays −∞ through a softcap (a negative scale turns it),
+/// and `da/dx` is the scale there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Adjust {
     /// Multiplies the logits.

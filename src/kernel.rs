@@ -98,7 +98,13 @@ pub(crate) struct RowKernel {
 impl RowKernel {
     pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
         let parts = rows.parts(gpu.limits())?;
-        let plan = Plan::new(&rows, gpu.traits(), spec.span_words() as usize, schedule)?;
+        let plan = Plan::new(
+            &rows,
+            gpu.traits(),
+            spec.span_words() as usize,
+            spec.is_heavy(),
+            schedule,
+        )?;
         let is_split = spec.needs == Needs::Sums && matches!(plan.schedule, Schedule::Split { .. });
         let largest = parts.iter().map(|p| p.rows).max().unwrap_or(0);
         let words = largest * (plan.spans * spec.span_words()) as usize;

@@ -84,9 +84,10 @@ impl Plan {
         rows: &Rows,
         traits: &Traits,
         span_words: usize,
+        is_heavy: bool,
         forced: Option<Schedule>,
     ) -> Result<Self, EncodeError> {
-        let mut schedule = forced.unwrap_or_else(|| choose(rows, traits));
+        let mut schedule = forced.unwrap_or_else(|| choose(rows, traits, is_heavy));
         let mut plan = Self::of(schedule, rows, traits, span_words);
         if forced.is_none() && plan.is_err() {
             // A row of millions of classes, of which much is kept, overflows group memory.
@@ -176,15 +177,17 @@ impl Plan {
 }
 
 /// The table. `bench` is to show that each line is right.
-fn choose(rows: &Rows, traits: &Traits) -> Schedule {
+///
+/// `is_heavy`: a kernel of many options, whose body is long.
+fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
     let (count, classes) = (rows.count(), rows.classes());
     let quads = classes.div_ceil(4).next_power_of_two() as u32;
     let chunks = classes.div_ceil(CHUNK);
     if traits.is_software {
         // Rasterisers run 8 lanes at once on each of a few cores, and pay for barriers and shuffles.
-        // Without subgroups (OpenGL) long rows take more lanes: 1.5 times slower, but the driver compiles a kernel in 1 s
-        // rather than 4, in which no other thread may use the device.
-        let lanes = if traits.subgroup.is_some() { 8 } else { 32 };
+        // Without subgroups (OpenGL), or with many options, long rows take more lanes: 1.5 times slower, but the driver
+        // compiles a kernel in a quarter of the time: 1 s rather than 4, in which no other thread may use an OpenGL device.
+        let lanes = if traits.subgroup.is_some() && !is_heavy { 8 } else { 32 };
         return match (classes, count) {
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },
@@ -249,7 +252,7 @@ mod tests {
                         Rows::new(count, classes),
                         Rows::of_shape(&[1, classes, count], 1).unwrap(),
                     ] {
-                        let plan = Plan::new(&rows, &traits, 7, None);
+                        let plan = Plan::new(&rows, &traits, 7, true, None);
                         assert!(plan.is_ok(), "{rows:?} on {traits:?}: {plan:?}");
                     }
                 }
@@ -270,7 +273,7 @@ mod tests {
             (Schedule::Split { lanes: 64, pieces: 0 }, 4096),
             (Schedule::Split { lanes: 64, pieces: 5 }, 4096),
         ] {
-            let plan = Plan::new(&Rows::new(2, classes), traits, 3, Some(schedule));
+            let plan = Plan::new(&Rows::new(2, classes), traits, 3, false, Some(schedule));
             assert!(
                 matches!(plan, Err(EncodeError::Schedule { .. })),
                 "{schedule}: {plan:?}"

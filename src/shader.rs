@@ -159,6 +159,11 @@ impl RowSpec {
         }
     }
 
+    /// Whether it takes drivers long to compile.
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.span_words() > 3 || self.shaping.is_shaped
+    }
+
     /// The options that its source names, on or off.
     fn options(&self, first_pass: bool) -> Vec<Slot> {
         let mut all = vec![Slot::Other, Slot::Third, Slot::Argmax];

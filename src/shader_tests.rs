@@ -163,7 +163,7 @@ fn all() -> Vec<Variant> {
         for (i, (classes, schedule)) in held.into_iter().chain(long).enumerate() {
             for spec in specs() {
                 let words = spec.span_words() as usize;
-                let plan = Plan::new(&Rows::new(4, classes), &traits, words, Some(schedule)).unwrap();
+                let plan = Plan::new(&Rows::new(4, classes), &traits, words, false, Some(schedule)).unwrap();
                 // The types in turn, so that each meets every operation.
                 let types = [
                     Storage::default(),
