@@ -22,7 +22,8 @@ struct Binary {
     gradient: u32,
 }
 
-fn binary(bits: u32, t: f32, start: u32, c: u32, factor: f32) -> Binary {
+// `e`: exp(-|x|).
+fn binary(bits: u32, e: f32, t: f32, start: u32, c: u32, factor: f32) -> Binary {
     let size = bits & 0x7fffffffu;
     let is_negative = bits > 0x7fffffffu;
     let w = weight_of(start, c);
@@ -32,7 +33,6 @@ fn binary(bits: u32, t: f32, start: u32, c: u32, factor: f32) -> Binary {
     let claimed = select(negative, positive, is_negative);
     let opposed = select(positive, negative, is_negative);
     let distance = bitcast<f32>(min(size, POS_INF - 1u));
-    let e = exp1(-distance);
     let rest = ln_1p(e);
     let over = inverse(1.0 + e);
     var loss = bitcast<u32>(mul(w, opaque(mul(claimed, distance + rest) + mul(opposed, rest))));
@@ -57,10 +57,12 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
     let t = other_quad(start, quad);
     let c = classes_of(quad);
     let last = params.classes - 1u;
-    let x = binary(bits.x, t.x, start, min(c.x, last), row.factor);
-    let y = binary(bits.y, t.y, start, min(c.y, last), row.factor);
-    let z = binary(bits.z, t.z, start, min(c.z, last), row.factor);
-    let w = binary(bits.w, t.w, start, min(c.w, last), row.factor);
+    let sizes = min(bits & vec4<u32>(0x7fffffffu), vec4<u32>(POS_INF - 1u));
+    let e = exp4(-bitcast<vec4<f32>>(sizes));
+    let x = binary(bits.x, e.x, t.x, start, min(c.x, last), row.factor);
+    let y = binary(bits.y, e.y, t.y, start, min(c.y, last), row.factor);
+    let z = binary(bits.z, e.z, t.z, start, min(c.z, last), row.factor);
+    let w = binary(bits.w, e.w, t.w, start, min(c.w, last), row.factor);
     put_one(start, c.x, x.loss);
     put_one(start, c.y, y.loss);
     put_one(start, c.z, z.loss);

@@ -127,7 +127,7 @@ fn entropy_bits(row: Stats) -> u32 {
 
 fn run(lane: Lane) {
     let start = row_start(lane.row);
-    var stats = row_stats(start, lane);
+    let stats = row_stats(start, lane);
 
     let goal = targets_at(lane.row);
     let ignored = HAS_TARGETS && goal == params.ignore_index;

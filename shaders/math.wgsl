@@ -55,10 +55,6 @@ fn exp4(x: vec4<f32>) -> vec4<f32> {
     return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), scaled < vec4<i32>(SMALLEST));
 }
 
-fn exp1(x: f32) -> f32 {
-    return exp4(vec4<f32>(x)).x;
-}
-
 // ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial, minimax for
 // (ln(1 + f) - f + f^2 / 2) / f^3 (7.5e-10 relative).
 fn ln(d: f32) -> f32 {

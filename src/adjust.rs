@@ -45,6 +45,12 @@ pub enum Mask {
     Full(Values),
 }
 
+impl Mask {
+    pub(crate) fn is_buffer(&self) -> bool {
+        matches!(self, Self::Classes(Values::Buffer) | Self::Full(Values::Buffer))
+    }
+}
+
 /// `a = softcap(scale · x + bias) + mask`, with `softcap(v) = cap · tanh(v / cap)`; each step is left out unless asked for.
 ///
 /// Gradients are with respect to the stored logit x: `da/dx = scale · (1 − tanh²((scale · x + bias) / cap))`.
@@ -169,8 +175,7 @@ impl Adjusted {
         adjust: &'v Adjust,
     ) -> Result<(Self, Option<Matrix<'v>>), EncodeError> {
         let scale = matches!(adjust.scale, Scale::PerRow(Values::Buffer));
-        let mask = matches!(adjust.mask, Mask::Classes(Values::Buffer) | Mask::Full(Values::Buffer));
-        if scale || mask || adjust.bias == Some(Values::Buffer) {
+        if scale || adjust.mask.is_buffer() || adjust.bias == Some(Values::Buffer) {
             return Err(NO_BUFFER);
         }
         let Mask::Full(Values::Host(values)) = &adjust.mask else {

@@ -1,9 +1,9 @@
 //! What cross-entropy does with a batch's rows rather than their logits: targets counted before, losses reduced after.
 
 use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
-use crate::error::EncodeError;
+use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
-use crate::kernel::{Slice, Step};
+use crate::kernel::{RowKernel, Slice, Step, record};
 use crate::operand::{Extent, Operand, Slot, asked, check_apart, window};
 use crate::plan::CHUNK;
 use crate::rows::{ELEMENT_BYTES, Rows};
@@ -36,6 +36,25 @@ pub(crate) struct BatchBuffers<'a> {
     pub(crate) log_prob: Option<Slice<'a>>,
     pub(crate) entropy: Option<Slice<'a>>,
     pub(crate) argmax: Option<Slice<'a>>,
+}
+
+impl<'a> BatchBuffers<'a> {
+    pub(crate) fn new(summary: Slice<'a>) -> Self {
+        Self {
+            targets: None,
+            summary,
+            upstream: None,
+            normalizer: None,
+            weights: None,
+            from_lse: None,
+            row_losses: None,
+            row_z_losses: None,
+            lse: None,
+            log_prob: None,
+            entropy: None,
+            argmax: None,
+        }
+    }
 }
 
 /// The rows of a batch, whatever parts its logits are cut into.
@@ -84,24 +103,18 @@ impl Batch {
         let (number, upstream) = match &options.upstream {
             Upstream::Number(number) => (*number, None),
             Upstream::Buffer => (1.0, None),
-            Upstream::PerRow(values) if values.len() != count => {
-                return Err(EncodeError::WrongLength {
-                    what: "upstream: PerRow",
-                    expected: count,
-                    got: values.len(),
-                });
+            Upstream::PerRow(values) => {
+                check_length("upstream: PerRow", count, values.len())?;
+                let bytes = bytemuck::cast_slice(values);
+                (1.0, Some(gpu.buffer_of("upstream gradients", bytes, Usage::STORAGE)?))
             }
-            Upstream::PerRow(values) => (
-                1.0,
-                Some(gpu.buffer_of("upstream gradients", bytemuck::cast_slice(values), Usage::STORAGE)?),
-            ),
         };
         let weights = options.weights.as_ref();
         let weights = weights.map(|v| Supply::new(gpu, Slot::Weights, "weights", Extent::Words(classes), classes, v));
         let from_lse = options.from_lse.as_ref();
         let from_lse = from_lse.map(|v| Supply::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
         let reduces = options.reduces();
-        let weighted = options.weights.is_some() && !options.is_soft() && options.reduction == Reduction::Mean;
+        let weighted = options.weights.is_some() && mean_kind(options) == 1;
         let mut partials = Vec::new();
         let mut values = if reduces || weighted { count } else { 0 };
         while values > 0 {
@@ -211,8 +224,26 @@ impl Batch {
         Ok(all)
     }
 
+    /// Checks the caller's buffers and records the kernel of the rows between what comes before and after it. `by_row`
+    /// are [`Batch::operands`], `operands` all that the kernel is bound to.
+    pub(crate) fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &BatchBuffers<'_>,
+        by_row: &[Operand<'_>],
+        (kernel, operands, params): (&RowKernel, &[Operand<'_>], Params),
+    ) -> Result<(), EncodeError> {
+        self.check(buffers, by_row)?;
+        kernel.check(operands)?;
+        let mut steps = self.before(buffers)?;
+        steps.extend(kernel.steps(operands, 0, params)?);
+        steps.extend(self.after(buffers)?);
+        self.reset(encoder, buffers);
+        record(&self.gpu, encoder, &steps)
+    }
+
     /// Checks what the kernel of the rows does not bind itself.
-    pub(crate) fn check(&self, buffers: &BatchBuffers<'_>) -> Result<(), EncodeError> {
+    fn check(&self, buffers: &BatchBuffers<'_>, by_row: &[Operand<'_>]) -> Result<(), EncodeError> {
         let words = Extent::Words(CrossEntropySummary::BYTES as usize / 4);
         let summary = Operand::written(Slot::Scratch, "summary", buffers.summary, words);
         summary.check(0, 0)?;
@@ -242,16 +273,9 @@ impl Batch {
                 .filter(|_| !per_row)
                 .map(|slice| one("upstream", slice)),
         );
-        all.extend(
-            buffers
-                .targets
-                .map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row)),
-        );
-        all.extend(supplied(&self.weights, "weights", buffers.weights)?);
-        // The summary is written by some dispatches, and read by the one that writes the results.
-        let by_row = self.operands(buffers)?;
-        let reread = |o: &&Operand<'_>| o.is_written;
-        all.extend(by_row.iter().filter(reread).map(|o| Operand {
+        // The summary is written by some dispatches beside these, and read by the one that writes the results.
+        let meets = |o: &&Operand<'_>| o.is_written || matches!(o.slot, Slot::Targets | Slot::Weights);
+        all.extend(by_row.iter().filter(meets).map(|o| Operand {
             is_written: false,
             ..*o
         }));
@@ -269,17 +293,6 @@ impl Batch {
         let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
         if self.rows == 0 && is_mean && options.empty_mean == EmptyMean::Nan {
             encoder.copy_buffer_to_buffer(&self.constants, 4, summary.buffer(), summary.offset(), 4);
-        }
-    }
-
-    /// Which of settle.wgsl's denominators.
-    fn mean_kind(&self) -> u32 {
-        match (self.options.reduction, self.options.normalizer) {
-            (Reduction::Mean, Normalizer::Rows) if self.options.is_soft() => 2,
-            (Reduction::Mean, Normalizer::Rows) => 1,
-            (Reduction::Mean, Normalizer::Number(_)) => 2,
-            (Reduction::Mean, Normalizer::Buffer) => 3,
-            _ => 0,
         }
     }
 
@@ -304,7 +317,7 @@ impl Batch {
             steps.extend(self.reduce(buffers, row_weights.slice(..), WEIGHTS_WORD)?);
         }
         // Each needs the counts of all.
-        let kind = self.mean_kind();
+        let kind = mean_kind(&self.options);
         let pipeline = (self.gpu).pipeline(&Variant::settle(kind, weights.is_some(), buffers.targets.is_some()))?;
         let one = buffers.upstream.filter(|_| self.options.reduction != Reduction::None);
         for range in self.ranges(self.rows) {
@@ -432,6 +445,17 @@ impl Batch {
             .step_by(step)
             .map(|start| start..count.min(start + step))
             .collect()
+    }
+}
+
+/// Which of settle.wgsl's denominators.
+fn mean_kind(options: &CrossEntropy) -> u32 {
+    match (options.reduction, options.normalizer) {
+        (Reduction::Mean, Normalizer::Rows) if options.is_soft() => 2,
+        (Reduction::Mean, Normalizer::Rows) => 1,
+        (Reduction::Mean, Normalizer::Number(_)) => 2,
+        (Reduction::Mean, Normalizer::Buffer) => 3,
+        _ => 0,
     }
 }
 

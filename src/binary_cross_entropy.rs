@@ -8,7 +8,7 @@ use crate::cross_entropy::{
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, Slice, record};
+use crate::kernel::{RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, asked};
 use crate::rows::Rows;
 use crate::shader::{Needs, Params, Place, RowOp, RowSpec, Shaping};
@@ -132,11 +132,7 @@ impl BinaryCrossEntropy {
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<BinaryCrossEntropyKernel, EncodeError> {
         check_in_place(self.gradient == Gradient::InPlace, self.storage)?;
         let (elements, classes) = (rows.elements()?, rows.classes());
-        let place = match self.gradient {
-            Gradient::None => Place::None,
-            Gradient::Apart => Place::Apart,
-            Gradient::InPlace => Place::InPlace,
-        };
+        let place = self.gradient.place();
         let by_class = Extent::Words(classes);
         let (kind, extent, count, values) = match &self.weight {
             Mask::None => (0, by_class, 0, None),
@@ -171,11 +167,7 @@ impl BinaryCrossEntropy {
             place,
             needs: Needs::Nothing,
             shaping: Shaping::default(),
-            slots: bound
-                .into_iter()
-                .filter(|(_, is_bound)| *is_bound)
-                .map(|(slot, _)| slot)
-                .collect(),
+            slots: bound.into_iter().collect(),
         };
         let own = self.reduction != Reduction::None;
         let losses = own.then(|| gpu.buffer("losses", elements as u64 * 4, Usage::STORAGE));
@@ -216,35 +208,19 @@ impl BinaryCrossEntropyKernel {
         operands.extend(supplied(&self.pos_weight, "pos_weight", buffers.pos_weight)?);
         let per_row = supplied(&self.upstream, "upstream", buffers.upstream.filter(|_| !reduces))?;
         let batch = BatchBuffers {
-            targets: None,
-            summary: buffers.summary,
             upstream: buffers.upstream.filter(|_| reduces),
             normalizer: buffers.normalizer,
-            weights: None,
-            from_lse: None,
             row_losses: losses,
-            row_z_losses: None,
-            lse: None,
-            log_prob: None,
-            entropy: None,
-            argmax: None,
+            ..BatchBuffers::new(buffers.summary)
         };
         let of_batch = self.batch.operands(&batch)?;
-        let factor = per_row.or(of_batch.into_iter().find(|o| o.slot == Slot::Factor));
+        let factor = per_row.or(of_batch.iter().copied().find(|o| o.slot == Slot::Factor));
         operands.extend(factor.filter(|_| spec.place != Place::None));
-        self.batch.check(&batch)?;
-        self.kernel.check(&operands)?;
         let params = Params {
             factor_stride: per_row.is_some().into(),
             ..self.batch.params()
         };
-        let mut steps = self.batch.before(&batch)?;
-        for part in self.kernel.parts() {
-            steps.extend(self.kernel.steps(part, &operands, 0, params)?);
-        }
-        steps.extend(self.batch.after(&batch)?);
-        self.batch.reset(encoder, &batch);
-        record(self.kernel.gpu(), encoder, &steps)
+        (self.batch).encode(encoder, &batch, &of_batch, (&self.kernel, &operands, params))
     }
 }
 
@@ -296,12 +272,9 @@ impl Gpu {
         options: &BinaryCrossEntropy,
         wait: Wait,
     ) -> Result<BinaryCrossEntropyOutput<T>, RunError> {
-        let weight = matches!(
-            options.weight,
-            Mask::Classes(Values::Buffer) | Mask::Full(Values::Buffer)
-        );
+        let _turn = self.turn().await;
         let buffer = options.upstream == Upstream::Buffer || options.normalizer == Normalizer::Buffer;
-        if weight || buffer || options.pos_weight == Some(Values::Buffer) {
+        if options.weight.is_buffer() || buffer || options.pos_weight == Some(Values::Buffer) {
             return Err(NO_BUFFER.into());
         }
         // Their lengths.
@@ -344,14 +317,8 @@ impl Gpu {
             .await?;
         Ok(BinaryCrossEntropyOutput {
             loss: summary.filter(|_| reduces).map(|s| s.loss),
-            losses: match &losses {
-                Some(losses) => Some(self.elements(losses, logits.len(), wait).await?),
-                None => None,
-            },
-            gradient: match &gradient {
-                Some(gradient) => Some(self.elements(gradient, logits.len(), wait).await?),
-                None => None,
-            },
+            losses: self.elements_of(losses.as_ref(), logits.len(), wait).await?,
+            gradient: self.elements_of(gradient.as_ref(), logits.len(), wait).await?,
         })
     }
 }

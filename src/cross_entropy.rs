@@ -5,8 +5,8 @@ use crate::batch::{Batch, BatchBuffers};
 use crate::dtype::Storage;
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, Slice, record};
-use crate::operand::{Extent, Operand, Slot, asked};
+use crate::kernel::{RowKernel, Slice};
+use crate::operand::{Extent, Operand, Slot, Slots, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
 use crate::shader::{CrossEntropyOp, Needs, Place, RowOp, RowSpec};
@@ -49,6 +49,16 @@ pub enum Gradient {
     Apart,
     /// Over the logits, which are lost. The calls that take host slices leave the caller's slice as it is.
     InPlace,
+}
+
+impl Gradient {
+    pub(crate) fn place(self) -> Place {
+        match self {
+            Self::None => Place::None,
+            Self::Apart => Place::Apart,
+            Self::InPlace => Place::InPlace,
+        }
+    }
 }
 
 /// The gradient of whatever follows, with respect to the loss.
@@ -356,10 +366,7 @@ impl CrossEntropy {
             (Slot::Entropy, self.entropy),
             (Slot::Argmax, self.wants_argmax()),
         ];
-        let slots = bound
-            .into_iter()
-            .filter(|(_, is_bound)| *is_bound)
-            .map(|(slot, _)| slot);
+        let bound: Slots = bound.into_iter().collect();
         RowSpec {
             op: RowOp::CrossEntropy(CrossEntropyOp {
                 nll: self.input == Input::LogProbs,
@@ -369,14 +376,10 @@ impl CrossEntropy {
                 entropy: self.entropy,
             }),
             storage: self.storage,
-            place: match self.gradient {
-                Gradient::None => Place::None,
-                Gradient::Apart => Place::Apart,
-                Gradient::InPlace => Place::InPlace,
-            },
+            place: self.gradient.place(),
             needs,
             shaping: adjusted.shaping,
-            slots: slots.chain(adjusted.slots()).collect(),
+            slots: bound.with(adjusted.slots()),
         }
     }
 
@@ -588,16 +591,9 @@ impl CrossEntropyKernel {
             entropy: buffers.entropy,
             argmax: buffers.argmax,
         };
-        operands.extend(self.batch.operands(&batch)?);
-        self.batch.check(&batch)?;
-        self.kernel.check(&operands)?;
-
-        let mut steps = self.batch.before(&batch)?;
-        for part in self.kernel.parts() {
-            steps.extend(self.kernel.steps(part, &operands, 0, self.batch.params())?);
-        }
-        steps.extend(self.batch.after(&batch)?);
-        self.batch.reset(encoder, &batch);
-        record(self.kernel.gpu(), encoder, &steps)
+        let by_row = self.batch.operands(&batch)?;
+        operands.extend(&by_row);
+        let kernel = (&self.kernel, &operands[..], self.batch.params());
+        self.batch.encode(encoder, &batch, &by_row, kernel)
     }
 }

@@ -52,15 +52,22 @@ mod sealed {
 pub trait Element: bytemuck::Pod + Into<f64> + sealed::Sealed {
     /// How it is stored.
     const DTYPE: Dtype;
+
+    /// The nearest value, ties to even; what is too large for f16 is ±∞.
+    fn nearest(value: f32) -> Self;
 }
 
 macro_rules! element {
-    ($($kind:ty => $dtype:ident),*) => {$(
+    ($($kind:ty => $dtype:ident $nearest:expr),*) => {$(
         impl sealed::Sealed for $kind {}
         impl Element for $kind {
             const DTYPE: Dtype = Dtype::$dtype;
+
+            fn nearest(value: f32) -> Self {
+                $nearest(value)
+            }
         }
     )*};
 }
 
-element!(f32 => F32, half::f16 => F16, half::bf16 => Bf16);
+element!(f32 => F32 std::convert::identity, half::f16 => F16 Self::from_f32, half::bf16 => Bf16 Self::from_f32);

@@ -224,6 +224,15 @@ pub enum EncodeError {
     },
 }
 
+/// Checks the length of a slice.
+pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), EncodeError> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(EncodeError::WrongLength { what, expected, got })
+    }
+}
+
 /// Why a blocking or `_async` call has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -3,6 +3,7 @@
 use crate::error::{EncodeError, GpuError, RunError};
 use crate::plan::Traits;
 use crate::shader::Variant;
+use futures_intrusive::sync;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,10 @@ impl Default for GpuOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>);
+pub struct Gpu(Arc<Inner>, Option<Progress>);
+
+/// Told how many rows of a batch are done, and how many there are.
+type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
 struct Inner {
     device: wgpu::Device,
@@ -54,8 +58,10 @@ struct Inner {
     traits: Traits,
     part_bytes: u64,
     pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
-    /// Held while a pipeline is made.
+    /// Held while a pipeline is made, on OpenGL.
     making: Mutex<()>,
+    /// Held by one call at a time, on OpenGL.
+    turn: sync::Mutex<()>,
     faults: Arc<Faults>,
 }
 
@@ -232,7 +238,7 @@ impl Gpu {
         }
         let subgroups = options.subgroups && device.features().contains(wgpu::Features::SUBGROUP);
         let traits = Traits::new(&info, &limits, subgroups);
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             device,
             queue,
             info,
@@ -241,8 +247,22 @@ impl Gpu {
             part_bytes: options.part_bytes,
             pipelines: Mutex::default(),
             making: Mutex::default(),
+            turn: sync::Mutex::new((), true),
             faults,
-        })))
+        };
+        Ok(Self(Arc::new(inner), None))
+    }
+
+    /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are done
+    /// and how many there are.
+    pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        Self(Arc::clone(&self.0), Some(Arc::new(progress)))
+    }
+
+    pub(crate) fn tell_progress(&self, done: usize, rows: usize) {
+        if let Some(progress) = &self.1 {
+            progress(done, rows);
+        }
     }
 
     /// The device.
@@ -282,14 +302,24 @@ impl Gpu {
             .min(limits.max_storage_buffer_binding_size)
     }
 
+    /// Held for the whole of a call that takes host slices. On OpenGL wgpu has one context for all threads, and panics in
+    /// one that has waited 6 s for it, as it may while another compiles or computes: so there, calls take turns here.
+    pub(crate) async fn turn(&self) -> Option<sync::MutexGuard<'_, ()>> {
+        if self.0.info.backend == wgpu::Backend::Gl {
+            Some(self.0.turn.lock().await)
+        } else {
+            None
+        }
+    }
+
     /// The pipeline of a variant, made when it is first asked for.
     pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
         let made = || lock(&self.0.pipelines).get(variant).map(Arc::clone);
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
-        // A driver may take seconds, in which others may use what is there already. On OpenGL, wgpu panics in a thread that
-        // waits 6 s for the device: so never a queue of pipelines before it.
+        // A driver may take seconds, in which others may use what is there already; on OpenGL, not a queue of them (see
+        // `turn`).
         let _one = (self.0.info.backend == wgpu::Backend::Gl).then(|| lock(&self.0.making));
         if let Some(pipeline) = made() {
             return Ok(pipeline);

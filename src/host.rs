@@ -6,7 +6,7 @@ use crate::batch::{Batch, BatchBuffers};
 use crate::cross_entropy::Reduction;
 use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, Gradient, Normalizer, Targets, Upstream};
 use crate::dtype::{Element, Storage};
-use crate::error::{EncodeError, RunError};
+use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::Gpu;
 use crate::kernel::{HostBatch, record};
 use crate::operand::Slot;
@@ -195,18 +195,14 @@ impl Gpu {
         options: CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
+        let _turn = self.turn().await;
         let has_gradient = options.gradient != Gradient::None;
         let mut matrices = vec![Matrix::new(Slot::Logits, "logits", logits, &rows)?];
         let words: &[u32] = match &targets {
-            HostTargets::Indices(words, _) if words.len() != rows.count() => {
-                return Err(EncodeError::WrongLength {
-                    what: "targets",
-                    expected: rows.count(),
-                    got: words.len(),
-                }
-                .into());
+            HostTargets::Indices(words, _) => {
+                check_length("targets", rows.count(), words.len())?;
+                words
             }
-            HostTargets::Indices(words, _) => words,
             HostTargets::Probabilities(probabilities) => {
                 matrices.push(Matrix::new(Slot::Other, "probabilities", probabilities, &rows)?);
                 &[]
@@ -269,28 +265,16 @@ impl Gpu {
         Ok(CrossEntropyOutput {
             loss: options.reduces().then_some(summary.loss),
             z_loss: (options.reduces() && options.z_loss != 0.0).then_some(summary.z_loss),
-            row_losses: self.words(own.row_losses.as_ref(), rows.count(), wait).await?,
-            row_z_losses: self.words(own.row_z_losses.as_ref(), rows.count(), wait).await?,
+            row_losses: self.elements_of(own.row_losses.as_ref(), rows.count(), wait).await?,
+            row_z_losses: self.elements_of(own.row_z_losses.as_ref(), rows.count(), wait).await?,
             gradient: has_gradient.then_some(gradient),
-            lse: self.words(own.lse.as_ref(), rows.count(), wait).await?,
-            log_prob: self.words(own.log_prob.as_ref(), rows.count(), wait).await?,
-            entropy: self.words(own.entropy.as_ref(), rows.count(), wait).await?,
-            argmax: self.words(own.argmax.as_ref(), rows.count(), wait).await?,
+            lse: self.elements_of(own.lse.as_ref(), rows.count(), wait).await?,
+            log_prob: self.elements_of(own.log_prob.as_ref(), rows.count(), wait).await?,
+            entropy: self.elements_of(own.entropy.as_ref(), rows.count(), wait).await?,
+            argmax: self.elements_of(own.argmax.as_ref(), rows.count(), wait).await?,
             correct: options.correct.then_some(summary.correct as usize),
             counted: summary.counted as usize,
         })
-    }
-
-    async fn words<W: bytemuck::Pod>(
-        &self,
-        buffer: Option<&wgpu::Buffer>,
-        count: usize,
-        wait: Wait,
-    ) -> Result<Option<Vec<W>>, RunError> {
-        match buffer {
-            None => Ok(None),
-            Some(buffer) => self.elements(buffer, count, wait).await.map(Some),
-        }
     }
 }
 
@@ -333,17 +317,13 @@ impl Own {
         }
         BatchBuffers {
             targets: (!is_soft).then(|| self.targets.slice(..)),
-            summary: self.summary.slice(..),
-            upstream: None,
-            normalizer: None,
-            weights: None,
-            from_lse: None,
             row_losses: whole(&self.row_losses),
             row_z_losses: whole(&self.row_z_losses),
             lse: whole(&self.lse),
             log_prob: whole(&self.log_prob),
             entropy: whole(&self.entropy),
             argmax: whole(&self.argmax),
+            ..BatchBuffers::new(self.summary.slice(..))
         }
     }
 }

@@ -182,6 +182,7 @@ impl Gpu {
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
+        let _turn = self.turn().await;
         Matrix::new(Slot::Logits, "logits", logits, &rows)?;
         let options = Softmax {
             storage: Storage::all(T::DTYPE),

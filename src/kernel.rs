@@ -132,14 +132,6 @@ impl RowKernel {
         Ok(kernel)
     }
 
-    pub(crate) fn gpu(&self) -> &Gpu {
-        &self.gpu
-    }
-
-    pub(crate) fn parts(&self) -> &[Part] {
-        &self.parts
-    }
-
     /// Checks the caller's buffers: each by itself, then whether they can be bound together.
     pub(crate) fn check(&self, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
         let (rows, elements) = (self.rows.count(), self.rows.elements()?);
@@ -157,11 +149,21 @@ impl RowKernel {
         params: Params,
     ) -> Result<(), EncodeError> {
         self.check(operands)?;
+        record(&self.gpu, encoder, &self.steps(operands, 0, params)?)
+    }
+
+    /// The steps for a batch whose row `first_row` is the operands' first; matrices begin with it.
+    pub(crate) fn steps<'a>(
+        &'a self,
+        operands: &[Operand<'a>],
+        first_row: usize,
+        params: Params,
+    ) -> Result<Vec<Step<'a>>, EncodeError> {
         let mut steps = Vec::new();
         for part in &self.parts {
-            steps.extend(self.steps(part, operands, 0, params)?);
+            steps.extend(self.part_steps(part, operands, first_row, params)?);
         }
-        record(&self.gpu, encoder, &steps)
+        Ok(steps)
     }
 
     /// The dispatch that writes, and the one before it where the schedule has one.
@@ -172,8 +174,7 @@ impl RowKernel {
         Ok((main, first.transpose()?))
     }
 
-    /// The steps for one part of a batch whose row `first_row` is the operands' first; matrices begin with it.
-    pub(crate) fn steps<'a>(
+    fn part_steps<'a>(
         &'a self,
         part: &Part,
         operands: &[Operand<'a>],
@@ -264,10 +265,7 @@ impl Gpu {
                     _ => kernel.insert(RowKernel::new(self, host_part.rows, batch.spec, batch.schedule)?),
                 };
                 let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
-                let mut steps = Vec::new();
-                for part in kernel.parts() {
-                    steps.extend(kernel.steps(part, &operands, host_part.first_row, batch.params)?);
-                }
+                let steps = kernel.steps(&operands, host_part.first_row, batch.params)?;
                 record(self, encoder, &steps)
             })
             .await

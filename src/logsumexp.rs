@@ -2,10 +2,10 @@
 
 use crate::adjust::{Adjust, AdjustBuffers, Adjusted};
 use crate::dtype::{Element, Storage};
-use crate::error::{EncodeError, RunError};
+use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::Gpu;
 use crate::kernel::{HostBatch, RowKernel, Slice};
-use crate::operand::{Extent, Operand, Slot, asked};
+use crate::operand::{Extent, Operand, Slot, Slots, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
 use crate::shader::{Needs, Params, Place, RowOp, RowSpec};
@@ -95,7 +95,7 @@ impl LogSumExp {
             (Slot::Logits, !self.in_place),
             (Slot::SavedLse, from_lse),
         ];
-        let own = own.into_iter().filter(|(_, is_bound)| *is_bound).map(|(slot, _)| slot);
+        let own: Slots = own.into_iter().collect();
         RowSpec {
             op: RowOp::Softmax {
                 log: false,
@@ -103,7 +103,7 @@ impl LogSumExp {
             },
             place: if self.in_place { Place::InPlace } else { Place::Apart },
             needs: if from_lse { Needs::SavedLse } else { Needs::Sums },
-            slots: own.chain(adjusted.slots()).collect(),
+            slots: own.with(adjusted.slots()),
             ..self.spec(adjusted)
         }
     }
@@ -270,6 +270,7 @@ impl Gpu {
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
+        let _turn = self.turn().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
         let matrices = [Matrix::new(Slot::Logits, "logits", logits, &rows)?];
@@ -297,19 +298,13 @@ impl Gpu {
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
+        let _turn = self.turn().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
         let matrices = [Matrix::new(Slot::Logits, "logits", logits, &rows)?];
         let mut uploads = Vec::new();
         for (what, values) in ["lse", "upstream"].into_iter().zip(by_row) {
-            if values.len() != rows.count() {
-                return Err(EncodeError::WrongLength {
-                    what,
-                    expected: rows.count(),
-                    got: values.len(),
-                }
-                .into());
-            }
+            check_length(what, rows.count(), values.len())?;
             uploads.push(self.buffer_of(what, bytemuck::cast_slice(values), Usage::STORAGE)?);
         }
         let spec = options.grad_spec(&adjusted);

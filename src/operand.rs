@@ -42,6 +42,18 @@ impl Slots {
     pub(crate) fn len(self) -> u32 {
         self.0.count_ones()
     }
+
+    pub(crate) fn with(self, more: impl IntoIterator<Item = Slot>) -> Self {
+        Self(self.0 | Self::from_iter(more).0)
+    }
+}
+
+/// Those that are bound.
+impl FromIterator<(Slot, bool)> for Slots {
+    fn from_iter<I: IntoIterator<Item = (Slot, bool)>>(slots: I) -> Self {
+        let bound = slots.into_iter().filter(|(_, is_bound)| *is_bound);
+        bound.map(|(slot, _)| slot).collect()
+    }
 }
 
 impl FromIterator<Slot> for Slots {
@@ -190,13 +202,13 @@ pub(crate) fn check_apart(gpu: &Gpu, operands: &[Operand<'_>]) -> Result<(), Enc
     Ok(())
 }
 
-/// The buffer of an option: there when the option asks for it, and not otherwise.
-pub(crate) fn asked<'a>(
+/// The buffer or slice of an option: there when the option asks for it, and not otherwise.
+pub(crate) fn asked<S>(
     buffer: &'static str,
     option: &'static str,
-    slice: Option<Slice<'a>>,
+    slice: Option<S>,
     is_asked: bool,
-) -> Result<Option<Slice<'a>>, EncodeError> {
+) -> Result<Option<S>, EncodeError> {
     match (slice, is_asked) {
         (None, true) => Err(EncodeError::MissingBuffer { buffer, option }),
         (Some(_), false) => Err(EncodeError::UnusedBuffer { buffer, option }),

@@ -11,7 +11,7 @@
 use crate::adjust::{Adjust, Mask, Scale};
 use crate::binary_cross_entropy::BinaryCrossEntropy;
 use crate::cross_entropy::{CrossEntropy, EmptyMean, Input, Normalizer, Reduction, Upstream};
-use crate::error::EncodeError;
+use crate::error::{EncodeError, check_length};
 use crate::host::TargetIndex;
 use crate::rows::Rows;
 use crate::softmax::{FullyMasked, Softmax};
@@ -22,14 +22,6 @@ fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
     let (outer, inner) = (row / rows.inner(), row % rows.inner());
     let (start, step) = (outer * rows.outer_stride() + inner, rows.inner());
     (0..rows.classes()).map(move |c| start + c * step)
-}
-
-fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), EncodeError> {
-    if got == expected {
-        Ok(())
-    } else {
-        Err(EncodeError::WrongLength { what, expected, got })
-    }
 }
 
 fn checked<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeError> {

@@ -171,7 +171,7 @@ impl RowSpec {
             all.extend([Slot::Mask, Slot::Bias, Slot::RowScale]);
         }
         match self.op {
-            RowOp::CrossEntropy(_) if first_pass => all.push(Slot::Weights),
+            RowOp::CrossEntropy(op) if first_pass => all.extend(op.dense.then_some(Slot::Weights)),
             _ if first_pass => {}
             RowOp::Softmax { .. } => all.extend([Slot::Lse, Slot::Factor]),
             RowOp::SoftmaxGrad { .. } => {}
@@ -190,15 +190,9 @@ impl RowSpec {
         all
     }
 
-    /// Whether its first pass, over a split row, reads a slot.
+    /// Whether its first pass, over a split row, is bound to a slot. (Whether there is an argmax is all it asks of that.)
     pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
-        let dense = matches!(self.op, RowOp::CrossEntropy(op) if op.dense);
-        match slot {
-            Slot::Other | Slot::Third | Slot::Scratch => true,
-            Slot::Mask | Slot::Bias | Slot::RowScale => self.shaping.is_shaped,
-            Slot::Weights => dense,
-            _ => false,
-        }
+        slot == Slot::Scratch || (slot != Slot::Argmax && self.options(true).contains(&slot))
     }
 }
 
@@ -268,26 +262,42 @@ const HELD: [Fragment; 6] = [
     fragment!("held/32.wgsl"),
 ];
 
-/// The fragments of how a type is loaded or stored.
-fn storage_fragments(dtype: Dtype, quads: bool, is_stored: bool) -> Vec<Fragment> {
-    let mut all = match (dtype, is_stored) {
-        (Dtype::F32, _) => vec![],
-        (Dtype::F16, false) => vec![fragment!("widen/f16.wgsl")],
-        (Dtype::F16, true) => vec![fragment!("narrow/f16.wgsl")],
-        (Dtype::Bf16, false) => vec![fragment!("widen/bf16.wgsl")],
-        (Dtype::Bf16, true) => vec![fragment!("narrow/bf16.wgsl")],
+/// The fragments of how a type is loaded.
+fn load_fragments(dtype: Dtype, quads: bool) -> Vec<Fragment> {
+    let widen = match dtype {
+        Dtype::F32 => fragment!("widen/f32.wgsl"),
+        Dtype::F16 => fragment!("widen/f16.wgsl"),
+        Dtype::Bf16 => fragment!("widen/bf16.wgsl"),
     };
-    all.push(match (dtype, quads, is_stored) {
-        (Dtype::F32, true, false) => fragment!("load/f32_quads.wgsl"),
-        (Dtype::F32, true, true) => fragment!("store/f32_quads.wgsl"),
-        (Dtype::F32, false, false) => fragment!("load/f32_singles.wgsl"),
-        (Dtype::F32, false, true) => fragment!("store/f32_singles.wgsl"),
-        (_, true, false) => fragment!("load/half_quads.wgsl"),
-        (_, true, true) => fragment!("store/half_quads.wgsl"),
-        (_, false, false) => fragment!("load/half_singles.wgsl"),
-        (_, false, true) => fragment!("store/half_singles.wgsl"),
-    });
-    all
+    match (dtype, quads) {
+        (Dtype::F32, true) => vec![fragment!("load/f32_quads.wgsl")],
+        (Dtype::F32, false) => vec![
+            widen,
+            fragment!("load/f32_singles.wgsl"),
+            fragment!("load/singles.wgsl"),
+        ],
+        (_, true) => vec![widen, fragment!("load/half_quads.wgsl")],
+        (_, false) => vec![
+            widen,
+            fragment!("load/half_singles.wgsl"),
+            fragment!("load/singles.wgsl"),
+        ],
+    }
+}
+
+/// The fragments of how a type is stored.
+fn store_fragments(dtype: Dtype, quads: bool) -> Vec<Fragment> {
+    let half = if quads {
+        fragment!("store/half_quads.wgsl")
+    } else {
+        fragment!("store/half_singles.wgsl")
+    };
+    match dtype {
+        Dtype::F32 if quads => vec![fragment!("store/f32_quads.wgsl")],
+        Dtype::F32 => vec![fragment!("store/f32_singles.wgsl")],
+        Dtype::F16 => vec![fragment!("narrow/f16.wgsl"), half],
+        Dtype::Bf16 => vec![fragment!("narrow/bf16.wgsl"), half],
+    }
 }
 
 /// Which lanes share a row, and what they hold of it.
@@ -364,11 +374,11 @@ impl Variant {
                 first_pass,
             } => {
                 all.extend(lane_fragments(shape));
-                all.extend(storage_fragments(spec.storage.logits, *quads, false));
+                all.extend(load_fragments(spec.storage.logits, *quads));
                 let place = if *first_pass { Place::None } else { spec.place };
                 match place {
                     Place::None => all.push(fragment!("store/none.wgsl")),
-                    _ => all.extend(storage_fragments(spec.storage.result, *quads, true)),
+                    _ => all.extend(store_fragments(spec.storage.result, *quads)),
                 }
                 all.push(match place {
                     Place::Apart => fragment!("place/apart.wgsl"),
@@ -419,8 +429,8 @@ impl Variant {
             }
             Kind::Reduce { shape, .. } => {
                 all.extend(lane_fragments(shape));
-                all.extend(storage_fragments(Dtype::F32, false, false));
-                all.extend(storage_fragments(Dtype::F32, false, true));
+                all.extend(load_fragments(Dtype::F32, false));
+                all.extend(store_fragments(Dtype::F32, false));
                 all.extend([fragment!("place/apart.wgsl"), fragment!("value/plain.wgsl")]);
                 all.extend(option(Slot::Other, false).chain(option(Slot::Third, false)));
                 all.push(fragment!("reduce_loss.wgsl"));

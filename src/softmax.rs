@@ -245,6 +245,7 @@ impl Gpu {
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
+        let _turn = self.turn().await;
         let options = Softmax {
             in_place: true,
             storage: Storage::all(T::DTYPE),

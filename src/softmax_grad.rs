@@ -8,7 +8,7 @@ use crate::kernel::{HostBatch, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
-use crate::shader::{Needs, Params, Place, RowOp, RowSpec, Shaping};
+use crate::shader::{Needs, Place, RowOp, RowSpec, Shaping};
 use crate::softmax::matrix_operands;
 use crate::transfer::{Matrix, Wait};
 
@@ -95,6 +95,15 @@ impl SoftmaxGrad {
     }
 }
 
+fn asked_logits<S>(logits: Option<S>, softcap: bool) -> Result<Option<S>, EncodeError> {
+    let option = if softcap {
+        "softcap"
+    } else {
+        "a backward without softcap"
+    };
+    asked("logits", option, logits, softcap)
+}
+
 impl SoftmaxGradKernel {
     /// The schedule that runs.
     pub fn schedule(&self) -> Schedule {
@@ -114,7 +123,7 @@ impl SoftmaxGradKernel {
         let matrix = Extent::Matrix(spec.storage.logits.bytes());
         let mut operands = matrix_operands(spec, buffers.saved, Some(buffers.gradient))?;
         operands.push(Operand::read(Slot::Other, "upstream", buffers.upstream, matrix));
-        let logits = asked("logits", "softcap", buffers.logits, self.softcap)?;
+        let logits = asked_logits(buffers.logits, self.softcap)?;
         operands.extend(logits.map(|slice| Operand::read(Slot::Third, "logits", slice, matrix)));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
         self.kernel.encode(encoder, &operands, self.adjusted.params)
@@ -168,23 +177,8 @@ impl Gpu {
         options: &SoftmaxGrad,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        match (slices[2].is_some(), options.adjust.softcap.is_some()) {
-            (false, true) => {
-                return Err(EncodeError::MissingBuffer {
-                    buffer: "logits",
-                    option: "softcap",
-                }
-                .into());
-            }
-            (true, false) => {
-                return Err(EncodeError::UnusedBuffer {
-                    buffer: "logits",
-                    option: "a backward without softcap",
-                }
-                .into());
-            }
-            _ => {}
-        }
+        let _turn = self.turn().await;
+        asked_logits(slices[2], options.adjust.softcap.is_some())?;
         let options = SoftmaxGrad {
             storage: Storage::all(T::DTYPE),
             ..options.clone()
@@ -205,7 +199,7 @@ impl Gpu {
             rows,
             spec: options.spec(&adjusted, Place::InPlace),
             schedule: options.schedule,
-            params: Params { ..adjusted.params },
+            params: adjusted.params,
             others: adjusted.operands(&AdjustBuffers::default())?,
             wait,
         };

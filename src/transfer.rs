@@ -1,7 +1,7 @@
 //! Host ↔ device: a batch travels in parts, of which one is read back while the next is computed.
 
 use crate::dtype::Element;
-use crate::error::{EncodeError, RunError};
+use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::Gpu;
 use crate::operand::{Extent, Operand, Slot};
 use crate::rows::{HostPart, Rows};
@@ -60,6 +60,19 @@ impl Gpu {
         let take = |view: &[u8]| bytemuck::pod_collect_to_vec(&view[..bytes]);
         self.read(self.encoder(), buffer, bytes.next_multiple_of(4) as u64, wait, take)
             .await
+    }
+
+    /// [`Gpu::elements`] of a buffer that there may be.
+    pub(crate) async fn elements_of<W: bytemuck::Pod>(
+        &self,
+        buffer: Option<&wgpu::Buffer>,
+        count: usize,
+        wait: Wait,
+    ) -> Result<Option<Vec<W>>, RunError> {
+        match buffer {
+            None => Ok(None),
+            Some(buffer) => self.elements(buffer, count, wait).await.map(Some),
+        }
     }
 
     pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
@@ -172,14 +185,7 @@ impl<'a> Matrix<'a> {
         values: &'a [T],
         rows: &Rows,
     ) -> Result<Self, EncodeError> {
-        let expected = rows.elements()?;
-        if values.len() != expected {
-            return Err(EncodeError::WrongLength {
-                what: name,
-                expected,
-                got: values.len(),
-            });
-        }
+        check_length(name, rows.elements()?, values.len())?;
         Ok(Self {
             slot,
             name,
@@ -236,6 +242,7 @@ impl<'a, T: Element> Stream<'a, T> {
         let sets = (0..parts.len().min(2)).map(|_| self.buffers(largest));
         let sets: Vec<Vec<wgpu::Buffer>> = sets.collect::<Result<_, _>>()?;
         let mut in_flight: Option<(&HostPart, Reading)> = None;
+        let (mut done, rows) = (0, parts.iter().map(|part| part.rows.count()).sum());
         for (part, buffers) in parts.iter().zip(sets.iter().cycle()) {
             let mut operands = Vec::new();
             for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
@@ -254,10 +261,13 @@ impl<'a, T: Element> Stream<'a, T> {
             let reading = (self.gpu).submit_and_read(encoder, &buffers[0], bytes.next_multiple_of(4))?;
             if let Some((part, reading)) = in_flight.replace((part, reading)) {
                 self.collect(part, reading).await?;
+                done += part.rows.count();
+                self.gpu.tell_progress(done, rows);
             }
         }
         if let Some((part, reading)) = in_flight {
             self.collect(part, reading).await?;
+            self.gpu.tell_progress(rows, rows);
         }
         Ok(self.result.take().unwrap_or_default())
     }

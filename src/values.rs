@@ -1,6 +1,6 @@
 //! Numbers that an option needs: kept with the kernel, or in a buffer of the caller's.
 
-use crate::error::EncodeError;
+use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
 use crate::kernel::Slice;
 use crate::operand::{Extent, Operand, Slot};
@@ -50,14 +50,8 @@ impl Supply {
     ) -> Result<Self, EncodeError> {
         let own = match values {
             Values::Buffer => None,
-            Values::Host(values) if values.len() != count => {
-                return Err(EncodeError::WrongLength {
-                    what: name,
-                    expected: count,
-                    got: values.len(),
-                });
-            }
             Values::Host(values) => {
+                check_length(name, count, values.len())?;
                 Some(gpu.buffer_of(name, bytemuck::cast_slice(values), wgpu::BufferUsages::STORAGE)?)
             }
         };

@@ -5,12 +5,12 @@ mod args;
 pub(crate) use args::CrossEntropyArgs;
 
 use crate::npy::{Failure, Output, Targets};
-use crate::shared::{self, DtypeWord, Stored};
+use crate::shared::{self, DtypeWord};
 use crate::{Cli, open_gpu};
 use half::{bf16, f16};
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use wgpu_softmax::{CrossEntropyOutput, Rows, Softmax};
+use wgpu_softmax::{CrossEntropyOutput, Element, Rows, Softmax};
 
 pub(crate) fn run(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
     match args.shared.dtype {
@@ -20,7 +20,7 @@ pub(crate) fn run(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
     }
 }
 
-fn run_stored<T: Stored>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
+fn run_stored<T: Element>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
     args.check()?;
     let (logits, rows) = shared::logits(&args.logits, args.axis)?;
     let row_shape = args.row_shape(&logits.shape);

@@ -8,10 +8,12 @@ mod softmax;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use cross_entropy::CrossEntropyArgs;
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use npy::Failure;
 use serde_json::json;
 use softmax::SoftmaxArgs;
 use std::process::ExitCode;
+use std::time::Duration;
 use wgpu_softmax::wgpu::{AdapterInfo, Backends, DeviceType};
 use wgpu_softmax::{EncodeError, Gpu, GpuError, GpuOptions, RunError, adapters};
 
@@ -129,7 +131,27 @@ fn open_gpu(cli: &Cli) -> Result<Gpu, Failure> {
     if info.device_type == DeviceType::Cpu {
         eprintln!("note: {} ({}) is a software adapter", info.name, info.backend);
     }
-    Ok(gpu)
+    Ok(gpu.with_progress(progress()))
+}
+
+/// A bar on standard error, where that is a terminal, of work that lasts over a second.
+fn progress() -> impl Fn(usize, usize) + Send + Sync {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    let late = bar.clone();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        if !late.is_finished() {
+            late.set_draw_target(ProgressDrawTarget::stderr());
+            late.enable_steady_tick(Duration::from_millis(100));
+        }
+    });
+    move |done, rows| {
+        bar.set_length(rows as u64);
+        bar.set_position(done as u64);
+        if done == rows {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 fn devices(cli: &Cli) -> Result<(), Failure> {

@@ -2,7 +2,6 @@
 
 use crate::npy::{self, Array, Failure};
 use clap::{Args, ValueEnum};
-use half::{bf16, f16};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Element, FullyMasked, Mask, Rows, Scale, Values};
 
@@ -41,36 +40,12 @@ pub(crate) enum DtypeWord {
     Bf16,
 }
 
-/// A type that `--dtype` names.
-pub(crate) trait Stored: Element {
-    /// The nearest value.
-    fn store(value: f32) -> Self;
-}
-
-impl Stored for f32 {
-    fn store(value: f32) -> Self {
-        value
-    }
-}
-
-impl Stored for f16 {
-    fn store(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-}
-
-impl Stored for bf16 {
-    fn store(value: f32) -> Self {
-        Self::from_f32(value)
-    }
-}
-
-pub(crate) fn store<T: Stored>(values: Vec<f32>) -> Vec<T> {
-    values.into_iter().map(T::store).collect()
+pub(crate) fn store<T: Element>(values: Vec<f32>) -> Vec<T> {
+    values.into_iter().map(T::nearest).collect()
 }
 
 /// Exact, as each type's values are f32s.
-pub(crate) fn widen<T: Stored>(values: Vec<T>) -> Vec<f32> {
+pub(crate) fn widen<T: Element>(values: Vec<T>) -> Vec<f32> {
     values.into_iter().map(|v| v.into() as f32).collect()
 }
 

@@ -1,12 +1,12 @@
 //! `wgpu-softmax softmax`.
 
 use crate::npy::{Failure, Output};
-use crate::shared::{self, DtypeWord, Shared, Stored};
+use crate::shared::{self, DtypeWord, Shared};
 use crate::{Cli, open_gpu};
 use clap::Args;
 use half::{bf16, f16};
 use std::path::PathBuf;
-use wgpu_softmax::Softmax;
+use wgpu_softmax::{Element, Softmax};
 
 #[derive(Args)]
 pub(crate) struct SoftmaxArgs {
@@ -33,7 +33,7 @@ pub(crate) fn run(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
     }
 }
 
-fn run_stored<T: Stored>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
+fn run_stored<T: Element>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
     let (logits, rows) = shared::logits(&args.logits, args.axis)?;
     let options = Softmax {
         log: args.log,

@@ -7,14 +7,3 @@ fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
     let element = offset_of(which) + start + min(class_index, params.classes - 1u) * params.inner;
     return (read_source(which, element / 2u) >> (16u * (element % 2u))) & 0xffffu;
 }
-
-fn source_quad(which: u32, start: u32, quad: u32, fill: u32) -> vec4<u32> {
-    let c = quad * 4u;
-    let halves = vec4<u32>(
-        source_one(which, start, c),
-        source_one(which, start, c + 1u),
-        source_one(which, start, c + 2u),
-        source_one(which, start, c + 3u),
-    );
-    return select(widen4(halves), vec4<u32>(fill), classes_of(quad) >= vec4<u32>(params.classes));
-}

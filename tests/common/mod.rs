@@ -80,35 +80,24 @@ pub const CLASSES: &[usize] = &[
 
 /// An element type under test.
 pub trait Stored: Element {
-    /// Of the nearest f32.
-    fn of(value: f32) -> Self;
     /// What rounding to it may cost: relative to the value, and at least.
     const ROUNDING: (f64, f64);
 }
 
 impl Stored for f32 {
-    fn of(value: f32) -> Self {
-        value
-    }
     const ROUNDING: (f64, f64) = (0.0, 0.0);
 }
 
 impl Stored for half::f16 {
-    fn of(value: f32) -> Self {
-        Self::from_f32(value)
-    }
     const ROUNDING: (f64, f64) = (4.8828125e-4, 2.98e-8);
 }
 
 impl Stored for half::bf16 {
-    fn of(value: f32) -> Self {
-        Self::from_f32(value)
-    }
     const ROUNDING: (f64, f64) = (3.90625e-3, 0.0);
 }
 
 pub fn stored<T: Stored>(values: &[f32]) -> Vec<T> {
-    values.iter().map(|&v| T::of(v)).collect()
+    values.iter().map(|&v| T::nearest(v)).collect()
 }
 
 /// Within 2e-6 of the larger of 1 and the exact value, and of what rounding to the type costs; NaN and infinities alike.
