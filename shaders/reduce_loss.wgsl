@@ -10,10 +10,15 @@ override HAS_Z_LOSS: bool = false;
 
 @group(0) @binding(3) var<storage, read_write> summary: array<u32>;
 
-fn mean_bits(sum: f32) -> u32 {
+fn mean_bits(bits: u32) -> u32 {
+    let sum = bitcast<f32>(bits);
+    let size = bits & 0x7fffffffu;
     let denominator = bitcast<f32>(summary[10]);
-    if denominator == 0.0 {
-        return select(NAN, 0u, params.policy == 1u);
+    if denominator == 0.0 || size > POS_INF {
+        return select(NAN, 0u, params.policy == 1u && size <= POS_INF);
+    }
+    if size == POS_INF {
+        return bits ^ (summary[10] & 0x80000000u);
     }
     let other = bitcast<f32>(summary[11]);
     if HAS_Z_LOSS && other != denominator {
@@ -44,8 +49,8 @@ fn run(lane: Lane) {
     }
     if lane.index == 0u && lane.live {
         if FINAL {
-            if MEAN && !is_odd(key) {
-                bits = mean_bits(sum);
+            if MEAN {
+                bits = mean_bits(bits);
             }
             summary[FINAL_WORD] = bits;
         } else {

@@ -39,7 +39,8 @@ fn main() {
         of_rows = denominator;
     }
     summary[6] = factor_over(denominator);
-    summary[7] = factor_over(of_rows);
+    // A mean over nothing is all of it nothing.
+    summary[7] = select(factor_over(of_rows), summary[6], denominator == 0.0);
     summary[10] = bitcast<u32>(denominator);
     summary[11] = bitcast<u32>(of_rows);
 }

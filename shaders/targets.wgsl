@@ -1,6 +1,7 @@
 // Counts the targets that are neither ignored nor bad, and the bad ones, and finds the first of those; with weights,
 // leaves each row's weight in the losses' place, 0 where it does not count.
-// An invocation goes through every so many-th target; integer atomics, so the order does not matter. Twin: reference::scan_targets.
+// An invocation goes through every so many-th target; integer atomics, so the order does not matter. Twin: `counted` and
+// what is bad in reference::cross_entropy.
 
 @group(0) @binding(2) var<storage, read_write> summary: array<atomic<u32>>;
 

@@ -32,7 +32,8 @@ pub enum Mask {
     /// Nothing.
     #[default]
     None,
-    /// Row r of each `group` rows sees classes `0 ..= r + offset`; the others are −∞.
+    /// Row r of each `group` rows sees classes `0 ..= r + offset`; the others get −∞ added (so that a NaN or +∞ among
+    /// them shows, as with any other mask).
     Causal {
         /// Rows of a group.
         group: usize,

@@ -290,7 +290,8 @@ impl Batch {
         let summary = buffers.summary;
         encoder.clear_buffer(summary.buffer(), summary.offset(), Some(CrossEntropySummary::BYTES));
         let options = &self.options;
-        let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
+        let over_nothing = matches!(options.normalizer, Normalizer::Rows | Normalizer::Number(0.0));
+        let is_mean = options.reduction == Reduction::Mean && over_nothing;
         if self.rows == 0 && is_mean && options.empty_mean == EmptyMean::Nan {
             encoder.copy_buffer_to_buffer(&self.constants, 4, summary.buffer(), summary.offset(), 4);
         }

@@ -7,8 +7,8 @@ use common::{GPUS, Random, gpu, stored};
 use half::bf16;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
-    Adjust, BinaryCrossEntropy, CrossEntropy, Dtype, EncodeError, Gradient, Mask, Normalizer, Reduction, Rows,
-    RunError, Scale, Schedule, Softmax, SoftmaxBuffers, Storage, half,
+    Adjust, BinaryCrossEntropy, CrossEntropy, Dtype, EmptyMean, EncodeError, Gradient, Mask, Normalizer, Reduction,
+    Rows, RunError, Scale, Schedule, Softmax, SoftmaxBuffers, Storage, half, reference,
 };
 
 #[test]
@@ -111,6 +111,54 @@ fn parts_of_a_batch_add_up_with_a_normalizer() {
     assert!((sum - whole.loss.unwrap()).abs() < 1e-6);
     let gradient: Vec<f32> = halves.into_iter().flat_map(|half| half.gradient.unwrap()).collect();
     assert_eq!(gradient, whole.gradient.unwrap());
+}
+
+/// A denominator of 0, infinite losses over any denominator, and a product that overflows before the softcap.
+#[test]
+fn means_over_nothing_and_overflows_are_the_references() {
+    let inf = f32::INFINITY;
+    let plain = CrossEntropy {
+        gradient: Gradient::Apart,
+        ..CrossEntropy::default()
+    };
+    let mut cases = Vec::new();
+    for empty_mean in [EmptyMean::Nan, EmptyMean::Zero] {
+        let weightless = CrossEntropy {
+            weights: Some(vec![0.0; 3].into()),
+            z_loss: 0.1,
+            empty_mean,
+            ..plain.clone()
+        };
+        cases.push(([1.0, 2.0, 3.0, 4.0, 5.0, 7.0], weightless));
+        for denominator in [0.0, -2.0, 3.0] {
+            let over = CrossEntropy {
+                normalizer: Normalizer::Number(denominator),
+                empty_mean,
+                ..plain.clone()
+            };
+            cases.push(([-inf, 2.0, 3.0, 4.0, 5.0, 7.0], over));
+        }
+    }
+    let capped = CrossEntropy {
+        adjust: Adjust {
+            scale: Scale::Number(10.0),
+            softcap: Some(5.0),
+            ..Adjust::default()
+        },
+        ..plain.clone()
+    };
+    cases.push(([1e38, 3e38, -3e38, 1.0, 2.0, 0.1], capped));
+    for (x, options) in cases {
+        let rows = Rows::new(2, 3);
+        let out = gpu().cross_entropy(&x, &[0u8, 2], rows, &options).unwrap();
+        let exact = reference::cross_entropy(&x, &[0u8, 2], rows, &options).unwrap();
+        common::near(&format!("loss of {options:?}"), &[out.loss.unwrap()], &[exact.loss]);
+        common::near(
+            &format!("gradient of {options:?}"),
+            &out.gradient.unwrap(),
+            &exact.gradient,
+        );
+    }
 }
 
 #[test]

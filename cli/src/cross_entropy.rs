@@ -4,12 +4,14 @@ mod args;
 
 pub(crate) use args::CrossEntropyArgs;
 
-use crate::npy::{Failure, Output, Targets};
+use crate::npy::{Failure, Targets};
+use crate::output::{self, Output};
+use crate::say;
 use crate::shared::{self, DtypeWord};
 use crate::{Cli, open_gpu};
 use half::{bf16, f16};
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use wgpu_softmax::{CrossEntropyOutput, Element, Rows, Softmax};
 
 pub(crate) fn run(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Failure> {
@@ -28,7 +30,7 @@ fn run_stored<T: Element>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Fail
     let soft = matches!(targets, Targets::Probabilities(_));
     let options = args.options(&logits.shape, rows, cli.json && !soft)?;
 
-    let gpu = open_gpu(cli)?;
+    let (gpu, bar) = open_gpu(cli, rows.count())?;
     let shape = logits.shape;
     let logits = shared::store::<T>(logits.values);
     let mut out = match targets {
@@ -45,6 +47,7 @@ fn run_stored<T: Element>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Fail
         Some(_) => Some(shared::widen(gpu.softmax(&logits, rows, &log)?)),
         None => None,
     };
+    drop(bar);
     let gradient = out.gradient.take().map(shared::widen);
 
     let mut outputs = Vec::new();
@@ -65,13 +68,18 @@ fn run_stored<T: Element>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Fail
         let classes: Vec<i64> = argmax.iter().map(|&c| i64::from(c)).collect();
         outputs.push(Output::new(path, &row_shape, &classes)?);
     }
-    outputs.into_iter().try_for_each(Output::publish)?;
-    report(cli, args, &out, rows, &gpu.adapter_info().name);
-    Ok(())
+    output::publish(outputs)?;
+    report(cli, args, &out, rows, &gpu.adapter_info().name)
 }
 
 /// The line on standard output, or on standard error where an array has taken that.
-fn report<T>(cli: &Cli, args: &CrossEntropyArgs, out: &CrossEntropyOutput<T>, rows: Rows, adapter: &str) {
+fn report<T>(
+    cli: &Cli,
+    args: &CrossEntropyArgs,
+    out: &CrossEntropyOutput<T>,
+    rows: Rows,
+    adapter: &str,
+) -> Result<(), Failure> {
     let line = if cli.json {
         // JSON has no NaN or infinity.
         let number = |v: f32| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
@@ -83,10 +91,14 @@ fn report<T>(cli: &Cli, args: &CrossEntropyArgs, out: &CrossEntropyOutput<T>, ro
     } else {
         out.loss.map_or("loss none".into(), |loss| format!("loss {loss:.6}"))
     };
-    let outs = [&args.loss, &args.grad, &args.lse, &args.log_probs, &args.predictions];
-    if outs.iter().any(|p| p.as_deref() == Some(Path::new("-"))) {
-        eprintln!("{line}");
+    if args
+        .outs()
+        .iter()
+        .any(|(_, path)| path.is_some_and(output::is_standard))
+    {
+        say::note(&line);
+        Ok(())
     } else {
-        println!("{line}");
+        say::line(&line)
     }
 }

@@ -3,17 +3,20 @@
 
 mod cross_entropy;
 mod npy;
+mod output;
+mod progress;
+mod say;
 mod shared;
 mod softmax;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use cross_entropy::CrossEntropyArgs;
-use indicatif::{ProgressBar, ProgressDrawTarget};
 use npy::Failure;
+use progress::Bar;
 use serde_json::json;
 use softmax::SoftmaxArgs;
 use std::process::ExitCode;
-use std::time::Duration;
 use wgpu_softmax::wgpu::{AdapterInfo, Backends, DeviceType};
 use wgpu_softmax::{EncodeError, Gpu, GpuError, GpuOptions, RunError, adapters};
 
@@ -81,24 +84,35 @@ impl From<EncodeError> for Failure {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) if !error.use_stderr() => {
-            print!("{error}");
-            return ExitCode::SUCCESS;
-        }
-        Err(error) => {
-            let text = error.to_string();
-            let first = text.split("\n\n").next().unwrap_or_default();
-            return fail(&Failure::Caller(first.trim_start_matches("error: ").into()));
-        }
-    };
-    let outcome = match &cli.command {
-        Command::Devices => devices(&cli),
-        Command::Softmax(args) => softmax::run(&cli, args),
-        Command::CrossEntropy(args) => cross_entropy::run(&cli, args),
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(error) if !error.use_stderr() => say::text(&error.to_string()),
+        Err(error) => Err(misused(&error)),
     };
     outcome.map_or_else(|failure| fail(&failure), |()| ExitCode::SUCCESS)
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    match &cli.command {
+        Command::Devices => devices(cli),
+        Command::Softmax(args) => softmax::run(cli, args),
+        Command::CrossEntropy(args) => cross_entropy::run(cli, args),
+    }
+}
+
+fn misused(error: &clap::Error) -> Failure {
+    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+    if matches!(
+        error.kind(),
+        MissingSubcommand | DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        let cli = Cli::command();
+        let commands: Vec<&str> = cli.get_subcommands().map(|c| c.get_name()).collect();
+        return Failure::Caller(format!("a command is missing, one of {}", commands.join(", ")));
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    Failure::Caller(first.trim_start_matches("error: ").into())
 }
 
 /// One line, and the exit code that says whose mistake it was.
@@ -108,7 +122,7 @@ fn fail(failure: &Failure) -> ExitCode {
         Failure::Machine(message) => (message, 1),
     };
     let words: Vec<&str> = message.split_whitespace().collect();
-    eprintln!("error: {}", words.join(" "));
+    say::note(&format!("error: {}", words.join(" ")));
     ExitCode::from(code)
 }
 
@@ -125,33 +139,15 @@ fn options(cli: &Cli) -> GpuOptions {
     }
 }
 
-fn open_gpu(cli: &Cli) -> Result<Gpu, Failure> {
+/// The adapter to use, and the bar of the work on so many rows.
+fn open_gpu(cli: &Cli, rows: usize) -> Result<(Gpu, Bar), Failure> {
     let gpu = Gpu::with_options(&options(cli))?;
     let info = gpu.adapter_info();
     if info.device_type == DeviceType::Cpu {
-        eprintln!("note: {} ({}) is a software adapter", info.name, info.backend);
+        say::note(&format!("note: {} ({}) is a software adapter", info.name, info.backend));
     }
-    Ok(gpu.with_progress(progress()))
-}
-
-/// A bar on standard error, where that is a terminal, of work that lasts over a second.
-fn progress() -> impl Fn(usize, usize) + Send + Sync {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    let late = bar.clone();
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_secs(1));
-        if !late.is_finished() {
-            late.set_draw_target(ProgressDrawTarget::stderr());
-            late.enable_steady_tick(Duration::from_millis(100));
-        }
-    });
-    move |done, rows| {
-        bar.set_length(rows as u64);
-        bar.set_position(done as u64);
-        if done == rows {
-            bar.finish_and_clear();
-        }
-    }
+    let bar = Bar::new(rows);
+    Ok((gpu.with_progress(bar.teller()), bar))
 }
 
 fn devices(cli: &Cli) -> Result<(), Failure> {
@@ -170,17 +166,14 @@ fn devices(cli: &Cli) -> Result<(), Failure> {
         let is_chosen = chosen.as_ref() == Some(&info);
         let (backend, kind) = (info.backend.to_string(), format!("{:?}", info.device_type));
         let driver = format!("{} {}", info.driver, info.driver_info).trim().to_string();
-        if cli.json {
-            let line =
-                json!({ "name": info.name, "backend": backend, "type": kind, "driver": driver, "chosen": is_chosen });
-            println!("{line}");
+        let line = if cli.json {
+            json!({ "name": info.name, "backend": backend, "type": kind, "driver": driver, "chosen": is_chosen })
+                .to_string()
         } else {
-            println!(
-                "{} {}  {backend}  {kind}  {driver}",
-                if is_chosen { "*" } else { " " },
-                info.name
-            );
-        }
+            let mark = if is_chosen { "*" } else { " " };
+            format!("{mark} {}  {backend}  {kind}  {driver}", info.name)
+        };
+        say::line(&line)?;
     }
     match chosen {
         Some(_) => Ok(()),

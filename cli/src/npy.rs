@@ -1,8 +1,8 @@
 //! `.npy` arrays in and out.
 
+use crate::say;
 use half::f16;
-use npyz::{AutoSerialize, Deserialize, NpyFile, Order, Serialize, WriteOptions, WriterBuilder};
-use std::io::Write;
+use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use std::path::Path;
 use wgpu_softmax::TargetIndex;
 
@@ -41,8 +41,7 @@ struct File<'a> {
     path: &'a Path,
     bytes: Vec<u8>,
     shape: Vec<usize>,
-    /// What its elements are, in numpy's words.
-    kind: String,
+    dtype: DType,
 }
 
 impl File<'_> {
@@ -65,7 +64,7 @@ impl File<'_> {
         } else if let Some(values) = self.values::<f16>()? {
             values.into_iter().map(f32::from).collect()
         } else if let Some(values) = self.values::<f64>()? {
-            eprintln!("note: {} is f64 and was rounded to f32", self.path.display());
+            say::note(&format!("note: {} is f64 and was rounded to f32", self.path.display()));
             values.into_iter().map(|v| v as f32).collect()
         } else {
             return Ok(None);
@@ -101,12 +100,12 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
             "it is in Fortran order; C order is needed (numpy.ascontiguousarray)".into(),
         ));
     }
-    let kind = header.dtype().descr();
+    let dtype = header.dtype();
     Ok(File {
         path,
         bytes,
         shape,
-        kind,
+        dtype,
     })
 }
 
@@ -114,12 +113,19 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
 pub(crate) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {kind}"));
-    file.floats()?.ok_or_else(|| must_be(&file.kind))
+    file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
 /// Targets: any integers, or floats.
 pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
     let file = open(path)?;
+    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {kind}"));
+    // npyz reads times as integers.
+    if let DType::Plain(plain) = &file.dtype
+        && matches!(plain.type_char(), TypeChar::TimeDelta | TypeChar::DateTime)
+    {
+        return Err(must_be(&file.dtype.descr()));
+    }
     macro_rules! first_of {
         ($($kind:ty)*) => {$(
             if let Some(values) = file.values::<$kind>()? {
@@ -129,73 +135,6 @@ pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
         )*};
     }
     first_of!(i64 i32 u8 u32 i8 i16 u16 u64);
-    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {kind}"));
-    let floats = file.floats()?.ok_or_else(|| must_be(&file.kind))?;
+    let floats = file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))?;
     Ok(Targets::Probabilities(floats))
-}
-
-/// An array for `path`, or for standard output where it is `-`, written beside its place: [`Output::publish`] puts it
-/// there.
-pub(crate) enum Output {
-    File(tempfile::NamedTempFile, std::path::PathBuf),
-    Standard(Vec<u8>),
-}
-
-impl Output {
-    pub(crate) fn new<T: Serialize + AutoSerialize>(
-        path: &Path,
-        shape: &[usize],
-        values: &[T],
-    ) -> Result<Self, Failure> {
-        let machine = |e: std::io::Error| Failure::Machine(format!("{}: {e}", path.display()));
-        let mut bytes = Vec::new();
-        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-        let mut writer = WriteOptions::new()
-            .default_dtype()
-            .shape(&shape)
-            .writer(&mut bytes)
-            .begin_nd()
-            .map_err(machine)?;
-        writer.extend(values).map_err(machine)?;
-        writer.finish().map_err(machine)?;
-        if path == Path::new("-") {
-            return Ok(Self::Standard(bytes));
-        }
-        let folder = path
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        if !folder.is_dir() {
-            return Err(Failure::Caller(format!(
-                "{}: there is no folder {}",
-                path.display(),
-                folder.display()
-            )));
-        }
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(machine)?;
-        file.write_all(&bytes).map_err(machine)?;
-        Ok(Self::File(file, path.to_path_buf()))
-    }
-
-    pub(crate) fn publish(self) -> Result<(), Failure> {
-        match self {
-            Self::Standard(bytes) => std::io::stdout()
-                .write_all(&bytes)
-                .map_err(|e| Failure::Machine(format!("standard output: {e}"))),
-            Self::File(file, path) => {
-                // Temporary files are private; results are not.
-                #[cfg(unix)]
-                {
-                    use std::os::unix::fs::PermissionsExt;
-                    let open = std::fs::Permissions::from_mode(0o644);
-                    file.as_file()
-                        .set_permissions(open)
-                        .map_err(|e| Failure::Machine(format!("{}: {e}", path.display())))?;
-                }
-                file.persist(&path)
-                    .map(|_| ())
-                    .map_err(|e| Failure::Machine(format!("{}: {}", path.display(), e.error)))
-            }
-        }
-    }
 }

@@ -13,9 +13,9 @@ pub(crate) struct Shared {
     /// Bounds the scaled logits softly: CAP * tanh(v / CAP). Above 0.
     #[arg(long, value_name = "CAP", allow_hyphen_values = true)]
     softcap: Option<f32>,
-    /// Added last, -inf takes a class out: an .npy of floats of shape [classes] or of the logits' shape. Or the word
-    /// causal: row r of a group sees classes 0 to r; a group is the axis before the class axis where that is the last,
-    /// else all rows.
+    /// Added last, -inf takes a class out: an .npy of floats of shape [classes], of the logits' shape, or where the
+    /// class axis is the last [rows, classes]. Or the word causal: row r of a group sees classes 0 to r; a group is the
+    /// axis before the class axis where that is the last, else all rows.
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
     /// What a row of -inf alone gives.
@@ -58,6 +58,15 @@ pub(crate) fn logits(path: &Path, axis: isize) -> Result<(Array<f32>, Rows), Fai
 }
 
 impl Shared {
+    /// The flags that make something else of the logits, and which of them are given.
+    pub(crate) fn adjusting(&self) -> [(&'static str, bool); 3] {
+        [
+            ("--scale", self.scale != 1.0),
+            ("--softcap", self.softcap.is_some()),
+            ("--mask", self.mask.is_some()),
+        ]
+    }
+
     pub(crate) fn fully_masked(&self) -> FullyMasked {
         match self.fully_masked {
             Masked::Nan => FullyMasked::Nan,
@@ -79,9 +88,10 @@ impl Shared {
         let Some(path) = &self.mask else {
             return Ok(Mask::None);
         };
+        let class_is_last = rows.inner() == 1 && shape.last() == Some(&rows.classes());
         if path == Path::new("causal") {
             let group = match shape {
-                [.., group, _] if rows.inner() == 1 && shape.last() == Some(&rows.classes()) => *group,
+                [.., group, _] if class_is_last => *group,
                 _ => rows.count(),
             };
             let group = group.max(1);
@@ -89,16 +99,21 @@ impl Shared {
         }
         let mask = npy::floats(path, "a mask (0 keeps a class, -inf takes it out)")?;
         if mask.shape == [rows.classes()] {
-            Ok(Mask::Classes(Values::from(mask.values)))
-        } else if mask.shape == shape {
-            Ok(Mask::Full(Values::from(mask.values)))
-        } else {
-            Err(Failure::Caller(format!(
-                "{}: the mask has shape {:?}, but logits of shape {shape:?} need {:?} (the classes) or their own shape",
-                path.display(),
-                mask.shape,
-                [rows.classes()]
-            )))
+            return Ok(Mask::Classes(Values::from(mask.values)));
         }
+        let (flat, whole) = ([rows.count(), rows.classes()], shape);
+        if mask.shape == whole || (class_is_last && mask.shape == flat) {
+            return Ok(Mask::Full(Values::from(mask.values)));
+        }
+        let mut possible = vec![format!("{:?} (the classes)", [rows.classes()])];
+        if class_is_last && flat != whole {
+            possible.push(format!("{flat:?} (rows, classes)"));
+        }
+        Err(Failure::Caller(format!(
+            "{}: the mask has shape {:?}, but logits of shape {shape:?} need {} or their own shape",
+            path.display(),
+            mask.shape,
+            possible.join(", ")
+        )))
     }
 }

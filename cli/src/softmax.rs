@@ -1,6 +1,7 @@
 //! `wgpu-softmax softmax`.
 
-use crate::npy::{Failure, Output};
+use crate::npy::Failure;
+use crate::output::{self, Output};
 use crate::shared::{self, DtypeWord, Shared};
 use crate::{Cli, open_gpu};
 use clap::Args;
@@ -34,6 +35,7 @@ pub(crate) fn run(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
 }
 
 fn run_stored<T: Element>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
+    output::check(&[("-o", Some(&args.output))])?;
     let (logits, rows) = shared::logits(&args.logits, args.axis)?;
     let options = Softmax {
         log: args.log,
@@ -41,6 +43,9 @@ fn run_stored<T: Element>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> 
         adjust: args.shared.adjust(&logits.shape, rows)?,
         ..Softmax::default()
     };
-    let result = open_gpu(cli)?.softmax(&shared::store::<T>(logits.values), rows, &options)?;
-    Output::new(&args.output, &logits.shape, &shared::widen(result))?.publish()
+    let (gpu, bar) = open_gpu(cli, rows.count())?;
+    let result = gpu.softmax(&shared::store::<T>(logits.values), rows, &options)?;
+    drop(bar);
+    let output = Output::new(&args.output, &logits.shape, &shared::widen(result))?;
+    output::publish(vec![output])
 }

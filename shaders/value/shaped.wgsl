@@ -1,6 +1,7 @@
 // a = softcap(scale * x + bias) + mask,     softcap(v) = cap * tanh(v / cap)
 // da/dx = scale * (1 - tanh^2(v / cap))
-// Stored infinities and NaN go by their bits: softcap leaves them as they are. Twin: reference::shaped.
+// Stored infinities and NaN go by their bits: softcap leaves them as they are. A hidden class counts as one that has -inf
+// added: a NaN or +inf in it shows. Twin: reference::adjusted.
 
 override HAS_SOFTCAP: bool = false;
 // 0 none, 1 causal, 2 one for each class, 3 laid out as the logits are.
@@ -45,12 +46,18 @@ fn per_class(quad: u32) -> vec4<u32> {
 
 // scale * x + bias.
 fn before_softcap(bits: vec4<u32>, quad: u32, lane: Lane) -> vec4<u32> {
-    let scaled = scaled_bits(bits, row_factor(lane));
+    let factor = row_factor(lane);
+    var a = scaled_bits(bits, factor);
+    var is_finite = is_finite4(bits) & is_finite4(vec4<u32>(bitcast<u32>(factor)));
     if HAS_BIAS {
         let c = per_class(quad);
-        return sum_bits(scaled, vec4<u32>(bias_at(c.x), bias_at(c.y), bias_at(c.z), bias_at(c.w)));
+        let bias = vec4<u32>(bias_at(c.x), bias_at(c.y), bias_at(c.z), bias_at(c.w));
+        a = sum_bits(a, bias);
+        is_finite = is_finite & is_finite4(bias);
     }
-    return scaled;
+    // What has overflowed is no stored infinity, and is capped.
+    let overflowed = vec4<bool>(HAS_SOFTCAP) & is_finite & !is_finite4(a);
+    return select(a, (a & vec4<u32>(0x80000000u)) | vec4<u32>(POS_INF - 1u), overflowed);
 }
 
 fn is_finite4(bits: vec4<u32>) -> vec4<bool> {
@@ -78,12 +85,11 @@ fn value_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane) -> vec4<u32> {
         a = sum_bits(a, mask_quad(start, quad));
     }
     let c = classes_of(quad);
-    var absent = c >= vec4<u32>(params.classes);
     if MASK_KIND == 1u {
         let last = i32((params.first_row + lane.row) % params.causal_group) + params.causal_offset;
-        absent = absent | (vec4<i32>(c) > vec4<i32>(last));
+        a = select(a, sum_bits(a, vec4<u32>(NEG_INF)), vec4<i32>(c) > vec4<i32>(last));
     }
-    return select(a, vec4<u32>(NEG_INF), absent);
+    return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(params.classes));
 }
 
 // g times da/dx.

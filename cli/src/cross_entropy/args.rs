@@ -1,9 +1,10 @@
 //! The flags of `cross-entropy`, and what the library calls them.
 
 use crate::npy::{self, Array, Failure, Targets};
+use crate::output;
 use crate::shared::Shared;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Reduction, Rows, Values};
 
 #[derive(Args)]
@@ -83,13 +84,44 @@ fn conflict(a: &str, b: &str, why: &str) -> Failure {
 }
 
 impl CrossEntropyArgs {
-    /// What the files cannot change.
+    /// What the files cannot change, in the flags' words: the library has its own.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if self.log_probs.is_some() && self.input == InputWord::LogProbs {
-            let why = "they are the input itself";
-            return Err(conflict("--log-probs", "--input log-probs", why));
+        if self.input == InputWord::LogProbs {
+            let no_lse = "log-probabilities have an lse of 0";
+            let smoothing = "smoothing needs every class's log-softmax";
+            let flags = [
+                ("--log-probs", self.log_probs.is_some(), "they are the input itself"),
+                ("--lse", self.lse.is_some(), no_lse),
+                ("--label-smoothing", self.label_smoothing != 0.0, smoothing),
+                ("--z-loss", self.z_loss != 0.0, no_lse),
+            ];
+            let adjusting = self
+                .shared
+                .adjusting()
+                .map(|(flag, given)| (flag, given, "it is for logits"));
+            if let Some((flag, _, why)) = flags.into_iter().chain(adjusting).find(|(_, given, _)| *given) {
+                return Err(conflict(flag, "--input log-probs", why));
+            }
         }
-        Ok(())
+        let other = match self.reduction {
+            ReductionWord::None => Some("--reduction none"),
+            ReductionWord::Sum => Some("--reduction sum"),
+            ReductionWord::Mean => None,
+        };
+        if let (Some(other), Some(_)) = (other, self.normalizer) {
+            return Err(conflict("--normalizer", other, "it is the mean's denominator"));
+        }
+        output::check(&self.outs())
+    }
+
+    pub(super) fn outs(&self) -> [(&'static str, Option<&Path>); 5] {
+        [
+            ("--loss", self.loss.as_deref()),
+            ("--grad", self.grad.as_deref()),
+            ("--lse", self.lse.as_deref()),
+            ("--log-probs", self.log_probs.as_deref()),
+            ("--predictions", self.predictions.as_deref()),
+        ]
     }
 
     /// The logits' shape without the class axis, which is known to be one of its.
@@ -110,9 +142,14 @@ impl CrossEntropyArgs {
                 self.axis
             )));
         }
-        if matches!(targets, Targets::Probabilities(_)) && self.ignore_index.is_some() {
-            let why = "only a class can be ignored";
-            return Err(conflict("--ignore-index", "targets that are probabilities", why));
+        if matches!(targets, Targets::Probabilities(_)) {
+            let soft = "targets that are probabilities";
+            if self.ignore_index.is_some() {
+                return Err(conflict("--ignore-index", soft, "only a class can be ignored"));
+            }
+            if self.input == InputWord::LogProbs {
+                return Err(conflict("--input log-probs", soft, "it takes a class for each row"));
+            }
         }
         Ok(targets)
     }
