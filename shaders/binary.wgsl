@@ -74,6 +74,6 @@ fn run(lane: Lane) {
     let start = row_start(lane.row);
     let stats = row_stats(start, lane);
     if lane.live {
-        write_row(start, lane, Row(factor_at(lane.row * params.factor_stride)));
+        write_row(start, lane, 0, Row(factor_at(lane.row * params.factor_stride)));
     }
 }

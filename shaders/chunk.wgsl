@@ -11,9 +11,20 @@
 const CHUNK_QUADS: u32 = 256u;
 const CHUNK: u32 = 1024u;
 
+// What is summed over a row (terms/*.wgsl): the exponentials, or whatever the kernel needs instead; on request the
+// exponentials times x - m, which the entropy needs; dense targets, and those times x - m.
+const SUM: u32 = 0u;
+const HEAT: u32 = 1u;
+const DENSE: u32 = 2u;
+const DENSE_X: u32 = 3u;
+
 var<private> held: array<vec4<u32>, HELD>;
 // A sum for each slot.
 var<private> sums: array<f32, HELD>;
+// Once summed, the terms take the place of the values they were made of, and are not made again.
+override KEEPS_TERMS: bool = false;
+// What a kept term is multiplied by where it was seen from the largest value of a part rather than of the row.
+var<private> term_scale: f32 = 1.0;
 
 fn quad_of(slot: u32, chunk: u32, lane: Lane) -> u32 {
     return chunk * CHUNK_QUADS + slot * LANES + lane.index;
@@ -105,7 +116,11 @@ struct Place {
 
 fn sum_slot(kind: u32, slot: u32, at: Place, lane: Lane) {
     if slot < HELD {
-        sums[slot] = fold_quad(term_quad(kind, held[slot], at.start, quad_of(slot, at.chunk, lane), at.largest));
+        let terms = term_quad(kind, held[slot], at.start, quad_of(slot, at.chunk, lane), at.largest);
+        sums[slot] = fold_quad(terms);
+        if KEEPS_TERMS && kind == SUM {
+            held[slot] = bitcast<vec4<u32>>(terms);
+        }
     }
 }
 
@@ -131,6 +146,35 @@ fn held_sum(kind: u32, at: Place, lane: Lane) -> f32 {
         sum_8(kind, 24u, at, lane);
     }
     return tree_sum(lane);
+}
+
+fn keep_slot(slot: u32, largest: f32) {
+    if slot < HELD {
+        held[slot] = bitcast<vec4<u32>>(exp_quad(held[slot], largest));
+    }
+}
+
+fn keep_8(base: u32, largest: f32) {
+    keep_slot(base, largest);
+    keep_slot(base + 1u, largest);
+    keep_slot(base + 2u, largest);
+    keep_slot(base + 3u, largest);
+    keep_slot(base + 4u, largest);
+    keep_slot(base + 5u, largest);
+    keep_slot(base + 6u, largest);
+    keep_slot(base + 7u, largest);
+}
+
+// The terms of what has been held once more.
+fn keep_terms(largest: f32) {
+    keep_8(0u, largest);
+    if HELD > 8u {
+        keep_8(8u, largest);
+    }
+    if HELD > 16u {
+        keep_8(16u, largest);
+        keep_8(24u, largest);
+    }
 }
 
 fn flaw_slot(flaw: i32, slot: u32, at: Place, lane: Lane) -> i32 {

@@ -11,7 +11,6 @@ override HAS_SHARE: bool = false;
 override HAS_Z_LOSS: bool = false;
 
 struct Row {
-    largest: f32,
     inverse_sum: f32,
     // The target, its share, the sum of all dense shares.
     goal: u32,
@@ -35,8 +34,9 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         let words = select(vec4<u32>(0u), bitcast<vec4<u32>>(g), hit);
         return select(words, vec4<u32>(row.word), row.is_uniform);
     }
-    let terms = select(exp_quad(bits, row.largest), vec4<f32>(1.0), row.is_masked);
-    let y = mul4(terms, vec4<f32>(row.inverse_sum));
+    // The bits are those of kept terms.
+    let seen = mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)));
+    let y = select(seen, vec4<f32>(row.inverse_sum), row.is_masked);
     var g = y - spike;
     var no_share = !hit;
     if HAS_SHARE {
@@ -53,7 +53,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
     }
     g = sloped(g, start, quad, lane);
     // A masked class takes no part, whatever the factor.
-    let is_absent = (bits == vec4<u32>(NEG_INF)) & vec4<bool>(!row.is_masked) & no_share;
+    let is_absent = (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked) & no_share;
     let words = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), is_absent);
     return select(words, vec4<u32>(row.word), row.is_uniform);
 }
@@ -140,8 +140,7 @@ fn run(lane: Lane) {
     let is_masked = stats.key == KEY_NEG_INF;
     let is_odd_row = !IS_NLL && (is_odd(stats.key) || (is_masked && params.policy == 0u));
 
-    let home_chunk = home / CHUNK;
-    let is_home = home_chunk >= first_chunk(lane) && home_chunk < end_chunk(lane) && (home / 4u) % LANES == lane.index;
+    let is_home = owns_chunk(home / CHUNK, lane) && (home / 4u) % LANES == lane.index;
     if lane.live && is_home {
         if HAS_LOSS || HAS_LOG_PROB {
             let quad = home / 4u;
@@ -169,7 +168,7 @@ fn run(lane: Lane) {
         if HAS_DENSE && IS_GIVEN {
             dense = params.smoothing;
         }
-        var row = Row(largest_of(stats), inverse(sum), goal, share, dense, factor_at(at), 0.0, is_masked, false, 0u);
+        var row = Row(inverse(sum), goal, share, dense, factor_at(at), 0.0, is_masked, false, 0u);
         if IS_GIVEN {
             row.inverse_sum = 1.0;
         }
@@ -183,6 +182,6 @@ fn run(lane: Lane) {
         }
         row.is_uniform = is_zero || is_nan;
         row.word = select(0u, NAN, is_nan);
-        write_row(start, lane, row);
+        write_row(start, lane, stats.key, row);
     }
 }

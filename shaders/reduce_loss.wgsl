@@ -40,7 +40,7 @@ fn run(lane: Lane) {
     let chunk = lane.row;
     hold(0u, chunk, lane);
     let key = held_max(lane);
-    let sum = held_sum(0u, Place(0u, chunk, 0.0), lane);
+    let sum = held_sum(SUM, Place(0u, chunk, 0.0), lane);
     var bits = bitcast<u32>(sum);
     if is_odd(key) {
         // +inf, unless a -inf (of nll_loss) stands against it.

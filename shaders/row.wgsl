@@ -1,11 +1,5 @@
 // What every kernel of a row asks of a schedule, and the rows that are not ordinary.
 
-// What is summed over a row (terms/*.wgsl): the exponentials, or whatever the kernel needs instead; on request the
-// exponentials times x - m, which the entropy needs; dense targets, and those times x - m.
-const SUM: u32 = 0u;
-const HEAT: u32 = 1u;
-const DENSE: u32 = 2u;
-const DENSE_X: u32 = 3u;
 override HAS_HEAT: bool = false;
 override HAS_DENSE: bool = false;
 // No exponentials: sums of parts need not be rescaled.
@@ -39,6 +33,11 @@ fn row_chunks() -> u32 {
     return (params.classes + CHUNK - 1u) / CHUNK;
 }
 
+// Chunks are gathered into at most 1,024 spans, as even as can be from the left.
+fn span_chunks() -> u32 {
+    return (row_chunks() + CHUNK - 1u) / CHUNK;
+}
+
 fn largest_of(s: Stats) -> f32 {
     return bitcast<f32>(bits_of(s.key));
 }
@@ -62,7 +61,6 @@ fn held_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.key = held_max(lane);
     let at = Place(start, chunk, bitcast<f32>(bits_of(s.key)));
-    s.sum = held_sum(SUM, at, lane);
     if HAS_ARGMAX {
         s.argmax = held_argmax(s.key, chunk, lane);
     }
@@ -74,5 +72,7 @@ fn held_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
         s.dense_x = held_sum(DENSE_X, at, lane);
         s.flaw = held_flaw(at, lane);
     }
+    // The last, as the terms may take the values' place.
+    s.sum = held_sum(SUM, at, lane);
     return s;
 }

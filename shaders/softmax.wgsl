@@ -25,12 +25,13 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         y = bitcast<vec4<u32>>((x - vec4<f32>(row.largest)) - vec4<f32>(row.ln_sum));
         y = select(y, bits, bits == vec4<u32>(NEG_INF));
     } else {
-        y = bitcast<vec4<u32>>(mul4(exp_quad(bits, row.largest), vec4<f32>(row.inverse_sum)));
+        // Here the bits are those of kept terms.
+        y = bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum))));
     }
     if IS_GRADIENT {
         let p = select(bitcast<vec4<f32>>(y), vec4<f32>(row.inverse_sum), row.is_masked);
         let g = sloped(mul4(p, vec4<f32>(factor_at(lane.row * params.factor_stride))), start, quad, lane);
-        y = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), (bits == vec4<u32>(NEG_INF)) & vec4<bool>(!row.is_masked));
+        y = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked));
     }
     return select(y, vec4<u32>(row.word), row.is_uniform);
 }
@@ -51,6 +52,6 @@ fn run(lane: Lane) {
         let as_equal = IS_GRADIENT && is_masked && params.policy == 2u;
         let is_uniform = is_odd(stats.key) || (is_masked && !as_equal);
         let over = inverse(select(stats.sum, count, as_equal));
-        write_row(start, lane, Row(largest_of(stats), ln(stats.sum), over, as_equal, is_uniform, word));
+        write_row(start, lane, stats.key, Row(largest_of(stats), ln(stats.sum), over, as_equal, is_uniform, word));
     }
 }

@@ -26,6 +26,6 @@ fn run(lane: Lane) {
     let stats = row_stats(start, lane);
     let is_nan = is_odd(stats.key) || (bitcast<u32>(stats.sum) & 0x7fffffffu) > POS_INF;
     if lane.live {
-        write_row(start, lane, Row(stats.sum, is_nan));
+        write_row(start, lane, stats.key, Row(stats.sum, is_nan));
     }
 }

@@ -32,6 +32,31 @@ fn span_at(span: u32, lane: Lane) -> Stats {
     return s;
 }
 
+// e^(a - b) of two keys, a <= b, with what the rounding of the difference lost: seen from b, a part's terms are not off
+// by it.
+fn exp_fall(a: i32, b: i32) -> f32 {
+    if a == KEY_NEG_INF {
+        return 0.0;
+    }
+    let x = bitcast<f32>(bits_of(a));
+    let y = -bitcast<f32>(bits_of(b));
+    let fall = opaque(x + y);
+    let part = opaque(fall - x);
+    let lost = opaque(x - opaque(fall - part)) + opaque(y - part);
+    let e = exp4(vec4<f32>(fall)).x;
+    return select(e + mul(e, lost), 0.0, e == 0.0);
+}
+
+// The chunk's values, or the terms seen from its span's largest, with what they are to be multiplied by.
+fn hold_span_again(start: u32, chunk: u32, lane: Lane, row_key: i32) {
+    hold(start, chunk, lane);
+    if KEEPS_TERMS {
+        let key = span_at(chunk / span_chunks(), lane).key;
+        keep_terms(bitcast<f32>(bits_of(key)));
+        term_scale = exp_fall(key, row_key);
+    }
+}
+
 // A sum of each of four parts, seen from the largest value of the whole.
 fn seen_from(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, largest: f32) -> vec4<f32> {
     let sum = vec4<f32>(a.sum, b.sum, c.sum, d.sum);
@@ -120,7 +145,9 @@ fn span_8(base: u32) {
 
 // The tree over the spans, four to a quad, seen from the largest of all.
 fn combined_sum(kind: u32, largest: f32, lane: Lane) -> f32 {
-    for (var slot = 0u; slot < HELD; slot++) {
+    // The rest stay 0.
+    let slots = min(HELD, (params.spans + 4u * LANES - 1u) / (4u * LANES));
+    for (var slot = 0u; slot < slots; slot++) {
         let first = 4u * (slot * LANES + lane.index);
         let a = span_or_none(first, lane);
         let b = span_or_none(first + 1u, lane);

@@ -12,15 +12,18 @@ pub(crate) const CHUNK: usize = 1024;
 const SPANS: usize = 1024;
 /// Quads one lane can hold; as many fragments are in `shaders/held`.
 const HELD_MAX: usize = 32;
+/// Lanes of a row, or of each of its chunks, at most.
+const LANES_MAX: u32 = 256;
 /// How the lanes of a GPU share the rows. The results have the same bits under every one that can run the rows.
 ///
 /// `lanes` is the number of invocations that share a row: a power of two up to 256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// Up to 1,024 classes: the row stays in registers; memory is read once and written once.
+    /// The row stays in registers; memory is read once and written once. Each 1,024 classes have lanes of their own, which
+    /// must fit a work-group together.
     Held {
-        /// Invocations that share a row.
+        /// Invocations that share a row, or each 1,024 classes of a longer one.
         lanes: u32,
     },
     /// Any number of classes: chunk by chunk; memory is read twice and written once.
@@ -64,7 +67,7 @@ impl Traits {
         Self {
             is_software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
-            invocations: limits.max_compute_invocations_per_workgroup.min(256),
+            invocations: limits.max_compute_invocations_per_workgroup.min(1024),
             group_memory: limits.max_compute_workgroup_storage_size,
         }
     }
@@ -106,12 +109,22 @@ impl Plan {
         let chunks = rows.classes().div_ceil(CHUNK);
         let spans = chunks.div_ceil(chunks.div_ceil(SPANS));
         let (lanes, quads_held) = match schedule {
-            Schedule::Held { .. } if chunks > 1 => return Err("held rows have 1,024 classes at most"),
-            Schedule::Held { lanes } => (lanes, quads.next_power_of_two()),
+            Schedule::Held { .. } if chunks > 1 && rows.inner() > 1 => {
+                return Err("held rows of more than 1,024 classes have the class axis last");
+            }
+            Schedule::Held { lanes } => (lanes, quads.next_power_of_two().min(CHUNK / 4)),
             Schedule::Chunked { lanes } | Schedule::Split { lanes, .. } => (lanes, CHUNK / 4),
         };
-        if !lanes.is_power_of_two() || lanes > traits.invocations {
+        if !lanes.is_power_of_two() || lanes > traits.invocations.min(LANES_MAX) {
             return Err("lanes must be a power of two that fits a work-group");
+        }
+        let row_chunks = match schedule {
+            Schedule::Held { .. } => chunks as u32,
+            _ => 1,
+        };
+        let row_lanes = lanes.saturating_mul(row_chunks);
+        if row_lanes > traits.invocations {
+            return Err("the lanes of its chunks do not fit a work-group");
         }
         let held = quads_held.div_ceil(lanes as usize);
         if held > HELD_MAX {
@@ -135,22 +148,20 @@ impl Plan {
             traits.invocations.min(128)
         };
         let mut workgroup_size = match schedule {
-            Schedule::Held { .. } => full.max(lanes),
+            Schedule::Held { .. } => (full / row_lanes).max(1) * row_lanes,
             Schedule::Chunked { .. } if rows_adjacent => full.max(lanes),
             Schedule::Chunked { .. } | Schedule::Split { .. } => lanes,
         };
-        let group_spans = |size: u32| {
-            if matches!(schedule, Schedule::Chunked { .. }) {
-                (size / lanes) as usize * spans
-            } else {
-                0
-            }
+        let group_spans = |size: u32| match schedule {
+            Schedule::Chunked { .. } => (size / lanes) as usize * spans,
+            Schedule::Held { .. } if chunks > 1 => (size / row_lanes) as usize * spans,
+            _ => 0,
         };
         let fits = |size: u32| {
             group_spans(size).next_power_of_two() * span_words * 4 + size as usize * 8 <= traits.group_memory as usize
         };
-        while !fits(workgroup_size) && workgroup_size > lanes {
-            workgroup_size /= 2;
+        while !fits(workgroup_size) && workgroup_size > row_lanes {
+            workgroup_size = (workgroup_size / row_lanes / 2).max(1) * row_lanes;
         }
         if !fits(workgroup_size) {
             return Err("its spans do not fit the adapter's group memory");
@@ -161,6 +172,7 @@ impl Plan {
             shape: RowShape {
                 workgroup_size,
                 lanes,
+                row_chunks,
                 held: held as u32,
                 reduce,
                 group_spans: group_spans(workgroup_size).next_power_of_two().max(16) as u32,
@@ -192,6 +204,9 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },
             (..=1024, _) => Schedule::Held { lanes },
+            (..=131_072, 4..) if rows.inner() == 1 && lanes * chunks as u32 <= traits.invocations => {
+                Schedule::Held { lanes }
+            }
             (16_384.., ..=3) => Schedule::Split {
                 lanes,
                 pieces: chunks.min(16) as u32,
@@ -200,7 +215,7 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
         };
     }
     // Real GPUs run hundreds of work-groups at once, and want neighbouring lanes on neighbouring addresses.
-    let wide = traits.invocations.min(256);
+    let wide = traits.invocations.min(LANES_MAX);
     match (classes, count) {
         (..=16, _) => Schedule::Held { lanes: 1 },
         (..=1024, _) if rows.inner() > 1 => Schedule::Held {
@@ -264,7 +279,7 @@ mod tests {
     fn schedules_that_cannot_run_say_why() {
         let traits = &all_traits()[1];
         for (schedule, classes) in [
-            (Schedule::Held { lanes: 8 }, 1025),
+            (Schedule::Held { lanes: 64 }, 5000),
             (Schedule::Held { lanes: 1 }, 512),
             (Schedule::Held { lanes: 8 }, 4),
             (Schedule::Held { lanes: 3 }, 64),

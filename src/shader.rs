@@ -87,6 +87,8 @@ pub(crate) enum Reduce {
 pub(crate) struct RowShape {
     pub(crate) workgroup_size: u32,
     pub(crate) lanes: u32,
+    /// Chunks of a row that have as many lanes each.
+    pub(crate) row_chunks: u32,
     pub(crate) held: u32,
     pub(crate) reduce: Reduce,
     pub(crate) group_spans: u32,
@@ -95,7 +97,7 @@ pub(crate) struct RowShape {
 impl RowShape {
     /// Rows that a work-group takes.
     pub(crate) fn rows(&self) -> usize {
-        (self.workgroup_size / self.lanes) as usize
+        (self.workgroup_size / self.lanes / self.row_chunks) as usize
     }
 }
 
@@ -103,10 +105,23 @@ impl RowShape {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Stats {
     Held,
+    HeldChunks,
     Chunked,
     Split,
     Given,
     Unread,
+}
+
+impl Stats {
+    /// Whether a row's sums are put together from those of its spans.
+    fn has_spans(self) -> bool {
+        matches!(self, Self::HeldChunks | Self::Chunked | Self::Split)
+    }
+
+    /// Whether they are kept in group memory.
+    fn has_group_spans(self) -> bool {
+        matches!(self, Self::HeldChunks | Self::Chunked)
+    }
 }
 
 /// What a kernel of rows needs to know of a row.
@@ -156,6 +171,15 @@ impl RowSpec {
         match self.op {
             RowOp::CrossEntropy(op) if op.dense || op.entropy => 7,
             _ => 3,
+        }
+    }
+
+    /// Whether the exponentials that its sum is made of serve its result too.
+    fn keeps_terms(&self) -> bool {
+        match self.op {
+            RowOp::Softmax { log, .. } => !log,
+            RowOp::CrossEntropy(op) => !op.nll,
+            RowOp::SoftmaxGrad { .. } | RowOp::Binary { .. } => false,
         }
     }
 
@@ -326,6 +350,7 @@ impl Variant {
         let stats = match (spec.needs, plan.schedule) {
             (Needs::SavedLse, _) => Stats::Given,
             (Needs::Nothing, _) => Stats::Unread,
+            (Needs::Sums, Schedule::Held { .. }) if plan.shape.row_chunks > 1 => Stats::HeldChunks,
             (Needs::Sums, Schedule::Held { .. }) => Stats::Held,
             (Needs::Sums, Schedule::Chunked { .. }) => Stats::Chunked,
             (Needs::Sums, Schedule::Split { .. }) => Stats::Split,
@@ -354,6 +379,7 @@ impl Variant {
         let shape = RowShape {
             workgroup_size: 8,
             lanes: 8,
+            row_chunks: 1,
             held: 32,
             reduce: Reduce::Workgroup { rows_adjacent: false },
             group_spans: 0,
@@ -402,14 +428,18 @@ impl Variant {
                     RowOp::SoftmaxGrad { .. } => fragment!("terms/product.wgsl"),
                     _ => fragment!("terms/exp.wgsl"),
                 });
-                if *stats != Stats::Held {
+                if !matches!(stats, Stats::Held | Stats::HeldChunks) {
                     all.push(fragment!("pieces.wgsl"));
                 }
-                if matches!(stats, Stats::Chunked | Stats::Split) {
+                if stats.has_spans() {
                     all.push(fragment!("spans.wgsl"));
+                }
+                if stats.has_group_spans() {
+                    all.push(fragment!("schedule/group_spans.wgsl"));
                 }
                 all.push(match stats {
                     Stats::Held => fragment!("schedule/held.wgsl"),
+                    Stats::HeldChunks => fragment!("schedule/held_chunks.wgsl"),
                     Stats::Chunked => fragment!("schedule/chunked.wgsl"),
                     Stats::Split => fragment!("schedule/split.wgsl"),
                     Stats::Given => fragment!("schedule/given.wgsl"),
@@ -425,6 +455,9 @@ impl Variant {
                 all.push(kernel);
                 if !first_pass {
                     all.push(fragment!("write.wgsl"));
+                    if !matches!(stats, Stats::Held | Stats::HeldChunks) {
+                        all.push(fragment!("write_pieces.wgsl"));
+                    }
                 }
             }
             Kind::Reduce { shape, .. } => {
@@ -467,11 +500,14 @@ impl Variant {
                 ..
             } => {
                 all.extend(shape.constants());
-                if *stats == Stats::Chunked {
+                if stats.has_group_spans() {
                     all.push(("GROUP_WORDS", shape.group_spans * spec.span_words()));
                 }
-                if matches!(stats, Stats::Chunked | Stats::Split) {
+                if stats.has_spans() {
                     all.push(("SPAN_WORDS", spec.span_words()));
+                }
+                if spec.keeps_terms() && !first_pass {
+                    all.push(("KEEPS_TERMS", 1));
                 }
                 if spec.shaping.is_shaped {
                     let source = match spec.op {
@@ -557,12 +593,16 @@ impl Variant {
 }
 
 impl RowShape {
-    fn constants(&self) -> [(&'static str, u32); 3] {
+    fn constants(&self) -> Vec<(&'static str, u32)> {
         let family = match self.reduce {
             Reduce::Subgroup { lanes } => ("SUBGROUP_LANES", lanes),
             Reduce::Workgroup { rows_adjacent } => ("ROWS_ADJACENT", rows_adjacent.into()),
         };
-        [("WORKGROUP_SIZE", self.workgroup_size), ("LANES", self.lanes), family]
+        let mut all = vec![("WORKGROUP_SIZE", self.workgroup_size), ("LANES", self.lanes), family];
+        if self.row_chunks > 1 {
+            all.push(("ROW_CHUNKS", self.row_chunks));
+        }
+        all
     }
 }
 

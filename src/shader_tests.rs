@@ -157,6 +157,7 @@ fn all() -> Vec<Variant> {
         let traits = Traits::new(&info, &wgpu::Limits::default(), subgroups);
         let held = [1, 2, 4, 8, 16, 32].map(|held| (held * 32, Schedule::Held { lanes: 8 }));
         let long = [
+            (3000, Schedule::Held { lanes: 8 }),
             (3000, Schedule::Chunked { lanes: 64 }),
             (3000, Schedule::Split { lanes: 8, pieces: 3 }),
         ];

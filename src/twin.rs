@@ -74,6 +74,23 @@ fn exp_or_zero(x: f32, m: f32) -> f32 {
     if x == f32::NEG_INFINITY { 0.0 } else { exp(x - m) }
 }
 
+/// Chunks of each span of a row.
+fn span_chunks(classes: usize) -> usize {
+    classes.div_ceil(CHUNK).div_ceil(CHUNK)
+}
+
+/// `exp_fall` of shaders/spans.wgsl.
+fn exp_fall(a: f32, b: f32) -> f32 {
+    if a == f32::NEG_INFINITY {
+        return 0.0;
+    }
+    let fall = a - b;
+    let part = fall - a;
+    let lost = (a - (fall - part)) + (-b - part);
+    let e = exp(fall);
+    if e == 0.0 { 0.0 } else { e + e * lost }
+}
+
 /// `m` and `d` of a row.
 pub fn stats(x: &[f32]) -> (f32, f32) {
     let pairs: Vec<(f32, f32)> = (x.chunks(CHUNK))
@@ -90,7 +107,7 @@ pub fn stats(x: &[f32]) -> (f32, f32) {
         let m = a.0.max(b.0);
         (m, a.1 * exp_or_zero(a.0, m) + b.1 * exp_or_zero(b.0, m))
     };
-    let spans: Vec<(f32, f32)> = (pairs.chunks(pairs.len().div_ceil(CHUNK)))
+    let spans: Vec<(f32, f32)> = (pairs.chunks(span_chunks(x.len())))
         .map(|span| span[1..].iter().fold(span[0], |all, &pair| merge(all, pair)))
         .collect();
     let m = spans.iter().map(|s| s.0).fold(f32::NEG_INFINITY, f32::max);
@@ -98,11 +115,16 @@ pub fn stats(x: &[f32]) -> (f32, f32) {
     (m, tree(&terms))
 }
 
-/// Softmax of one row.
+/// Softmax of one row: each span's exponentials, seen from its own largest value, times what takes them to the row's.
 pub fn softmax(x: &[f32]) -> Vec<f32> {
     let (m, d) = stats(x);
     let inverse = inverse(d);
-    x.iter().map(|&v| exp_or_zero(v, m) * inverse).collect()
+    let span = |span: &[f32]| {
+        let m_span = largest(span);
+        let over = exp_fall(m_span, m) * inverse;
+        span.iter().map(|&v| exp_or_zero(v, m_span) * over).collect::<Vec<_>>()
+    };
+    x.chunks(span_chunks(x.len()) * CHUNK).flat_map(span).collect()
 }
 
 /// Loss of one row, and its gradient times `scale`.

@@ -118,6 +118,70 @@ fn logits_are_scaled_capped_and_masked() {
 }
 
 #[test]
+fn a_mask_may_have_the_rows_in_one_axis() {
+    let folder = Folder::new();
+    let mask: Vec<f32> = (0..24).map(|i| [0.0, -INF, 0.5][i % 5 % 3]).collect();
+    folder.write("x.npy", &[2, 3, 4], &numbers(24));
+    folder.write("whole.npy", &[2, 3, 4], &mask);
+    folder.write("flat.npy", &[6, 4], &mask);
+    let masked = |flags: &str| {
+        folder.done(&format!("softmax x.npy -o y.npy {flags}"));
+        folder.read::<f32>("y.npy")
+    };
+    let whole = masked("--mask whole.npy");
+    assert_eq!(masked("--mask flat.npy"), whole);
+    assert_eq!(masked("--mask flat.npy --axis 2"), whole);
+    folder.write("x.npy", &[4], &[0f32; 4]);
+    folder.write("one.npy", &[1, 4], &[0.0, -INF, -INF, 0.0]);
+    assert_eq!(masked("--mask one.npy").1, [0.5, 0.0, 0.0, 0.5]);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_devices_stay_what_they_are() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    folder.write("t.npy", &[1], &[0i64]);
+    std::fs::create_dir(folder.at("far")).unwrap();
+    symlink("far/new.npy", folder.at("link.npy")).unwrap();
+    // At first there is no file, then one.
+    for (axis, want) in [(0, 1.0), (1, 0.5)] {
+        folder.done(&format!("softmax x.npy -o link.npy --axis {axis}"));
+        assert!(folder.at("link.npy").is_symlink());
+        assert_eq!(folder.read::<f32>("far/new.npy").1, [want; 2]);
+    }
+    let linked = folder.fails("cross-entropy x.npy t.npy --lse link.npy --grad far/new.npy");
+    assert_eq!(linked.0, 2, "{}", linked.1);
+
+    // A pipe stands for devices: it is no loss if it is replaced.
+    let made = std::process::Command::new("mkfifo").arg(folder.at("pipe")).status();
+    assert!(made.unwrap().success());
+    symlink("pipe", folder.at("to_pipe")).unwrap();
+    for name in ["pipe", "to_pipe"] {
+        let pipe = folder.at("pipe");
+        let read = std::thread::spawn(move || std::fs::read(pipe).unwrap());
+        folder.done(&format!("softmax x.npy -o {name}"));
+        assert_eq!(array::<f32>(&read.join().unwrap()).1, [0.5; 2]);
+        assert!(
+            std::fs::symlink_metadata(folder.at("pipe"))
+                .unwrap()
+                .file_type()
+                .is_fifo()
+        );
+    }
+    // It goes where standard output goes, be that a pipe or a file.
+    let stdout = "cross-entropy x.npy t.npy --log-probs /dev/stdout";
+    let piped = folder.done(stdout);
+    close("piped", &array::<f32>(&piped).1, &[-(2f64.ln()); 2]);
+    let words: Vec<&str> = stdout.split(' ').collect();
+    let file = std::fs::File::create(folder.at("y.npy")).unwrap();
+    let output = folder.command(&words).stdout(file).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(std::fs::read(folder.at("y.npy")).unwrap(), piped);
+}
+
+#[test]
 fn soft_targets() {
     let folder = Folder::new();
     let (shape, x, weights) = ([2, 4, 3], numbers(24), [1f64, 2.0, 0.5, 0.0]);

@@ -7,12 +7,14 @@ use common::{Folder, error};
 
 /// What is run, and a part of what it says. In front, SOFTMAX and LOSS stand for commands that would go well.
 const MISTAKES: &str = "
-cross-entropy x.npy bad.npy --grad y.npy --loss y.npy => row 1 has target 10, but there are 10 classes
+cross-entropy x.npy bad.npy --grad z.npy --loss y.npy => row 1 has target 10, but there are 10 classes
 cross-entropy x.npy huge_target.npy --loss y.npy => row 1 has target 18446744073709551615,
 cross-entropy x.npy short.npy --loss y.npy => shape [2], but logits of shape [3, 10]
 cross-entropy x.npy square.npy --loss y.npy => shape [3, 3], but logits of shape [3, 10]
 cross-entropy x.npy one_hot.npy --loss y.npy => need [3] of classes (integers)
 cross-entropy x.npy bool.npy --loss y.npy => targets must be integers or floats, not '|b1'
+cross-entropy x.npy spans.npy --loss y.npy => targets must be integers or floats, not '<m8[s]'
+cross-entropy x.npy dates.npy --loss y.npy => targets must be integers or floats, not '<M8[D]'
 cross-entropy x.npy x.npy --loss y.npy --ignore-index 1 => --ignore-index cannot go with targets
 softmax missing.npy -o y.npy => missing.npy
 softmax cut.npy -o y.npy => cut.npy
@@ -20,7 +22,17 @@ softmax text.npy -o y.npy => no .npy array
 softmax huge.npy -o y.npy => too large
 softmax bad.npy -o y.npy => logits must be f32, f16 or f64, not '<i8'
 softmax x.npy -o nowhere/y.npy => no folder nowhere
+softmax x.npy -o folder => folder: it is a folder, not a file
+softmax x.npy -o new/ => new/: it is no file's name
+softmax x.npy -o x.npy/y.npy => x.npy/y.npy:
+cross-entropy x.npy t.npy --loss y.npy --grad folder => folder: it is a folder
+cross-entropy x.npy t.npy --loss y.npy --grad nowhere/g.npy => no folder nowhere
+LOSS --grad y.npy => --loss and --grad cannot go to one place
+LOSS --predictions folder/../y.npy => --loss and --predictions cannot go to one place
+cross-entropy x.npy t.npy --lse - --log-probs - => --lse and --log-probs cannot go to one place
 softmax x.npy => -o <OUT>
+ => a command is missing, one of devices, softmax, cross-entropy
+--json => a command is missing, one of devices, softmax, cross-entropy
 no-such-command => no-such-command
 SOFTMAX --axis 2 => axis 2
 SOFTMAX --no-such-flag => --no-such-flag
@@ -31,7 +43,9 @@ SOFTMAX --scale --log => --scale
 SOFTMAX --softcap 0 => softcap
 SOFTMAX --softcap -1e-3 => softcap
 SOFTMAX --softcap inf => softcap
-SOFTMAX --mask square.npy => shape [3, 3], but logits of shape [3, 10] need [10]
+SOFTMAX --mask square.npy => shape [3, 3], but logits of shape [3, 10] need [10] (the classes) or their own shape
+softmax deep.npy -o y.npy --mask square.npy => [2, 3, 10] need [10] (the classes), [6, 10] (rows, classes) or their own
+softmax deep.npy -o y.npy --axis 1 --mask flat.npy => logits of shape [2, 3, 10] need [3] (the classes) or their own
 SOFTMAX --mask bool.npy => (0 keeps a class, -inf takes it out) must be f32, f16 or f64, not '|b1'
 SOFTMAX --mask missing.npy => missing.npy
 LOSS --weight square.npy => weights have shape [3, 3], but 10 classes need [10]
@@ -40,16 +54,25 @@ LOSS --label-smoothing 1.5 => label_smoothing
 LOSS --label-smoothing -0.5 => label_smoothing
 LOSS --z-loss nan => z_loss
 LOSS --normalizer inf => normalizer
-LOSS --normalizer 2 --reduction sum => normalizer cannot go with a reduction other than Mean
-cross-entropy x.npy x.npy --loss y.npy --input log-probs => input: LogProbs cannot go with targets
-LOSS --input log-probs --log-probs y.npy => --log-probs cannot go with --input log-probs
-LOSS --input log-probs --lse y.npy => input: LogProbs cannot go with lse
-LOSS --input log-probs --label-smoothing 0.1 => input: LogProbs cannot go with label_smoothing
-LOSS --input log-probs --z-loss 0.1 => input: LogProbs cannot go with z_loss
-LOSS --input log-probs --scale 2 => input: LogProbs cannot go with adjust: scale
-LOSS --input log-probs --softcap 2 => input: LogProbs cannot go with adjust: scale, bias, softcap
-LOSS --input log-probs --mask causal => input: LogProbs cannot go with adjust: scale, bias, softcap and mask
+LOSS --normalizer 2 --reduction sum => --normalizer cannot go with --reduction sum
+LOSS --normalizer 2 --reduction none => --normalizer cannot go with --reduction none
+cross-entropy x.npy x.npy --loss y.npy --input log-probs => --input log-probs cannot go with targets that are prob
+LOSS --input log-probs --log-probs z.npy => --log-probs cannot go with --input log-probs
+LOSS --input log-probs --lse z.npy => --lse cannot go with --input log-probs
+LOSS --input log-probs --label-smoothing 0.1 => --label-smoothing cannot go with --input log-probs
+LOSS --input log-probs --z-loss 0.1 => --z-loss cannot go with --input log-probs
+LOSS --input log-probs --scale 2 => --scale cannot go with --input log-probs
+LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
+LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
+
+/// An array of a type that is written nowhere else.
+fn raw(folder: &Folder, name: &str, descr: &str, shape: &str, bytes: &[u8]) {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let length = (header.len() as u16).to_le_bytes();
+    let whole = [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), bytes];
+    std::fs::write(folder.at(name), whole.concat()).unwrap();
+}
 
 #[test]
 fn mistakes_exit_with_2_and_leave_no_output() {
@@ -65,13 +88,13 @@ fn mistakes_exit_with_2_and_leave_no_output() {
     let whole = std::fs::read(folder.at("x.npy")).unwrap();
     std::fs::write(folder.at("cut.npy"), &whole[..whole.len() - 1]).unwrap();
     std::fs::write(folder.at("text.npy"), "no array").unwrap();
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }\n";
-    let huge = [
-        &b"\x93NUMPY\x01\x00"[..],
-        &(header.len() as u16).to_le_bytes(),
-        header.as_bytes(),
-    ];
-    std::fs::write(folder.at("huge.npy"), huge.concat()).unwrap();
+    raw(&folder, "huge.npy", "<f4", "(4294967296, 4294967296)", &[]);
+    raw(&folder, "spans.npy", "<m8[s]", "(3,)", &[0; 24]);
+    raw(&folder, "dates.npy", "<M8[D]", "(3,)", &[0; 24]);
+    folder.write("deep.npy", &[2, 3, 10], &[0f32; 60]);
+    folder.write("flat.npy", &[20, 3], &[0f32; 60]);
+    std::fs::create_dir(folder.at("folder")).unwrap();
+    let before = folder.names();
 
     let mistakes = MISTAKES
         .replace("SOFTMAX", "softmax x.npy -o y.npy")
@@ -81,9 +104,51 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         let (code, message) = folder.fails(words);
         assert_eq!(code, 2, "{words}: {message}");
         assert!(message.contains(says), "{words}: {message}");
-        assert!(!folder.at("y.npy").exists(), "{words}");
+        assert_eq!(folder.names(), before, "{words}");
     }
     let words = ["--adapter", "no such adapter", "softmax", "x.npy", "-o", "y.npy"];
     assert_eq!(error(&folder.run(&words)).0, 1);
     assert!(!folder.at("y.npy").exists());
+}
+
+/// Commands that write on standard output.
+const TALK: [&str; 5] = [
+    "devices",
+    "--json devices",
+    "cross-entropy x.npy t.npy",
+    "softmax x.npy -o -",
+    "--help",
+];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn output_that_cannot_be_written_exits_with_1() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    folder.write("t.npy", &[1], &[0i64]);
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for words in TALK {
+        let words: Vec<&str> = words.split(' ').collect();
+        let (code, message) = error(&folder.command(&words).stdout(full()).output().unwrap());
+        assert_eq!(code, 1, "{words:?}: {message}");
+        assert!(message.contains("standard output: "), "{words:?}: {message}");
+        let deaf = folder.command(&words).stdout(full()).stderr(full()).status().unwrap();
+        assert_eq!(deaf.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_is_no_panic() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    folder.write("t.npy", &[1], &[0i64]);
+    for words in TALK {
+        let words: Vec<&str> = words.split(' ').collect();
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = folder.command(&words).stdout(writer).output().unwrap();
+        // Half an array is of no use; the first of some lines may be.
+        let want = i32::from(words[0] == "softmax");
+        assert_eq!(output.status.code(), Some(want), "{words:?}: {output:?}");
+    }
 }

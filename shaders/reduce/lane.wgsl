@@ -1,25 +1,31 @@
 // Which lane of which row an invocation is, and the part of a reduction that goes through group memory.
 
-// Invocations of a work-group, and those of them that share a row: powers of two.
+// Invocations of a work-group, and those of them that share a row, or a chunk of it: a power of two.
 override WORKGROUP_SIZE: u32 = 64u;
 override LANES: u32 = 8u;
+// Chunks of a row that have lanes of their own.
+override ROW_CHUNKS: u32 = 1u;
 
 struct Lane {
-    // Number within the row, below LANES.
+    // Number within the row or chunk, below LANES.
     index: u32,
+    // Which chunk of the row, below ROW_CHUNKS.
+    chunk: u32,
     // Row within the dispatch; a row past the last is the last once more, and `live` is false.
     row: u32,
     live: bool,
     // Which of `params.pieces` of the row, with the long-row schedules.
     piece: u32,
-    // The first invocation of the row in group memory.
+    // The first invocation of the row or chunk in group memory.
     first: u32,
 }
 
 fn lane_of(workgroup: vec3<u32>, slot: u32, index: u32) -> Lane {
     let group = workgroup.y * params.groups_x + workgroup.x;
-    let row = (group / params.pieces) * (WORKGROUP_SIZE / LANES) + slot;
-    return Lane(index, min(row, params.rows - 1u), row < params.rows, group % params.pieces, slot * LANES);
+    let rows = WORKGROUP_SIZE / LANES / ROW_CHUNKS;
+    let row = (group / params.pieces) * rows + slot / ROW_CHUNKS;
+    let chunk = slot % ROW_CHUNKS;
+    return Lane(index, chunk, min(row, params.rows - 1u), row < params.rows, group % params.pieces, slot * LANES);
 }
 
 // Two halves, used in turn: a fold may be read while the next is being written, so one barrier a step is enough.

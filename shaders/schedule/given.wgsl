@@ -12,4 +12,11 @@ fn row_stats(start: u32, lane: Lane) -> Stats {
     return s;
 }
 
+fn hold_again(start: u32, chunk: u32, lane: Lane, key: i32) {
+    hold(start, chunk, lane);
+    if KEEPS_TERMS {
+        keep_terms(bitcast<f32>(bits_of(key)));
+    }
+}
+
 const IS_GIVEN: bool = true;

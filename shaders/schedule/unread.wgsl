@@ -6,4 +6,8 @@ fn row_stats(start: u32, lane: Lane) -> Stats {
     return s;
 }
 
+fn hold_again(start: u32, chunk: u32, lane: Lane, key: i32) {
+    hold(start, chunk, lane);
+}
+
 const IS_GIVEN: bool = false;

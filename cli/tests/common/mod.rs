@@ -30,13 +30,22 @@ impl Folder {
         array(&std::fs::read(self.at(name)).unwrap())
     }
 
-    pub(crate) fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-softmax"));
+        command.args(words).current_dir(Path::new(self.0.path()));
         command
-            .args(words)
-            .current_dir(Path::new(self.0.path()))
-            .output()
-            .unwrap()
+    }
+
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Names in the folder, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<String> = names.map(|n| n.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     /// Runs words with no blank in them, which must go well; what came on standard output.
