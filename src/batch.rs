@@ -3,7 +3,7 @@
 use crate::cross_entropy::{CrossEntropy, CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
 use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, Slice, Step, record};
+use crate::kernel::{Recorded, RowKernel, Slice, Step, record};
 use crate::operand::{Extent, Operand, Slot, asked, check_apart, window};
 use crate::plan::CHUNK;
 use crate::rows::{ELEMENT_BYTES, Rows};
@@ -232,7 +232,7 @@ impl Batch {
         buffers: &BatchBuffers<'_>,
         by_row: &[Operand<'_>],
         (kernel, operands, params): (&RowKernel, &[Operand<'_>], Params),
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         self.check(buffers, by_row)?;
         kernel.check(operands)?;
         let mut steps = self.before(buffers)?;

@@ -8,7 +8,7 @@ use crate::cross_entropy::{
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, Slice};
+use crate::kernel::{Recorded, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, asked};
 use crate::rows::Rows;
 use crate::shader::{Needs, Params, Place, RowOp, RowSpec, Shaping};
@@ -193,7 +193,7 @@ impl BinaryCrossEntropyKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &BinaryCrossEntropyBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let spec = &self.kernel.spec;
         let reduces = self.losses.is_some();
         let apart = self.options.gradient == Gradient::Apart;

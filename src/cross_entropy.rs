@@ -5,7 +5,7 @@ use crate::batch::{Batch, BatchBuffers};
 use crate::dtype::Storage;
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::kernel::{RowKernel, Slice};
+use crate::kernel::{Recorded, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, Slots, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
@@ -566,7 +566,7 @@ impl CrossEntropyKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &CrossEntropyBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let spec = &self.kernel.spec;
         let options = self.batch.options();
         let gradient = options.gradient == Gradient::Apart;

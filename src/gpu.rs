@@ -18,6 +18,8 @@ pub struct GpuOptions {
     /// Whether to use subgroup operations where the adapter has them. Off, the group-memory kernels run that adapters
     /// without subgroups get; the results have the same bits.
     pub subgroups: bool,
+    /// Features to ask the device for beside those the kernels use, where the adapter has them.
+    pub features: wgpu::Features,
     /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does.
     pub part_bytes: u64,
 }
@@ -28,6 +30,7 @@ impl Default for GpuOptions {
             backends: None,
             adapter_name: None,
             subgroups: true,
+            features: wgpu::Features::empty(),
             part_bytes: 32 << 20,
         }
     }
@@ -58,6 +61,8 @@ struct Inner {
     traits: Traits,
     part_bytes: u64,
     pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
+    /// What kernels were given as parameters, by content.
+    parameters: Mutex<HashMap<Vec<u8>, wgpu::Buffer>>,
     /// Held while a pipeline is made, on OpenGL.
     making: Mutex<()>,
     /// Held by one call at a time, on OpenGL.
@@ -85,6 +90,9 @@ impl fmt::Debug for Gpu {
             .finish()
     }
 }
+
+/// Uniform buffers kept for calls to come, each of a kilobyte or so.
+const PARAMETERS_KEPT: usize = 256;
 
 const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
     elsewhere install your GPU's Vulkan driver. Check --backend, --adapter, WGPU_BACKEND and WGPU_ADAPTER_NAME";
@@ -186,7 +194,7 @@ impl Gpu {
         let info = adapter.get_info();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("wgpu-softmax"),
-            required_features: adapter.features() & wgpu::Features::SUBGROUP,
+            required_features: adapter.features() & (wgpu::Features::SUBGROUP | options.features),
             required_limits: adapter.limits(),
             ..Default::default()
         };
@@ -246,6 +254,7 @@ impl Gpu {
             traits,
             part_bytes: options.part_bytes,
             pipelines: Mutex::default(),
+            parameters: Mutex::default(),
             making: Mutex::default(),
             turn: sync::Mutex::new((), true),
             faults,
@@ -364,6 +373,23 @@ impl Gpu {
                 message: variant.located(&error.to_string()),
             }),
         }
+    }
+
+    /// A uniform buffer that holds `words`, and the bytes allocated for it. Nothing ever changes one, so calls with the same
+    /// parameters share it.
+    pub(crate) fn parameters(&self, words: Vec<u8>) -> Result<(wgpu::Buffer, u64), EncodeError> {
+        if let Some(buffer) = lock(&self.0.parameters).get(&words) {
+            return Ok((buffer.clone(), 0));
+        }
+        let buffer = self.buffer_of("parameters", &words, wgpu::BufferUsages::UNIFORM)?;
+        let mut kept = lock(&self.0.parameters);
+        if kept.len() >= PARAMETERS_KEPT {
+            // Those that are recorded stay alive.
+            kept.clear();
+        }
+        let bytes = words.len() as u64;
+        kept.insert(words, buffer.clone());
+        Ok((buffer, bytes))
     }
 
     /// A buffer, or an error that says what it was for.

@@ -4,7 +4,7 @@ use crate::adjust::Scale;
 use crate::dtype::{Dtype, Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{Slice, Step, record};
+use crate::kernel::{Recorded, Slice, Step, record};
 use crate::operand::{Extent, Operand, Slot, check, check_apart, window};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::shader::{Params, Variant};
@@ -99,7 +99,7 @@ impl SoftmaxJacobianKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &SoftmaxJacobianBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let (count, classes) = (self.rows.count(), self.rows.classes());
         let words = count * classes * classes;
         check("jacobian", buffers.jacobian, words, ELEMENT_BYTES)?;
@@ -110,9 +110,9 @@ impl SoftmaxJacobianKernel {
         ];
         check_apart(&self.gpu, &both)?;
         let probs = self.probs.slice(..);
-        (self.softmax).encode(encoder, &SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
+        let forward = (self.softmax).encode(encoder, &SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
         if words == 0 {
-            return Ok(());
+            return Ok(forward);
         }
         // A work-group or more for each line of a Jacobian.
         let pieces = classes.div_ceil(64 * 16);
@@ -135,7 +135,11 @@ impl SoftmaxJacobianKernel {
             let (binding, offset) = window(&self.gpu, slice, 0, elements, ELEMENT_BYTES);
             step.bind((slot, binding, offset));
         }
-        record(&self.gpu, encoder, &[step])
+        let recorded = record(&self.gpu, encoder, &[step])?;
+        Ok(Recorded {
+            dispatches: forward.dispatches + recorded.dispatches,
+            allocated_bytes: forward.allocated_bytes + recorded.allocated_bytes,
+        })
     }
 }
 

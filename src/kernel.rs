@@ -32,10 +32,23 @@ impl<'a> Step<'a> {
     }
 }
 
+/// What `encode` recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recorded {
+    /// Dispatches, in one compute pass.
+    pub dispatches: usize,
+    /// Bytes of device memory allocated: 0 for a call like an earlier one.
+    pub allocated_bytes: u64,
+}
+
 /// Records the steps in one compute pass; wgpu orders them where one reads what another wrote.
-pub(crate) fn record(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, steps: &[Step<'_>]) -> Result<(), EncodeError> {
+pub(crate) fn record(
+    gpu: &Gpu,
+    encoder: &mut wgpu::CommandEncoder,
+    steps: &[Step<'_>],
+) -> Result<Recorded, EncodeError> {
     if steps.is_empty() {
-        return Ok(());
+        return Ok(Recorded::default());
     }
     let stride = size_of::<Params>().next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
     let widest = gpu.limits().max_compute_workgroups_per_dimension as usize;
@@ -50,7 +63,7 @@ pub(crate) fn record(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, steps: &[Ste
         };
         slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&params));
     }
-    let uniforms = gpu.buffer_of("parameters", &words, wgpu::BufferUsages::UNIFORM)?;
+    let (uniforms, allocated_bytes) = gpu.parameters(words)?;
     let groups: Vec<_> = (steps.iter().enumerate())
         .map(|(i, step)| {
             let uniform = wgpu::BufferBinding {
@@ -81,7 +94,10 @@ pub(crate) fn record(gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, steps: &[Ste
         pass.set_bind_group(0, group, &[]);
         pass.dispatch_workgroups(x, y, 1);
     }
-    Ok(())
+    Ok(Recorded {
+        dispatches: steps.len(),
+        allocated_bytes,
+    })
 }
 
 /// An operation on the rows of one shape, prepared: the plan chosen, the pipelines made.
@@ -147,7 +163,7 @@ impl RowKernel {
         encoder: &mut wgpu::CommandEncoder,
         operands: &[Operand<'_>],
         params: Params,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         self.check(operands)?;
         record(&self.gpu, encoder, &self.steps(operands, 0, params)?)
     }
@@ -266,7 +282,7 @@ impl Gpu {
                 };
                 let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
                 let steps = kernel.steps(&operands, host_part.first_row, batch.params)?;
-                record(self, encoder, &steps)
+                record(self, encoder, &steps).map(|_| ())
             })
             .await
     }

@@ -50,7 +50,7 @@ pub use gpu::{Gpu, GpuOptions, adapters};
 pub use half;
 pub use host::{CrossEntropyOutput, TargetIndex};
 pub use jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};
-pub use kernel::Slice;
+pub use kernel::{Recorded, Slice};
 pub use logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
 pub use plan::Schedule;
 pub use rows::Rows;

@@ -4,7 +4,7 @@ use crate::adjust::{Adjust, AdjustBuffers, Adjusted};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::Gpu;
-use crate::kernel::{HostBatch, RowKernel, Slice};
+use crate::kernel::{HostBatch, Recorded, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, Slots, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
@@ -162,7 +162,7 @@ impl LogSumExpKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &LogSumExpBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
         operands.push(Operand::written(Slot::Lse, "lse", buffers.lse, Extent::Row));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
@@ -184,7 +184,7 @@ impl LogSumExpGradKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &LogSumExpGradBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let (kernel, adjusted) = (&self.0.kernel, &self.0.adjusted);
         let gradient = asked(
             "gradient",

@@ -5,6 +5,7 @@ use crate::error::EncodeError;
 use crate::rows::Rows;
 use crate::shader::{Reduce, RowShape};
 use std::fmt;
+use std::str::FromStr;
 
 /// Classes of a chunk.
 pub(crate) const CHUNK: usize = 1024;
@@ -47,6 +48,25 @@ impl fmt::Display for Schedule {
             Self::Chunked { lanes } => write!(f, "chunked/{lanes}"),
             Self::Split { lanes, pieces } => write!(f, "split/{lanes}x{pieces}"),
         }
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = String;
+
+    /// As it is displayed: `held/8`, `chunked/64`, `split/256x16`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |digits: &str| digits.parse().ok();
+        let parsed = match text.split_once('/') {
+            Some(("held", lanes)) => number(lanes).map(|lanes| Self::Held { lanes }),
+            Some(("chunked", lanes)) => number(lanes).map(|lanes| Self::Chunked { lanes }),
+            Some(("split", both)) => both.split_once('x').and_then(|(lanes, pieces)| {
+                let (lanes, pieces) = (number(lanes)?, number(pieces)?);
+                Some(Self::Split { lanes, pieces })
+            }),
+            _ => None,
+        };
+        parsed.ok_or_else(|| format!("{text:?} is no schedule: held/8, chunked/64 and split/256x16 are"))
     }
 }
 
@@ -272,6 +292,16 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn schedules_are_read_as_they_are_displayed() {
+        for text in ["held/8", "chunked/64", "split/256x16"] {
+            assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
+        }
+        for text in ["", "held", "held/", "held/-1", "split/8", "split/8x", "chunk/8"] {
+            assert!(text.parse::<Schedule>().unwrap_err().contains("schedule"), "{text}");
         }
     }
 

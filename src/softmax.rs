@@ -4,7 +4,7 @@ use crate::adjust::{Adjust, AdjustBuffers, Adjusted};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{HostBatch, RowKernel, Slice};
+use crate::kernel::{HostBatch, Recorded, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
@@ -198,7 +198,11 @@ impl SoftmaxKernel {
     /// # Errors
     /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage; nothing was recorded
     /// then.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, buffers: &SoftmaxBuffers<'_>) -> Result<(), EncodeError> {
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SoftmaxBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, buffers.result)?;
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
         self.kernel.encode(encoder, &operands, self.params)

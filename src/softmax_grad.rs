@@ -4,7 +4,7 @@ use crate::adjust::{Adjust, AdjustBuffers, Adjusted, Mask};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::kernel::{HostBatch, RowKernel, Slice};
+use crate::kernel::{HostBatch, Recorded, RowKernel, Slice};
 use crate::operand::{Extent, Operand, Slot, asked};
 use crate::plan::Schedule;
 use crate::rows::Rows;
@@ -118,7 +118,7 @@ impl SoftmaxGradKernel {
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &SoftmaxGradBuffers<'_>,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<Recorded, EncodeError> {
         let spec = &self.kernel.spec;
         let matrix = Extent::Matrix(spec.storage.logits.bytes());
         let mut operands = matrix_operands(spec, buffers.saved, Some(buffers.gradient))?;

@@ -1,6 +1,7 @@
 //! The `wgpu-softmax` command: a thin layer over the library. It reads arrays, makes one library call (and one more for
 //! `--log-probs`), writes arrays.
 
+mod bench;
 mod cross_entropy;
 mod npy;
 mod output;
@@ -9,6 +10,7 @@ mod say;
 mod shared;
 mod softmax;
 
+use bench::BenchArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use cross_entropy::CrossEntropyArgs;
@@ -53,6 +55,8 @@ enum Command {
     Softmax(SoftmaxArgs),
     /// Cross-entropy of LOGITS and TARGETS, and its gradient.
     CrossEntropy(CrossEntropyArgs),
+    /// Milliseconds, GB/s, and the share of a copy of the same bytes measured in the same run.
+    Bench(BenchArgs),
 }
 
 impl From<GpuError> for Failure {
@@ -97,6 +101,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Devices => devices(cli),
         Command::Softmax(args) => softmax::run(cli, args),
         Command::CrossEntropy(args) => cross_entropy::run(cli, args),
+        Command::Bench(args) => bench::run(cli, args),
     }
 }
 

@@ -1,0 +1,218 @@
+//! `wgpu-softmax bench`: time for each operation and shape, beside a copy of the same bytes in the same run.
+
+mod copy;
+mod timer;
+mod work;
+
+use crate::npy::Failure;
+use crate::shared::DtypeWord;
+use crate::{Cli, options, say};
+use clap::{Args, ValueEnum};
+use copy::Copy;
+use half::{bf16, f16};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use timer::{Timer, median};
+use wgpu_softmax::wgpu::Features;
+use wgpu_softmax::{Gpu, GpuOptions, Recorded, Rows, Schedule};
+use work::Work;
+
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    /// Rows; with --classes, instead of the usual shapes.
+    #[arg(long, value_name = "R", requires = "classes")]
+    rows: Option<usize>,
+    /// Classes of a row.
+    #[arg(long, value_name = "C", requires = "rows")]
+    classes: Option<usize>,
+    /// An operation; may be repeated. Without any: softmax and cross-entropy.
+    #[arg(long, value_enum)]
+    op: Vec<Op>,
+    /// A type; may be repeated. Without any: f32.
+    #[arg(long, value_enum)]
+    dtype: Vec<DtypeWord>,
+    /// Instead of the best known one: held/LANES, chunked/LANES or split/LANESxPIECES.
+    #[arg(long)]
+    schedule: Option<Schedule>,
+    /// Seconds for each measurement.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
+    time: f64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Op {
+    Softmax,
+    LogSoftmax,
+    SoftmaxGrad,
+    Logsumexp,
+    /// The mean loss and its gradient.
+    CrossEntropy,
+    /// The mean loss alone.
+    CrossEntropyLoss,
+}
+
+impl Op {
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map_or_else(String::new, |v| v.get_name().into())
+    }
+}
+
+/// From many short rows to few long ones; the last where memory allows.
+const SHAPES: [(usize, usize); 9] = [
+    (1_000_000, 10),
+    (8192, 64),
+    (4096, 1024),
+    (1024, 4096),
+    (128, 32_000),
+    (32, 128_256),
+    (8, 128_256),
+    (1, 128_256),
+    (16, 1_048_576),
+];
+
+/// Rounds at least and at most.
+const ROUNDS: (usize, usize) = (7, 400);
+
+/// What was measured of one operation on one shape.
+struct Measured {
+    schedule: Schedule,
+    ms: f64,
+    copy_ms: f64,
+    bytes: u64,
+    record_us: f64,
+    recorded: Recorded,
+}
+
+pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
+    let gpu = Gpu::with_options(&GpuOptions {
+        features: Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS,
+        ..options(cli)
+    })?;
+    let timer = Timer::new(&gpu);
+    let info = gpu.adapter_info();
+    say::note(&format!(
+        "{} ({}) {}, times by {}",
+        info.name,
+        info.backend,
+        info.driver_info,
+        timer.clock()
+    ));
+    if !cli.json {
+        say::line(&format!(
+            "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9}",
+            "op",
+            "rows x classes",
+            "type",
+            "schedule",
+            "ms",
+            "copy ms",
+            "ratio",
+            "GB/s",
+            "record us",
+            "dispatches",
+            "allocated"
+        ))?;
+    }
+    let shapes = match (args.rows, args.classes) {
+        (Some(rows), Some(classes)) => vec![(rows, classes)],
+        _ => SHAPES.to_vec(),
+    };
+    let ops = or(&args.op, &[Op::Softmax, Op::CrossEntropy]);
+    for &dtype in or(&args.dtype, &[DtypeWord::F32]) {
+        for &op in ops {
+            for &shape in &shapes {
+                let measured = match dtype {
+                    DtypeWord::F32 => measure::<f32>(&gpu, &timer, args, op, shape),
+                    DtypeWord::F16 => measure::<f16>(&gpu, &timer, args, op, shape),
+                    DtypeWord::Bf16 => measure::<bf16>(&gpu, &timer, args, op, shape),
+                };
+                match measured {
+                    Ok(measured) => report(cli, &gpu, op, shape, dtype, &measured)?,
+                    // One of many that this adapter has no room for.
+                    Err(Failure::Machine(why)) if args.rows.is_none() => {
+                        say::note(&format!("skipped {} {}x{}: {why}", op.name(), shape.0, shape.1));
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn or<'a, T>(given: &'a [T], usual: &'a [T]) -> &'a [T] {
+    if given.is_empty() { usual } else { given }
+}
+
+fn measure<T: work::Stored>(
+    gpu: &Gpu,
+    timer: &Timer<'_>,
+    args: &BenchArgs,
+    op: Op,
+    (rows, classes): (usize, usize),
+) -> Result<Measured, Failure> {
+    let rows = Rows::new(rows, classes);
+    let work = Work::new::<T>(gpu, op, rows, args.schedule)?;
+    work.check::<T>(gpu)?;
+    let copy = Copy::best(gpu, timer, work.bytes)?;
+    let (mut ms, mut copy_ms, mut record_us) = (Vec::new(), Vec::new(), Vec::new());
+    let mut recorded = Recorded::default();
+    let budget = Duration::from_secs_f64(args.time.clamp(0.0, 3600.0));
+    let start = Instant::now();
+    // In turn, so that whatever slows the machine slows both.
+    while ms.len() < ROUNDS.0 || (start.elapsed() < budget && ms.len() < ROUNDS.1) {
+        copy_ms.push(timer.ms(|encoder| copy.encode(encoder))?);
+        ms.push(timer.ms(|encoder| {
+            let before = Instant::now();
+            recorded = work.encode(encoder)?;
+            record_us.push(before.elapsed().as_secs_f64() * 1e6);
+            Ok(())
+        })?);
+    }
+    Ok(Measured {
+        schedule: work.schedule(),
+        ms: median(ms),
+        copy_ms: median(copy_ms),
+        bytes: work.bytes,
+        record_us: median(record_us),
+        recorded,
+    })
+}
+
+fn report(
+    cli: &Cli,
+    gpu: &Gpu,
+    op: Op,
+    (rows, classes): (usize, usize),
+    dtype: DtypeWord,
+    measured: &Measured,
+) -> Result<(), Failure> {
+    let info = gpu.adapter_info();
+    let (op, schedule) = (op.name(), measured.schedule.to_string());
+    let dtype = dtype
+        .to_possible_value()
+        .map_or_else(String::new, |v| v.get_name().into());
+    let (ms, copy_ms) = (measured.ms, measured.copy_ms);
+    let (gbps, ratio) = (measured.bytes as f64 / ms / 1e6, ms / copy_ms);
+    let Recorded {
+        dispatches,
+        allocated_bytes,
+        ..
+    } = measured.recorded;
+    if cli.json {
+        let line = json!({
+            "op": op, "rows": rows, "classes": classes, "dtype": dtype, "adapter": info.name,
+            "backend": info.backend.to_string(), "schedule": schedule, "ms": ms, "copy_ms": copy_ms,
+            "bytes": measured.bytes, "gbps": gbps, "ratio": ratio, "record_us": measured.record_us,
+            "dispatches": dispatches, "allocated_bytes": allocated_bytes,
+        });
+        return say::line(&line.to_string());
+    }
+    let shape = format!("{rows} x {classes}");
+    let record_us = measured.record_us;
+    say::line(&format!(
+        "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {gbps:>8.2} {record_us:>10.1} \
+         {dispatches:>10} {allocated_bytes:>9}"
+    ))
+}
