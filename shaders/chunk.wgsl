@@ -19,6 +19,8 @@ const DENSE: u32 = 2u;
 const DENSE_X: u32 = 3u;
 
 var<private> held: array<vec4<u32>, HELD>;
+// Slots that have classes in them; the sums of the others stay 0.
+override USED: u32 = HELD;
 // A sum for each slot.
 var<private> sums: array<f32, HELD>;
 // Once summed, the terms take the place of the values they were made of, and are not made again.
@@ -31,7 +33,7 @@ fn quad_of(slot: u32, chunk: u32, lane: Lane) -> u32 {
 }
 
 fn hold_slot(slot: u32, start: u32, chunk: u32, lane: Lane) {
-    if slot < HELD {
+    if slot < USED {
         let quad = quad_of(slot, chunk, lane);
         held[slot] = value_quad(load_quad(start, quad), start, quad, lane);
     }
@@ -60,7 +62,7 @@ fn hold(start: u32, chunk: u32, lane: Lane) {
 }
 
 fn with_slot(e: Extremes, slot: u32) -> Extremes {
-    if slot < HELD {
+    if slot < USED {
         return with_quad(e, held[slot]);
     }
     return e;
@@ -115,7 +117,7 @@ struct Place {
 }
 
 fn sum_slot(kind: u32, slot: u32, at: Place, lane: Lane) {
-    if slot < HELD {
+    if slot < USED {
         let terms = term_quad(kind, held[slot], at.start, quad_of(slot, at.chunk, lane), at.largest);
         sums[slot] = fold_quad(terms);
         if KEEPS_TERMS && kind == SUM {
@@ -149,7 +151,7 @@ fn held_sum(kind: u32, at: Place, lane: Lane) -> f32 {
 }
 
 fn keep_slot(slot: u32, largest: f32) {
-    if slot < HELD {
+    if slot < USED {
         held[slot] = bitcast<vec4<u32>>(exp_quad(held[slot], largest));
     }
 }
@@ -178,7 +180,7 @@ fn keep_terms(largest: f32) {
 }
 
 fn flaw_slot(flaw: i32, slot: u32, at: Place, lane: Lane) -> i32 {
-    if slot >= HELD {
+    if slot >= USED {
         return flaw;
     }
     return max(flaw, flaw_quad(held[slot], at.start, quad_of(slot, at.chunk, lane)));
@@ -245,7 +247,7 @@ fn lanes_first(index: i32, lane: Lane) -> i32 {
 }
 
 fn first_in_slot(first: i32, slot: u32, largest: u32, chunk: u32, lane: Lane) -> i32 {
-    if slot >= HELD {
+    if slot >= USED {
         return first;
     }
     let magnitude = held[slot] & vec4<u32>(0x7fffffffu);

@@ -1,7 +1,7 @@
 // Writes the result for what is held: a kernel says what `Row` is, and `result_quad`.
 
 fn write_slot(slot: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
-    if slot < HELD {
+    if slot < USED {
         let quad = quad_of(slot, chunk, lane);
         store_quad(start, quad, result_quad(held[slot], start, quad, lane, row));
     }

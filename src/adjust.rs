@@ -82,6 +82,7 @@ pub struct AdjustBuffers<'a> {
 
 impl Adjust {
     /// `softmin` is the softmax of the logits times −1.
+    #[doc(alias = "softmin")]
     pub fn negated() -> Self {
         Self::scaled(-1.0)
     }

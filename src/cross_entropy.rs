@@ -87,6 +87,7 @@ pub enum Input {
     #[default]
     Logits,
     /// Log-probabilities already, which is PyTorch's `nll_loss`: `ℓ = −w_t x_t`, gradient `−w_t [c = t]`.
+    #[doc(alias = "nll_loss")]
     LogProbs,
 }
 

@@ -6,6 +6,18 @@
 //! - cross-entropy: `ξ = −ln y_t`, computed as `ln d − (z_t − m)`; over a batch, the sum or the mean of the rows;
 //! - its gradient: `∂ξ/∂z_c = y_c − [c = t]`.
 //!
+//! Whoever knows `torch.nn.functional` finds
+//!
+//! | there | here | gradient |
+//! |---|---|---|
+//! | `softmax`, `log_softmax` | [`Softmax`], [`Softmax::log`] | [`SoftmaxGrad`] |
+//! | `softmin` | [`Adjust::negated`] | the same |
+//! | `logsumexp` | [`LogSumExp`] | [`LogSumExp::prepare_grad`] |
+//! | `cross_entropy` with class indices, with probabilities | [`CrossEntropy`], [`Targets::Probabilities`] | [`CrossEntropy::gradient`] |
+//! | `nll_loss` | [`Input::LogProbs`] | [`CrossEntropy::gradient`] |
+//! | `binary_cross_entropy_with_logits` | [`BinaryCrossEntropy`] | [`BinaryCrossEntropy::gradient`] |
+//! | `jacobian(softmax)` | [`Softmax::prepare_jacobian`] | |
+//!
 //! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
 //! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
 //! operations in f64 on the CPU.

@@ -194,6 +194,10 @@ impl Plan {
                 lanes,
                 row_chunks,
                 held: held as u32,
+                used: match schedule {
+                    Schedule::Held { .. } => quads.min(CHUNK / 4).div_ceil(lanes as usize) as u32,
+                    _ => held as u32,
+                },
                 reduce,
                 group_spans: group_spans(workgroup_size).next_power_of_two().max(16) as u32,
             },
@@ -224,6 +228,7 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },
             (..=1024, _) => Schedule::Held { lanes },
+            // One read rather than two: 1.6 times a copy where chunk by chunk it was 3.4 (benches/RESULTS.md).
             (..=131_072, 4..) if rows.inner() == 1 && lanes * chunks as u32 <= traits.invocations => {
                 Schedule::Held { lanes }
             }
@@ -245,6 +250,10 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
             lanes: quads.clamp(1, 32),
         },
         _ if rows.inner() > 1 => Schedule::Chunked { lanes: 8 },
+        // Up to 16 chunks, so that a lane has 128 registers on NVIDIA's: 32 hold its quads. A prediction, not measured yet.
+        _ if (chunks <= 4 || count > 255) && 32 * chunks as u32 <= traits.invocations.min(512) => {
+            Schedule::Held { lanes: 32 }
+        }
         (_, ..=255) if chunks > 4 => Schedule::Split {
             lanes: wide,
             pieces: chunks.min(1024 / count.max(1)).clamp(1, 128) as u32,
@@ -263,7 +272,7 @@ mod tests {
         let mut all = Vec::new();
         for is_software in [false, true] {
             for subgroup in [None, Some(4), Some(8), Some(32), Some(64)] {
-                for (invocations, group_memory) in [(64, 16 << 10), (256, 16 << 10), (256, 48 << 10)] {
+                for (invocations, group_memory) in [(64, 16 << 10), (256, 16 << 10), (1024, 48 << 10)] {
                     all.push(Traits {
                         is_software,
                         subgroup,

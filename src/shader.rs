@@ -90,6 +90,8 @@ pub(crate) struct RowShape {
     /// Chunks of a row that have as many lanes each.
     pub(crate) row_chunks: u32,
     pub(crate) held: u32,
+    /// Quads of them that a lane needs.
+    pub(crate) used: u32,
     pub(crate) reduce: Reduce,
     pub(crate) group_spans: u32,
 }
@@ -381,6 +383,7 @@ impl Variant {
             lanes: 8,
             row_chunks: 1,
             held: 32,
+            used: 32,
             reduce: Reduce::Workgroup { rows_adjacent: false },
             group_spans: 0,
         };
@@ -599,6 +602,9 @@ impl RowShape {
             Reduce::Workgroup { rows_adjacent } => ("ROWS_ADJACENT", rows_adjacent.into()),
         };
         let mut all = vec![("WORKGROUP_SIZE", self.workgroup_size), ("LANES", self.lanes), family];
+        if self.used < self.held {
+            all.push(("USED", self.used));
+        }
         if self.row_chunks > 1 {
             all.push(("ROW_CHUNKS", self.row_chunks));
         }

@@ -107,6 +107,7 @@ pub struct SoftmaxKernel {
 
 impl Softmax {
     /// Log-softmax.
+    #[doc(alias = "log_softmax")]
     pub fn log() -> Self {
         Self {
             log: true,

@@ -5,6 +5,7 @@ mod common;
 
 use common::{Folder, array, close, close_to, log_softmax, numbers, rows, wide};
 use half::f16;
+use serde_json::{Value, json};
 
 const INF: f32 = f32::INFINITY;
 
@@ -253,4 +254,30 @@ fn results_have_the_stored_types_precision() {
         folder.read::<f32>("y.npy")
     };
     assert_eq!(stored(""), stored("--dtype f32"));
+}
+
+#[test]
+fn bench_prints_what_it_measured() {
+    let folder = Folder::new();
+    let words = "--json bench --rows 50 --classes 64 --op softmax --op cross-entropy --dtype bf16 --time 0";
+    let out = String::from_utf8(folder.done(words)).unwrap();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    for (line, op) in lines.iter().zip(["softmax", "cross-entropy"]) {
+        assert_eq!(
+            (&line["op"], &line["dtype"], &line["rows"], &line["classes"]),
+            (&json!(op), &json!("bf16"), &json!(50), &json!(64))
+        );
+        for number in ["ms", "copy_ms", "bytes", "gbps", "ratio", "record_us", "dispatches"] {
+            assert!(line[number].as_f64().unwrap() > 0.0, "{number} in {line}");
+        }
+        let ratio = line["ms"].as_f64().unwrap() / line["copy_ms"].as_f64().unwrap();
+        assert!((line["ratio"].as_f64().unwrap() - ratio).abs() < 1e-9);
+        assert_eq!(line["allocated_bytes"], 0, "in a steady state");
+        assert!(
+            ["adapter", "backend", "schedule"]
+                .iter()
+                .all(|word| line[word].is_string())
+        );
+    }
 }
