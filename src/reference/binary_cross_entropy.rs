@@ -1,0 +1,92 @@
+//! Binary cross-entropy.
+
+use super::cross_entropy::{denominators, over, upstream_of};
+use super::*;
+use crate::binary_cross_entropy::BinaryCrossEntropy;
+use crate::cross_entropy::Reduction;
+
+/// What [`binary_cross_entropy_with_logits`] gives.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BinaryCrossEntropyReference {
+    /// The reduced loss; 0 with [`Reduction::None`].
+    pub loss: f64,
+    /// The loss of each element, laid out as the logits are; padding is 0.
+    pub losses: Vec<f64>,
+    /// The gradient, laid out as the logits are; padding is 0.
+    pub gradient: Vec<f64>,
+}
+
+/// `ln(1 + exp(x))`.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// `1 / (1 + exp(−x))`.
+fn sigmoid(x: f64) -> f64 {
+    let e = (-x.abs()).exp();
+    if x < 0.0 { e / (1.0 + e) } else { 1.0 / (1.0 + e) }
+}
+
+/// The cross-entropy of σ(x) and t of each element, and its gradient: `ℓ = w ((1 − t) ln(1 + exp(x)) + p t ln(1 +
+/// exp(−x)))`, gradient `w ((1 − t) σ(x) − p t σ(−x))`, with weights w and p as in [`BinaryCrossEntropy`].
+///
+/// A NaN as logit or target gives NaN; at ±∞ a term whose factor `1 − t` or `p t` is exactly 0 is 0. The mean is that
+/// over all elements.
+///
+/// # Errors
+/// A shape that is none or does not fit the slices, options that contradict each other, and numbers in buffers.
+pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    logits: &[T],
+    targets: &[U],
+    rows: Rows,
+    options: &BinaryCrossEntropy,
+) -> Result<BinaryCrossEntropyReference, EncodeError> {
+    checked(logits, &rows)?;
+    check_length("targets", logits.len(), targets.len())?;
+    if let Mask::Causal { .. } = options.weight {
+        return Err(EncodeError::Conflict {
+            a: "Mask::Causal",
+            b: "weight",
+            why: "weights are numbers; use Mask::Classes or Mask::Full",
+        });
+    }
+    let weight = Added::new(&options.weight, "weight", &rows)?;
+    let positive = class_values(options.pos_weight.as_ref(), "pos_weight", &rows)?;
+    let upstream = upstream_of(&options.upstream, options.reduction, &rows)?;
+    let elements = rows.count() as f64 * rows.classes() as f64;
+    let own = (elements, elements);
+    let (denominator, _) = denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
+
+    let mut out = BinaryCrossEntropyReference {
+        loss: 0.0,
+        losses: vec![0.0; logits.len()],
+        gradient: vec![0.0; logits.len()],
+    };
+    let mut sum = 0.0;
+    for (row, &upstream) in upstream.iter().enumerate() {
+        for (c, i) in places(&rows, row).enumerate() {
+            let (x, t): (f64, f64) = (logits[i].into(), targets[i].into());
+            let w = match weight {
+                Added::Classes(values) => f64::from(values[c]),
+                Added::Full(values) => f64::from(values[i]),
+                Added::Nothing | Added::Causal { .. } => 1.0,
+            };
+            let (no, yes) = (1.0 - t, weight_of(positive, c) * t);
+            let (loss, slope) = if x.is_nan() || t.is_nan() {
+                (f64::NAN, f64::NAN)
+            } else {
+                (
+                    weigh(no, softplus(x)) + weigh(yes, softplus(-x)),
+                    no * sigmoid(x) - yes * sigmoid(-x),
+                )
+            };
+            out.losses[i] = w * loss;
+            out.gradient[i] = w * slope * over(upstream, denominator);
+            sum += w * loss;
+        }
+    }
+    if options.reduction != Reduction::None {
+        out.loss = over(sum, denominator);
+    }
+    Ok(out)
+}
