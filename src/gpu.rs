@@ -263,7 +263,7 @@ impl Gpu {
     }
 
     /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are done
-    /// and how many there are.
+    /// and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
     pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         Self(Arc::clone(&self.0), Some(Arc::new(progress)))
     }
