@@ -59,7 +59,7 @@ const ONCE: &[(&str, &[&str])] = &[
 ];
 const ON_EACH: &[(&str, &[&str])] = &[
     ("tests", &["test", "--workspace", "--test", "*"]),
-    ("documentation examples", &["test", "--doc"]),
+    ("documentation examples", &["test", "--workspace", "--doc"]),
 ];
 
 fn test(adapters: &[setup::Adapter]) -> Result<(), String> {

@@ -7,7 +7,11 @@ use burn::tensor::activation::softmax;
 use burn::tensor::{Device, DeviceKind, Int, Tensor, TensorData};
 use std::time::Instant;
 
-const PEER: &str = if cfg!(feature = "fusion") { "burn 0.22.1, fusion + autotune" } else { "burn 0.22.1" };
+const PEER: &str = if cfg!(feature = "fusion") {
+    "burn 0.22.1, fusion + autotune"
+} else {
+    "burn 0.22.1"
+};
 const SHAPES: [&str; 5] = ["8192x64", "4096x1024", "1024x4096", "128x32000", "32x128256"];
 const WARM_UP: usize = 3;
 const RUNS: usize = 9;
@@ -18,7 +22,9 @@ fn main() {
         shapes = SHAPES.map(String::from).to_vec();
     }
     let device = Device::vulkan(DeviceKind::DefaultDevice); // CUBECL_WGPU_DEFAULT_DEVICE=Cpu, DiscreteGpu(1) … overrides
-    let adapter = device.identity().map_or_else(|| "unknown".into(), |identity| identity.name);
+    let adapter = device
+        .identity()
+        .map_or_else(|| "unknown".into(), |identity| identity.name);
     for shape in &shapes {
         let (rows, classes) = parse(shape);
         let report = |op: &str, ms: f64| {
@@ -33,7 +39,9 @@ fn main() {
 }
 
 fn parse(shape: &str) -> (usize, usize) {
-    let sides = shape.split_once('x').and_then(|(rows, classes)| Some((rows.parse().ok()?, classes.parse().ok()?)));
+    let sides = shape
+        .split_once('x')
+        .and_then(|(rows, classes)| Some((rows.parse().ok()?, classes.parse().ok()?)));
     sides.unwrap_or_else(|| panic!("{shape} is not ROWSxCLASSES"))
 }
 
@@ -54,10 +62,17 @@ fn time_softmax(device: &Device, rows: usize, classes: usize) -> f64 {
     for sum in host(softmax(x.clone(), 1).sum_dim(1).reshape([rows])) {
         assert!((sum - 1.0).abs() < 1e-4, "a row of probabilities adds up to {sum}");
     }
-    let last = host(softmax(x.clone(), 1).slice([rows - 1..rows, 0..classes]).reshape([classes]));
+    let last = host(
+        softmax(x.clone(), 1)
+            .slice([rows - 1..rows, 0..classes])
+            .reshape([classes]),
+    );
     let x_last = host(x.clone().slice([rows - 1..rows, 0..classes]).reshape([classes]));
     for (got, want) in last.iter().zip(probabilities(&x_last)) {
-        assert!((f64::from(*got) - want).abs() < 1e-4 * want, "a probability is {got}, not {want}");
+        assert!(
+            (f64::from(*got) - want).abs() < 1e-4 * want,
+            "a probability is {got}, not {want}"
+        );
     }
     median(device, || softmax(x.clone(), 1))
 }
@@ -71,13 +86,19 @@ fn time_cross_entropy(device: &Device, rows: usize, classes: usize) -> f64 {
 
     let (loss, gradient) = forward_backward(&criterion, &x, &targets);
     let (loss, expected) = (host(loss)[0], (classes as f32).ln());
-    assert!((loss - expected).abs() < 0.2, "the loss is {loss}, not about ln {classes} = {expected}");
+    assert!(
+        (loss - expected).abs() < 0.2,
+        "the loss is {loss}, not about ln {classes} = {expected}"
+    );
     let last = host(gradient.slice([rows - 1..rows, 0..classes]).reshape([classes]));
     let mut want = probabilities(&host(x.clone().slice([rows - 1..rows, 0..classes]).reshape([classes])));
     want[labels[rows - 1] as usize] -= 1.0;
     for (got, want) in last.iter().zip(want) {
         let want = want / rows as f64;
-        assert!((f64::from(*got) - want).abs() < 1e-4 * want.abs() + 1e-9, "a gradient is {got}, not {want}");
+        assert!(
+            (f64::from(*got) - want).abs() < 1e-4 * want.abs() + 1e-9,
+            "a gradient is {got}, not {want}"
+        );
     }
     median(&device, || forward_backward(&criterion, &x, &targets))
 }
