@@ -159,6 +159,18 @@ fn means_over_nothing_and_overflows_are_the_references() {
             &exact.gradient,
         );
     }
+    // No rows at all.
+    for (denominator, empty_mean) in [(0.0, EmptyMean::Nan), (0.0, EmptyMean::Zero), (3.0, EmptyMean::Nan)] {
+        let options = CrossEntropy {
+            normalizer: Normalizer::Number(denominator),
+            empty_mean,
+            ..CrossEntropy::default()
+        };
+        let (rows, none): (_, [u8; 0]) = (Rows::new(0, 3), []);
+        let out = gpu().cross_entropy::<f32, _>(&[], &none, rows, &options).unwrap();
+        let exact = reference::cross_entropy::<f32, _>(&[], &none, rows, &options).unwrap();
+        common::near("loss of no rows", &[out.loss.unwrap()], &[exact.loss]);
+    }
 }
 
 #[test]
