@@ -1,5 +1,5 @@
 // NaN and the infinities, known by their bits: WGSL lets a compiler assume that there are none, so no float
-// comparison may decide about them. Twin: the tests in src/reference.rs state the same table.
+// comparison may decide about them. Twin: src/reference/tests.rs state the same table.
 
 const NEG_INF: u32 = 0xff800000u;
 const POS_INF: u32 = 0x7f800000u;

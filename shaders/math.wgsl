@@ -1,4 +1,4 @@
-// exp and ln that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Twin: src/reference.rs `f32_twin`.
+// exp and ln that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Twin: src/twin.rs.
 //
 // No product may be contracted with a sum, nor folded with another product: each passes through `opaque`, so that
 // the same words come out whatever the compiler, the schedule or the adapter.

@@ -48,7 +48,7 @@ fn exp_fall(a: i32, b: i32) -> f32 {
 }
 
 // The chunk's values, or the terms seen from its span's largest, with what they are to be multiplied by.
-fn hold_span_again(start: u32, chunk: u32, lane: Lane, row_key: i32) {
+fn hold_again(start: u32, chunk: u32, lane: Lane, row_key: i32) {
     hold(start, chunk, lane);
     if KEEPS_TERMS {
         let key = span_at(chunk / span_chunks(), lane).key;

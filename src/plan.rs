@@ -15,9 +15,10 @@ const SPANS: usize = 1024;
 const HELD_MAX: usize = 32;
 /// Lanes of a row, or of each of its chunks, at most.
 const LANES_MAX: u32 = 256;
+
 /// How the lanes of a GPU share the rows. The results have the same bits under every one that can run the rows.
 ///
-/// `lanes` is the number of invocations that share a row: a power of two up to 256.
+/// `lanes` is the number of invocations that share a row, or with `Held` each 1,024 classes of one: a power of two up to 256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
@@ -172,10 +173,17 @@ impl Plan {
             Schedule::Chunked { .. } if rows_adjacent => full.max(lanes),
             Schedule::Chunked { .. } | Schedule::Split { .. } => lanes,
         };
-        let group_spans = |size: u32| match schedule {
-            Schedule::Chunked { .. } => (size / lanes) as usize * spans,
-            Schedule::Held { .. } if chunks > 1 => (size / row_lanes) as usize * spans,
-            _ => 0,
+        let keeps_spans = match schedule {
+            Schedule::Held { .. } => chunks > 1,
+            Schedule::Chunked { .. } => true,
+            Schedule::Split { .. } => false,
+        };
+        let group_spans = |size: u32| {
+            if keeps_spans {
+                (size / row_lanes) as usize * spans
+            } else {
+                0
+            }
         };
         let fits = |size: u32| {
             group_spans(size).next_power_of_two() * span_words * 4 + size as usize * 8 <= traits.group_memory as usize

@@ -46,7 +46,7 @@ pub fn ln(d: f32) -> f32 {
     (tail + f) + k * 0.693_359_375
 }
 
-/// `inverse` of shaders/row.wgsl.
+/// `inverse` of shaders/math.wgsl.
 pub fn inverse(d: f32) -> f32 {
     let guess = f32::from_bits(0x7ef3_11c7 - d.to_bits());
     (0..4).fold(guess, |r, _| r + r * (1.0 - d * r))

@@ -14,7 +14,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use timer::{Timer, median};
 use wgpu_softmax::wgpu::Features;
-use wgpu_softmax::{Gpu, GpuOptions, Recorded, Rows, Schedule};
+use wgpu_softmax::{Element, Gpu, GpuOptions, Recorded, Rows, Schedule};
 use work::Work;
 
 #[derive(Args)]
@@ -51,11 +51,11 @@ pub(crate) enum Op {
     CrossEntropyLoss,
 }
 
-impl Op {
-    fn name(self) -> String {
-        self.to_possible_value()
-            .map_or_else(String::new, |v| v.get_name().into())
-    }
+/// The word that a flag knows it by.
+fn word(value: impl ValueEnum) -> String {
+    value
+        .to_possible_value()
+        .map_or_else(String::new, |v| v.get_name().into())
 }
 
 /// From many short rows to few long ones; the last where memory allows.
@@ -131,7 +131,7 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
                     Ok(measured) => report(cli, &gpu, op, shape, dtype, &measured)?,
                     // One of many that this adapter has no room for.
                     Err(Failure::Machine(why)) if args.rows.is_none() => {
-                        say::note(&format!("skipped {} {}x{}: {why}", op.name(), shape.0, shape.1));
+                        say::note(&format!("skipped {} {}x{}: {why}", word(op), shape.0, shape.1));
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -145,7 +145,7 @@ fn or<'a, T>(given: &'a [T], usual: &'a [T]) -> &'a [T] {
     if given.is_empty() { usual } else { given }
 }
 
-fn measure<T: work::Stored>(
+fn measure<T: Element>(
     gpu: &Gpu,
     timer: &Timer<'_>,
     args: &BenchArgs,
@@ -189,10 +189,8 @@ fn report(
     measured: &Measured,
 ) -> Result<(), Failure> {
     let info = gpu.adapter_info();
-    let (op, schedule) = (op.name(), measured.schedule.to_string());
-    let dtype = dtype
-        .to_possible_value()
-        .map_or_else(String::new, |v| v.get_name().into());
+    let (op, schedule) = (word(op), measured.schedule.to_string());
+    let dtype = word(dtype);
     let (ms, copy_ms) = (measured.ms, measured.copy_ms);
     let (gbps, ratio) = (measured.bytes as f64 / ms / 1e6, ms / copy_ms);
     let Recorded {

@@ -12,8 +12,4 @@ fn row_stats(start: u32, lane: Lane) -> Stats {
     return combined(lane);
 }
 
-fn hold_again(start: u32, chunk: u32, lane: Lane, key: i32) {
-    hold_span_again(start, chunk, lane, key);
-}
-
 const IS_GIVEN: bool = false;

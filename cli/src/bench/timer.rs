@@ -74,11 +74,7 @@ impl<'g> Timer<'g> {
         let Some(stamps) = &self.stamps else {
             return Ok(elapsed);
         };
-        let bytes = read(self.gpu, &stamps.read)?;
-        let counts: Vec<u64> = bytes
-            .chunks_exact(8)
-            .map(|b| b.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b)))
-            .collect();
+        let counts: Vec<u64> = read(self.gpu, &stamps.read)?;
         let ticks = counts[1].saturating_sub(counts[0]);
         Ok(ticks as f64 * f64::from(self.gpu.queue().get_timestamp_period()) / 1e6)
     }
@@ -89,17 +85,17 @@ fn wait(gpu: &Gpu) -> Result<(), Failure> {
     polled.map(|_| ()).map_err(|e| Failure::Machine(e.to_string()))
 }
 
-/// The bytes of a buffer that can be mapped.
-pub(crate) fn read(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<u8>, Failure> {
+/// What is in a buffer that can be mapped.
+pub(crate) fn read<P: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<P>, Failure> {
     buffer.map_async(wgpu::MapMode::Read, .., |_| ());
     wait(gpu)?;
     let view = buffer
         .get_mapped_range(..)
         .map_err(|e| Failure::Machine(e.to_string()))?;
-    let bytes = view.to_vec();
+    let values = bytemuck::pod_collect_to_vec(&view);
     drop(view);
     buffer.unmap();
-    Ok(bytes)
+    Ok(values)
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {

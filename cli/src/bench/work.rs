@@ -3,36 +3,21 @@
 use super::Op;
 use super::timer::read;
 use crate::npy::Failure;
-use half::{bf16, f16};
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
-    Adjust, CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Element, FullyMasked, Gpu,
-    Gradient, LogSumExp, LogSumExpBuffers, LogSumExpKernel, Recorded, Reduction, Rows, Schedule, Softmax,
+    Adjust, CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Dtype, Element, FullyMasked,
+    Gpu, Gradient, LogSumExp, LogSumExpBuffers, LogSumExpKernel, Recorded, Reduction, Rows, Schedule, Softmax,
     SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel, SoftmaxKernel, Storage, reference,
 };
 
-/// How an element's bytes are told apart, and how much rounding to it may cost, relatively.
-pub(crate) trait Stored: Element {
-    const ROUNDING: f64;
-    fn bytes(values: &[Self]) -> Vec<u8>;
-    fn of(bytes: &[u8]) -> f64;
+/// What rounding to a type may cost, relatively.
+fn rounding(dtype: Dtype) -> f64 {
+    match dtype {
+        Dtype::F16 => 1e-3,
+        Dtype::Bf16 => 8e-3,
+        _ => 0.0,
+    }
 }
-
-macro_rules! stored {
-    ($($kind:ty: $rounding:expr),*) => {$(
-        impl Stored for $kind {
-            const ROUNDING: f64 = $rounding;
-            fn bytes(values: &[Self]) -> Vec<u8> {
-                values.iter().flat_map(|v| v.to_le_bytes()).collect()
-            }
-            fn of(bytes: &[u8]) -> f64 {
-                bytes.try_into().map_or(f64::NAN, |bytes| <$kind>::from_le_bytes(bytes).into())
-            }
-        }
-    )*};
-}
-
-stored!(f32: 0.0, f16: 1e-3, bf16: 8e-3);
 
 enum Kernel {
     Softmax(SoftmaxKernel),
@@ -72,7 +57,7 @@ fn target(row: usize, classes: usize) -> u32 {
 }
 
 impl Work {
-    pub(crate) fn new<T: Stored>(gpu: &Gpu, op: Op, rows: Rows, schedule: Option<Schedule>) -> Result<Self, Failure> {
+    pub(crate) fn new<T: Element>(gpu: &Gpu, op: Op, rows: Rows, schedule: Option<Schedule>) -> Result<Self, Failure> {
         let (count, classes) = (rows.count(), rows.classes());
         let matrix = rows.elements()? as u64 * T::DTYPE.bytes();
         let words = count as u64 * 4;
@@ -152,14 +137,14 @@ impl Work {
         };
         let fill = |buffer: &wgpu::Buffer, first: usize| {
             let values: Vec<T> = (0..count * classes).map(|i| T::nearest(logit(first + i))).collect();
-            write(gpu, buffer, T::bytes(&values));
+            write(gpu, buffer, bytemuck::cast_slice(&values));
         };
         fill(&work.logits, 0);
         match op {
             Op::SoftmaxGrad => fill(&work.other, count * classes),
             Op::CrossEntropy | Op::CrossEntropyLoss => {
-                let targets = (0..count).flat_map(|row| target(row, classes).to_le_bytes()).collect();
-                write(gpu, &work.other, targets);
+                let targets: Vec<u32> = (0..count).map(|row| target(row, classes)).collect();
+                write(gpu, &work.other, bytemuck::cast_slice(&targets));
             }
             _ => {}
         }
@@ -208,7 +193,7 @@ impl Work {
     }
 
     /// Runs once, and compares the first rows' results with the reference.
-    pub(crate) fn check<T: Stored>(&self, gpu: &Gpu) -> Result<(), Failure> {
+    pub(crate) fn check<T: Element>(&self, gpu: &Gpu) -> Result<(), Failure> {
         let classes = self.rows.classes();
         let count = self.rows.count().min((1 << 18) / classes + 1);
         let rows = Rows::new(count, classes);
@@ -261,15 +246,16 @@ impl Work {
         self.encode(&mut encoder)?;
         encoder.copy_buffer_to_buffer(source, 0, &back, 0, bytes);
         gpu.queue().submit([encoder.finish()]);
-        let bytes = read(gpu, &back)?;
-        let got = bytes
-            .chunks_exact(size)
-            .map(|b| if is_word { f32::of(b) } else { T::of(b) });
+        let got: Vec<f64> = if is_word {
+            read::<f32>(gpu, &back)?.into_iter().map(f64::from).collect()
+        } else {
+            read::<T>(gpu, &back)?.into_iter().map(Into::into).collect()
+        };
         // A backward pass of a common loss is as small as its rows are many.
         let scale = exact.iter().fold(1e-30, |most: f64, v| most.max(v.abs()));
         let within = 4e-6 * scale;
-        for (i, (got, exact)) in got.zip(&exact).enumerate() {
-            let is_near = (got - exact).abs() <= within + (T::ROUNDING * exact.abs()).max(T::ROUNDING * 6e-5);
+        for (i, (got, exact)) in got.iter().zip(&exact).enumerate() {
+            let is_near = (got - exact).abs() <= within + rounding(T::DTYPE) * exact.abs().max(6e-5);
             if !is_near {
                 let place = format!("row {}, class {}", i / classes, i % classes);
                 return Err(Failure::Machine(format!(
@@ -281,7 +267,9 @@ impl Work {
     }
 }
 
-fn write(gpu: &Gpu, buffer: &wgpu::Buffer, mut bytes: Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    gpu.queue().write_buffer(buffer, 0, &bytes);
+/// An odd number of 16-bit elements ends mid-word.
+fn write(gpu: &Gpu, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    let mut words = bytes.to_vec();
+    words.resize(bytes.len().next_multiple_of(4), 0);
+    gpu.queue().write_buffer(buffer, 0, &words);
 }
