@@ -48,7 +48,7 @@ fn binary(bits: u32, e: f32, t: f32, start: u32, c: u32, factor: f32) -> Binary 
 }
 
 fn put_one(start: u32, c: u32, loss: u32) {
-    if HAS_LOSS && c < params.classes {
+    if HAS_LOSS && c < class_count() {
         put_loss(start + c * params.inner, loss);
     }
 }
@@ -56,7 +56,7 @@ fn put_one(start: u32, c: u32, loss: u32) {
 fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> vec4<u32> {
     let t = other_quad(start, quad);
     let c = classes_of(quad);
-    let last = params.classes - 1u;
+    let last = class_count() - 1u;
     let sizes = min(bits & vec4<u32>(0x7fffffffu), vec4<u32>(POS_INF - 1u));
     let e = exp4(-bitcast<vec4<f32>>(sizes));
     let x = binary(bits.x, e.x, t.x, start, min(c.x, last), row.factor);

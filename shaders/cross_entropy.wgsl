@@ -72,7 +72,7 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
         return NAN;
     }
     if row.key == KEY_NEG_INF {
-        return masked_word(NEG_INF, -ln(f32(params.classes)));
+        return masked_word(NEG_INF, -ln(f32(class_count())));
     }
     return select(bitcast<u32>((bitcast<f32>(value) - largest_of(row)) - ln(row.sum)), NEG_INF, value == NEG_INF);
 }
@@ -87,7 +87,7 @@ fn loss_bits(value: u32, share: f32, row: Stats) -> u32 {
     if is_odd(row.key) {
         return NAN;
     }
-    let count = f32(params.classes);
+    let count = f32(class_count());
     let is_masked = row.key == KEY_NEG_INF;
     if is_masked && params.policy != 2u {
         return select(NAN, 0u, params.policy == 1u);
@@ -120,7 +120,7 @@ fn entropy_bits(row: Stats) -> u32 {
         return NAN;
     }
     if row.key == KEY_NEG_INF {
-        return masked_word(0u, ln(f32(params.classes)));
+        return masked_word(0u, ln(f32(class_count())));
     }
     return bitcast<u32>(ln(row.sum) - mul(row.heat, inverse(row.sum)));
 }
@@ -131,7 +131,7 @@ fn run(lane: Lane) {
 
     let goal = targets_at(lane.row);
     let ignored = HAS_TARGETS && goal == params.ignore_index;
-    let bad = HAS_TARGETS && !ignored && goal >= params.classes;
+    let bad = HAS_TARGETS && !ignored && goal >= class_count();
     let home = select(goal, 0u, ignored || bad || !HAS_TARGETS);
     var share = select(0.0, params.kept, HAS_TARGETS);
     if HAS_WEIGHTS && HAS_TARGETS {
@@ -143,8 +143,7 @@ fn run(lane: Lane) {
     let is_home = owns_chunk(home / CHUNK, lane) && (home / 4u) % LANES == lane.index;
     if lane.live && is_home {
         if HAS_LOSS || HAS_LOG_PROB {
-            let quad = home / 4u;
-            let value = value_quad(load_quad(start, quad), start, quad, lane)[home % 4u];
+            let value = value_quad(load_around(start, home), start, home / 4u, lane)[home % 4u];
             put_loss(lane.row, select(select(loss_bits(value, share, stats), NAN, bad), 0u, ignored));
             put_log_prob(lane.row, select(select(log_prob_bits(value, stats), NAN, bad), 0u, ignored));
         }
@@ -163,7 +162,7 @@ fn run(lane: Lane) {
         let is_zero = ignored || (!bad && !IS_NLL && is_masked && params.policy == 1u);
         let is_nan = !ignored && (bad || is_odd_row || stats.flaw == 2);
         let at = lane.row * params.factor_stride;
-        let sum = select(stats.sum, f32(params.classes), is_masked);
+        let sum = select(stats.sum, f32(class_count()), is_masked);
         var dense = stats.dense;
         if HAS_DENSE && IS_GIVEN {
             dense = params.smoothing;
@@ -173,7 +172,7 @@ fn run(lane: Lane) {
             row.inverse_sum = 1.0;
         }
         if !HAS_TARGETS {
-            row.goal = params.classes;
+            row.goal = class_count();
         }
         if HAS_Z_LOSS {
             // settle.wgsl leaves the two factors side by side; one a row serves for both.

@@ -43,6 +43,16 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+// The only number of classes that the kernel is made for, or 0 for any: bounds that a compiler knows cost nothing.
+override CLASSES: u32 = 0u;
+
+fn class_count() -> u32 {
+    if CLASSES > 0u {
+        return CLASSES;
+    }
+    return params.classes;
+}
+
 fn offset_of(slot: u32) -> u32 {
     return params.offsets[slot / 4u][slot % 4u];
 }

@@ -30,7 +30,7 @@ fn row_start(row: u32) -> u32 {
 }
 
 fn row_chunks() -> u32 {
-    return (params.classes + CHUNK - 1u) / CHUNK;
+    return (class_count() + CHUNK - 1u) / CHUNK;
 }
 
 // Chunks are gathered into at most 1,024 spans, as even as can be from the left.
@@ -52,7 +52,7 @@ fn lse_bits(row: Stats) -> u32 {
         return NAN;
     }
     if row.key == KEY_NEG_INF {
-        return masked_word(NEG_INF, -ln(f32(params.classes)));
+        return masked_word(NEG_INF, -ln(f32(class_count())));
     }
     return bitcast<u32>(largest_of(row) + ln(row.sum));
 }

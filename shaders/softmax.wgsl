@@ -43,7 +43,7 @@ fn run(lane: Lane) {
         put_lse(lane.row, lse_bits(stats));
     }
     if HAS_RESULT && lane.live {
-        let count = f32(params.classes);
+        let count = f32(class_count());
         let is_masked = stats.key == KEY_NEG_INF;
         var word = NAN;
         if is_masked {

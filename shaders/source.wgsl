@@ -20,6 +20,11 @@ fn load_quad(start: u32, quad: u32) -> vec4<u32> {
     return source_quad(LOGITS, start, quad, NEG_INF);
 }
 
+// The quad of a class, of which only that class is sure to be loaded.
+fn load_around(start: u32, class_index: u32) -> vec4<u32> {
+    return source_around(LOGITS, start, class_index);
+}
+
 fn other_quad(start: u32, quad: u32) -> vec4<f32> {
     return bitcast<vec4<f32>>(source_quad(OTHER, start, quad, 0u));
 }

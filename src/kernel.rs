@@ -6,7 +6,7 @@ use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
 use crate::operand::{Operand, Slot, check_apart};
 use crate::plan::{Plan, Schedule};
-use crate::rows::{ELEMENT_BYTES, Part, Rows};
+use crate::rows::{Access, ELEMENT_BYTES, Part, Rows};
 use crate::shader::{Needs, Params, Place, RowSpec, Variant};
 use crate::transfer::{Matrix, Stream, Wait};
 use std::sync::Arc;
@@ -144,7 +144,7 @@ impl RowKernel {
             scratch,
         };
         // Compiled now rather than in the caller's first step.
-        kernel.pipelines(rows.is_in_quads())?;
+        kernel.pipelines(rows.access())?;
         Ok(kernel)
     }
 
@@ -183,8 +183,8 @@ impl RowKernel {
     }
 
     /// The dispatch that writes, and the one before it where the schedule has one.
-    fn pipelines(&self, quads: bool) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
-        let variant = |first_pass| Variant::row(self.spec, quads, first_pass, &self.plan);
+    fn pipelines(&self, access: Access) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
+        let variant = |first_pass| Variant::row(self.spec, access, first_pass, &self.plan);
         let main = self.gpu.pipeline(&variant(false))?;
         let first = self.scratch.as_ref().map(|_| self.gpu.pipeline(&variant(true)));
         Ok((main, first.transpose()?))
@@ -208,13 +208,14 @@ impl RowKernel {
             ..params
         };
         let mut bindings = Vec::new();
-        let mut quads = self.rows.is_in_quads();
+        let mut access = self.rows.access();
         for operand in operands {
             let (binding, offset) = operand.window(&self.gpu, part, first_row);
             params.offsets[operand.slot as usize] = offset;
             bindings.push((operand.slot, binding));
-            let in_quads = matches!(operand.slot, Slot::Logits | Slot::Result | Slot::Other | Slot::Third);
-            quads &= !in_quads || offset % 4 == 0;
+            if matches!(operand.slot, Slot::Logits | Slot::Result | Slot::Other | Slot::Third) {
+                access = access.min(Access::of(offset as usize));
+            }
         }
         if self.spec.place == Place::InPlace {
             params.offsets[Slot::Logits as usize] = params.offsets[Slot::Result as usize];
@@ -222,7 +223,7 @@ impl RowKernel {
         if let Some(scratch) = &self.scratch {
             bindings.push((Slot::Scratch, scratch.as_entire_buffer_binding()));
         }
-        let (main, first) = self.pipelines(quads)?;
+        let (main, first) = self.pipelines(access)?;
         let groups = part.rows.div_ceil(self.plan.shape.rows()) * self.plan.pieces() as usize;
         let mut steps = Vec::new();
         if let Some(pipeline) = first {

@@ -206,6 +206,8 @@ impl Plan {
                     Schedule::Held { .. } => quads.min(CHUNK / 4).div_ceil(lanes as usize) as u32,
                     _ => held as u32,
                 },
+                // A kernel for each number of classes that is used, but short ones, soon compiled.
+                classes: if lanes == 1 { rows.classes() as u32 } else { 0 },
                 reduce,
                 group_spans: group_spans(workgroup_size).next_power_of_two().max(16) as u32,
             },

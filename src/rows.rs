@@ -8,6 +8,25 @@ pub(crate) const ELEMENT_BYTES: u64 = 4;
 /// wgpu's backends end a binding at 2 GiB, whatever the limit says.
 const BINDING_MAX: u64 = 1 << 31;
 
+/// Neighbours that are loaded and stored at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Access {
+    Singles,
+    Pairs,
+    Quads,
+}
+
+impl Access {
+    /// The widest for what lies at multiples of `elements`.
+    pub(crate) fn of(elements: usize) -> Self {
+        match elements % 4 {
+            0 => Self::Quads,
+            2 => Self::Pairs,
+            _ => Self::Singles,
+        }
+    }
+}
+
 /// The rows of a batch of logits: `outer × classes × inner` elements, of which `(o, c, i)` is at
 /// `(o · classes + c) · inner + i`. A row is one `(o, i)`, and has number `o · inner + i`.
 ///
@@ -149,9 +168,13 @@ impl Rows {
         self.classes * self.inner
     }
 
-    /// Every row begins at a multiple of four elements and has as many classes, side by side.
-    pub(crate) fn is_in_quads(&self) -> bool {
-        self.inner == 1 && self.classes.is_multiple_of(4) && self.outer_stride().is_multiple_of(4)
+    /// As every row begins at a multiple of so many elements, and has as many classes side by side.
+    pub(crate) fn access(&self) -> Access {
+        if self.inner == 1 {
+            Access::of(self.classes).min(Access::of(self.outer_stride()))
+        } else {
+            Access::Singles
+        }
     }
 
     /// Cuts the batch so that each part can be bound at once, whatever its offset.

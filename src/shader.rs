@@ -4,6 +4,7 @@
 use crate::dtype::{Dtype, Storage};
 use crate::operand::{Slot, Slots};
 use crate::plan::{Plan, Schedule};
+use crate::rows::Access;
 use std::fmt;
 
 /// A file of `shaders/`.
@@ -92,6 +93,8 @@ pub(crate) struct RowShape {
     pub(crate) held: u32,
     /// Quads of them that a lane needs.
     pub(crate) used: u32,
+    /// The only number of classes it is made for, or 0 for any.
+    pub(crate) classes: u32,
     pub(crate) reduce: Reduce,
     pub(crate) group_spans: u32,
 }
@@ -230,7 +233,7 @@ pub(crate) struct Variant(Kind);
 enum Kind {
     Row {
         spec: RowSpec,
-        quads: bool,
+        access: Access,
         stats: Stats,
         shape: RowShape,
         first_pass: bool,
@@ -289,38 +292,42 @@ const HELD: [Fragment; 6] = [
 ];
 
 /// The fragments of how a type is loaded.
-fn load_fragments(dtype: Dtype, quads: bool) -> Vec<Fragment> {
+fn load_fragments(dtype: Dtype, access: Access) -> Vec<Fragment> {
     let widen = match dtype {
         Dtype::F32 => fragment!("widen/f32.wgsl"),
         Dtype::F16 => fragment!("widen/f16.wgsl"),
         Dtype::Bf16 => fragment!("widen/bf16.wgsl"),
     };
-    match (dtype, quads) {
-        (Dtype::F32, true) => vec![fragment!("load/f32_quads.wgsl")],
-        (Dtype::F32, false) => vec![
-            widen,
-            fragment!("load/f32_singles.wgsl"),
-            fragment!("load/singles.wgsl"),
-        ],
-        (_, true) => vec![widen, fragment!("load/half_quads.wgsl")],
-        (_, false) => vec![
-            widen,
-            fragment!("load/half_singles.wgsl"),
-            fragment!("load/singles.wgsl"),
-        ],
-    }
+    let mut all = vec![widen];
+    all.push(match (dtype, access) {
+        (Dtype::F32, Access::Quads) => fragment!("load/f32_quads.wgsl"),
+        (Dtype::F32, Access::Pairs) => fragment!("load/f32_pairs.wgsl"),
+        (Dtype::F32, Access::Singles) => fragment!("load/f32_singles.wgsl"),
+        (_, Access::Quads) => fragment!("load/half_quads.wgsl"),
+        (_, Access::Pairs) => fragment!("load/half_pairs.wgsl"),
+        (_, Access::Singles) => fragment!("load/half_singles.wgsl"),
+    });
+    all.extend(match access {
+        Access::Quads => None,
+        Access::Pairs => Some(fragment!("load/pairs.wgsl")),
+        Access::Singles => Some(fragment!("load/singles.wgsl")),
+    });
+    all
 }
 
 /// The fragments of how a type is stored.
-fn store_fragments(dtype: Dtype, quads: bool) -> Vec<Fragment> {
-    let half = if quads {
-        fragment!("store/half_quads.wgsl")
-    } else {
-        fragment!("store/half_singles.wgsl")
+fn store_fragments(dtype: Dtype, access: Access) -> Vec<Fragment> {
+    let half = match access {
+        Access::Quads => fragment!("store/half_quads.wgsl"),
+        Access::Pairs => fragment!("store/half_pairs.wgsl"),
+        Access::Singles => fragment!("store/half_singles.wgsl"),
     };
     match dtype {
-        Dtype::F32 if quads => vec![fragment!("store/f32_quads.wgsl")],
-        Dtype::F32 => vec![fragment!("store/f32_singles.wgsl")],
+        Dtype::F32 => vec![match access {
+            Access::Quads => fragment!("store/f32_quads.wgsl"),
+            Access::Pairs => fragment!("store/f32_pairs.wgsl"),
+            Access::Singles => fragment!("store/f32_singles.wgsl"),
+        }],
         Dtype::F16 => vec![fragment!("narrow/f16.wgsl"), half],
         Dtype::Bf16 => vec![fragment!("narrow/bf16.wgsl"), half],
     }
@@ -348,7 +355,7 @@ impl Variant {
     pub(crate) const JACOBIAN: Self = Self(Kind::Jacobian);
 
     /// The kernel that writes, or with `first_pass` the one before it that leaves the spans of split rows.
-    pub(crate) fn row(spec: RowSpec, quads: bool, first_pass: bool, plan: &Plan) -> Self {
+    pub(crate) fn row(spec: RowSpec, access: Access, first_pass: bool, plan: &Plan) -> Self {
         let stats = match (spec.needs, plan.schedule) {
             (Needs::SavedLse, _) => Stats::Given,
             (Needs::Nothing, _) => Stats::Unread,
@@ -360,7 +367,7 @@ impl Variant {
         let shape = plan.shape;
         Self(Kind::Row {
             spec,
-            quads,
+            access,
             stats,
             shape,
             first_pass,
@@ -384,6 +391,7 @@ impl Variant {
             row_chunks: 1,
             held: 32,
             used: 32,
+            classes: 0,
             reduce: Reduce::Workgroup { rows_adjacent: false },
             group_spans: 0,
         };
@@ -397,21 +405,21 @@ impl Variant {
         match &self.0 {
             Kind::Row {
                 spec,
-                quads,
+                access,
                 stats,
                 shape,
                 first_pass,
             } => {
                 all.extend(lane_fragments(shape));
-                all.extend(load_fragments(spec.storage.logits, *quads));
+                all.extend(load_fragments(spec.storage.logits, *access));
                 let place = if *first_pass { Place::None } else { spec.place };
                 match place {
                     Place::None => all.push(fragment!("store/none.wgsl")),
-                    _ => all.extend(store_fragments(spec.storage.result, *quads)),
+                    _ => all.extend(store_fragments(spec.storage.result, *access)),
                 }
                 all.push(match place {
                     Place::Apart => fragment!("place/apart.wgsl"),
-                    Place::InPlace if spec.storage.result != Dtype::F32 && !quads => {
+                    Place::InPlace if spec.storage.result != Dtype::F32 && *access == Access::Singles => {
                         fragment!("place/in_place_shared.wgsl")
                     }
                     Place::InPlace => fragment!("place/in_place.wgsl"),
@@ -465,8 +473,8 @@ impl Variant {
             }
             Kind::Reduce { shape, .. } => {
                 all.extend(lane_fragments(shape));
-                all.extend(load_fragments(Dtype::F32, false));
-                all.extend(store_fragments(Dtype::F32, false));
+                all.extend(load_fragments(Dtype::F32, Access::Singles));
+                all.extend(store_fragments(Dtype::F32, Access::Singles));
                 all.extend([fragment!("place/apart.wgsl"), fragment!("value/plain.wgsl")]);
                 all.extend(option(Slot::Other, false).chain(option(Slot::Third, false)));
                 all.push(fragment!("reduce_loss.wgsl"));
@@ -604,6 +612,9 @@ impl RowShape {
         let mut all = vec![("WORKGROUP_SIZE", self.workgroup_size), ("LANES", self.lanes), family];
         if self.used < self.held {
             all.push(("USED", self.used));
+        }
+        if self.classes > 0 {
+            all.push(("CLASSES", self.classes));
         }
         if self.row_chunks > 1 {
             all.push(("ROW_CHUNKS", self.row_chunks));

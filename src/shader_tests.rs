@@ -177,14 +177,14 @@ fn all() -> Vec<Variant> {
                 } else {
                     types[0]
                 };
-                for quads in [false, true] {
+                for access in [Access::Singles, Access::Pairs, Access::Quads] {
                     for place in [Place::Apart, Place::InPlace, Place::None] {
                         let storage = if place == Place::InPlace { types[i % 3] } else { storage };
                         let spec = RowSpec { storage, place, ..spec };
-                        all.push(Variant::row(spec, quads, false, &plan));
+                        all.push(Variant::row(spec, access, false, &plan));
                     }
                     if matches!(schedule, Schedule::Split { .. }) && spec.needs == Needs::Sums {
-                        all.push(Variant::row(spec, quads, true, &plan));
+                        all.push(Variant::row(spec, access, true, &plan));
                     }
                 }
             }

@@ -12,17 +12,18 @@ use wgpu_softmax::{
 
 const POLICIES: [FullyMasked; 3] = [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform];
 
-/// Layouts that reach every load and store: quads, an odd number of classes whose rows share words, a stride, a class
+/// Layouts that reach every load and store: quads, pairs, an odd number of classes whose rows share words, a stride, a class
 /// axis in the middle; `layout` cells have the last two, all others the first two.
 fn layouts<T: Stored>(option: &str) -> Vec<Rows> {
     let rows = 7;
     match option {
         "row_stride" => vec![
             Rows::new(rows, 5).with_row_stride(7),
+            Rows::new(rows, 6).with_row_stride(10),
             Rows::new(rows, 8).with_row_stride(12),
         ],
         "axis" => vec![Rows::of_shape(&[1, 5, rows], 1).unwrap()],
-        "plain" => vec![Rows::new(rows, 8), Rows::new(rows, 5)],
+        "plain" => vec![Rows::new(rows, 8), Rows::new(rows, 6), Rows::new(rows, 5)],
         // Either serves: f16 and bf16 share the loads and stores, and take one each.
         _ => match T::DTYPE {
             Dtype::F32 => vec![Rows::new(rows, 8), Rows::new(rows, 5)],

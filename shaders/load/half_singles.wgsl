@@ -4,6 +4,6 @@ alias Source = u32;
 
 fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
     // Without a branch, which lanes would take turns in.
-    let element = offset_of(which) + start + min(class_index, params.classes - 1u) * params.inner;
+    let element = offset_of(which) + start + min(class_index, class_count() - 1u) * params.inner;
     return (read_source(which, element / 2u) >> (16u * (element % 2u))) & 0xffffu;
 }

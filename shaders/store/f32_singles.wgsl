@@ -4,7 +4,7 @@ const HAS_RESULT: bool = true;
 alias Packed = u32;
 
 fn store_one(start: u32, class_index: u32, bits: u32) {
-    if class_index < params.classes {
+    if class_index < class_count() {
         result[offset_of(RESULT) + start + class_index * params.inner] = bits;
     }
 }

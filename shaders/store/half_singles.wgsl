@@ -5,7 +5,7 @@ const HAS_RESULT: bool = true;
 alias Packed = atomic<u32>;
 
 fn store_one(start: u32, class_index: u32, bits: u32) {
-    if class_index < params.classes {
+    if class_index < class_count() {
         let element = offset_of(RESULT) + start + class_index * params.inner;
         let shift = 16u * (element % 2u);
         atomicAnd(&result[element / 2u], ~(0xffffu << shift));
@@ -17,7 +17,7 @@ fn store_quad(start: u32, quad: u32, bits: vec4<u32>) {
     let halves = narrow4(bits);
     let c = quad * 4u;
     let element = offset_of(RESULT) + start + c;
-    if params.inner == 1u && element % 2u == 0u && c + 3u < params.classes {
+    if params.inner == 1u && element % 2u == 0u && c + 3u < class_count() {
         atomicStore(&result[element / 2u], halves.x | (halves.y << 16u));
         atomicStore(&result[element / 2u + 1u], halves.z | (halves.w << 16u));
         return;

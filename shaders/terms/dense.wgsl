@@ -8,10 +8,10 @@ fn dense_quad(start: u32, quad: u32) -> vec4<f32> {
     }
     let c = classes_of(quad);
     if HAS_WEIGHTS {
-        let at = min(c, vec4<u32>(params.classes - 1u));
+        let at = min(c, vec4<u32>(class_count() - 1u));
         s = mul4(s, vec4<f32>(weights_at(at.x), weights_at(at.y), weights_at(at.z), weights_at(at.w)));
     }
-    return select(s, vec4<f32>(0.0), c >= vec4<u32>(params.classes));
+    return select(s, vec4<f32>(0.0), c >= vec4<u32>(class_count()));
 }
 
 fn term_quad(kind: u32, bits: vec4<u32>, start: u32, quad: u32, largest: f32) -> vec4<f32> {

@@ -14,7 +14,7 @@ fn term_quad(kind: u32, bits: vec4<u32>, start: u32, quad: u32, largest: f32) ->
     if !LOG {
         t = mul4(g, bitcast<vec4<f32>>(bits));
     }
-    return select(t, vec4<f32>(0.0), is_absent4(bits) | (classes_of(quad) >= vec4<u32>(params.classes)));
+    return select(t, vec4<f32>(0.0), is_absent4(bits) | (classes_of(quad) >= vec4<u32>(class_count())));
 }
 
 fn flaw_quad(bits: vec4<u32>, start: u32, quad: u32) -> i32 {

@@ -41,7 +41,7 @@ fn scaled_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
 }
 
 fn per_class(quad: u32) -> vec4<u32> {
-    return min(classes_of(quad), vec4<u32>(params.classes - 1u));
+    return min(classes_of(quad), vec4<u32>(class_count() - 1u));
 }
 
 // scale * x + bias.
@@ -89,7 +89,7 @@ fn value_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane) -> vec4<u32> {
         let last = i32((params.first_row + lane.row) % params.causal_group) + params.causal_offset;
         a = select(a, sum_bits(a, vec4<u32>(NEG_INF)), vec4<i32>(c) > vec4<i32>(last));
     }
-    return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(params.classes));
+    return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(class_count()));
 }
 
 // g times da/dx.
