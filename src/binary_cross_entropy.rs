@@ -272,7 +272,8 @@ impl Gpu {
         options: &BinaryCrossEntropy,
         wait: Wait,
     ) -> Result<BinaryCrossEntropyOutput<T>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         let buffer = options.upstream == Upstream::Buffer || options.normalizer == Normalizer::Buffer;
         if options.weight.is_buffer() || buffer || options.pos_weight == Some(Values::Buffer) {
             return Err(NO_BUFFER.into());
@@ -287,16 +288,16 @@ impl Gpu {
             ..options.clone()
         };
         let reduces = options.reduction != Reduction::None;
-        let kernel = options.prepare(self, rows)?;
-        let x = self.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
-        let t = self.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?;
+        let kernel = options.prepare(gpu, rows)?;
+        let x = gpu.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
+        let t = gpu.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?;
         let result = Usage::STORAGE | Usage::COPY_SRC;
-        let summary = self.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
+        let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
         let bytes = logits.len() as u64;
-        let gradient = has_gradient.then(|| self.buffer("gradient", bytes * T::DTYPE.bytes(), result));
+        let gradient = has_gradient.then(|| gpu.buffer("gradient", bytes * T::DTYPE.bytes(), result));
         let gradient = gradient.transpose()?;
         let losses = (!reduces)
-            .then(|| self.buffer("losses", bytes * 4, result))
+            .then(|| gpu.buffer("losses", bytes * 4, result))
             .transpose()?;
         let buffers = BinaryCrossEntropyBuffers {
             logits: x.slice(..),
@@ -309,16 +310,16 @@ impl Gpu {
             normalizer: None,
             upstream: None,
         };
-        let mut encoder = self.encoder();
+        let mut encoder = gpu.encoder();
         kernel.encode(&mut encoder, &buffers)?;
         let read = CrossEntropySummary::from_bytes;
-        let summary = self
+        let summary = gpu
             .read(encoder, &summary, CrossEntropySummary::BYTES, wait, read)
             .await?;
         Ok(BinaryCrossEntropyOutput {
             loss: summary.filter(|_| reduces).map(|s| s.loss),
-            losses: self.elements_of(losses.as_ref(), logits.len(), wait).await?,
-            gradient: self.elements_of(gradient.as_ref(), logits.len(), wait).await?,
+            losses: gpu.elements_of(losses.as_ref(), logits.len(), wait).await?,
+            gradient: gpu.elements_of(gradient.as_ref(), logits.len(), wait).await?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{EncodeError, GpuError, RunError};
 use crate::plan::Traits;
+use crate::pool::{Loans, Pool};
 use crate::shader::Variant;
 use futures_intrusive::sync;
 use std::collections::HashMap;
@@ -20,7 +21,8 @@ pub struct GpuOptions {
     pub subgroups: bool,
     /// Features to ask the device for beside those the kernels use, where the adapter has them.
     pub features: wgpu::Features,
-    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does.
+    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does. Up to
+    /// eight times as many bytes of device memory are kept for calls to come.
     pub part_bytes: u64,
 }
 
@@ -48,7 +50,14 @@ impl Default for GpuOptions {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Gpu(Arc<Inner>, Option<Progress>);
+pub struct Gpu {
+    inner: Arc<Inner>,
+    /// As in the options.
+    part_bytes: u64,
+    progress: Option<Progress>,
+    /// Where buffers are lent to one call.
+    loans: Option<Arc<Loans>>,
+}
 
 /// Told how many rows of a batch are done, and how many there are.
 type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
@@ -59,10 +68,8 @@ struct Inner {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     traits: Traits,
-    part_bytes: u64,
+    pool: Arc<Pool>,
     pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
-    /// What kernels were given as parameters, by content.
-    parameters: Mutex<HashMap<Vec<u8>, wgpu::Buffer>>,
     /// Held while a pipeline is made, on OpenGL.
     making: Mutex<()>,
     /// Held by one call at a time, on OpenGL.
@@ -78,22 +85,21 @@ struct Faults {
 }
 
 /// A panic in another thread leaves nothing half-written here, so a poisoned lock is as good as any.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gpu")
-            .field("adapter", &self.0.info.name)
-            .field("backend", &self.0.info.backend)
+            .field("adapter", &self.inner.info.name)
+            .field("backend", &self.inner.info.backend)
             .finish()
     }
 }
 
-/// Uniform buffers kept for calls to come, each of a kilobyte or so.
-const PARAMETERS_KEPT: usize = 256;
-
+/// Parts of a batch whose buffers are kept for calls to come: two under way, of two matrices, each with its copies for the host.
+const PARTS_KEPT: u64 = 8;
 const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
     elsewhere install your GPU's Vulkan driver. Check --backend, --adapter, WGPU_BACKEND and WGPU_ADAPTER_NAME";
 
@@ -252,61 +258,91 @@ impl Gpu {
             info,
             limits,
             traits,
-            part_bytes: options.part_bytes,
+            pool: Arc::new(Pool::new(options.part_bytes.saturating_mul(PARTS_KEPT))),
             pipelines: Mutex::default(),
-            parameters: Mutex::default(),
             making: Mutex::default(),
             turn: sync::Mutex::new((), true),
             faults,
         };
-        Ok(Self(Arc::new(inner), None))
+        Ok(Self {
+            inner: Arc::new(inner),
+            part_bytes: options.part_bytes,
+            progress: None,
+            loans: None,
+        })
     }
 
     /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are done
     /// and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
     pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
-        Self(Arc::clone(&self.0), Some(Arc::new(progress)))
+        Self {
+            progress: Some(Arc::new(progress)),
+            ..self.clone()
+        }
+    }
+
+    /// A clone for one call on host slices: its buffers come from the pool, and go back when the last of its clones is gone.
+    pub(crate) fn lending(&self) -> Self {
+        Self {
+            loans: Some(Arc::new(Loans::of(&self.inner.pool))),
+            ..self.clone()
+        }
+    }
+
+    /// A clone with other parts.
+    pub(crate) fn with_part_bytes(&self, part_bytes: u64) -> Self {
+        Self {
+            part_bytes,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn loans(&self) -> Option<&Loans> {
+        self.loans.as_deref()
     }
 
     pub(crate) fn tell_progress(&self, done: usize, rows: usize) {
-        if let Some(progress) = &self.1 {
+        if let Some(progress) = &self.progress {
             progress(done, rows);
         }
     }
 
     /// The device.
     pub fn device(&self) -> &wgpu::Device {
-        &self.0.device
+        &self.inner.device
     }
 
     /// The queue.
     pub fn queue(&self) -> &wgpu::Queue {
-        &self.0.queue
+        &self.inner.queue
     }
 
     /// What the adapter says of itself.
     pub fn adapter_info(&self) -> &wgpu::AdapterInfo {
-        &self.0.info
+        &self.inner.info
     }
 
     /// Whether the kernels use subgroup operations.
     pub fn uses_subgroups(&self) -> bool {
-        self.0.traits.subgroup.is_some()
+        self.inner.traits.subgroup.is_some()
     }
 
     pub(crate) fn limits(&self) -> &wgpu::Limits {
-        &self.0.limits
+        &self.inner.limits
     }
 
     pub(crate) fn traits(&self) -> &Traits {
-        &self.0.traits
+        &self.inner.traits
     }
 
     /// Bytes that travel at once: what the options say, within what fits the device.
     pub(crate) fn part_bytes(&self) -> u64 {
         let limits = self.limits();
-        self.0
-            .part_bytes
+        self.part_bytes
             .min(limits.max_buffer_size)
             .min(limits.max_storage_buffer_binding_size)
     }
@@ -314,8 +350,8 @@ impl Gpu {
     /// Held for the whole of a call that takes host slices. On OpenGL wgpu has one context for all threads, and panics in
     /// one that has waited 6 s for it, as it may while another compiles or computes: so there, calls take turns here.
     pub(crate) async fn turn(&self) -> Option<sync::MutexGuard<'_, ()>> {
-        if self.0.info.backend == wgpu::Backend::Gl {
-            Some(self.0.turn.lock().await)
+        if self.inner.info.backend == wgpu::Backend::Gl {
+            Some(self.inner.turn.lock().await)
         } else {
             None
         }
@@ -323,20 +359,20 @@ impl Gpu {
 
     /// The pipeline of a variant, made when it is first asked for.
     pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
-        let made = || lock(&self.0.pipelines).get(variant).map(Arc::clone);
+        let made = || lock(&self.inner.pipelines).get(variant).map(Arc::clone);
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
         // A driver may take seconds, in which others may use what is there already; on OpenGL, not a queue of them (see
         // `turn`).
-        let _one = (self.0.info.backend == wgpu::Backend::Gl).then(|| lock(&self.0.making));
+        let _one = (self.inner.info.backend == wgpu::Backend::Gl).then(|| lock(&self.inner.making));
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
         // Two threads may make the same one; the first stays.
         let pipeline = Arc::new(self.make_pipeline(variant)?);
         Ok(Arc::clone(
-            lock(&self.0.pipelines).entry(variant.clone()).or_insert(pipeline),
+            lock(&self.inner.pipelines).entry(variant.clone()).or_insert(pipeline),
         ))
     }
 
@@ -375,55 +411,12 @@ impl Gpu {
         }
     }
 
-    /// A uniform buffer that holds `words`, and the bytes allocated for it. Nothing ever changes one, so calls with the same
-    /// parameters share it.
-    pub(crate) fn parameters(&self, words: Vec<u8>) -> Result<(wgpu::Buffer, u64), EncodeError> {
-        if let Some(buffer) = lock(&self.0.parameters).get(&words) {
-            return Ok((buffer.clone(), 0));
-        }
-        let buffer = self.buffer_of("parameters", &words, wgpu::BufferUsages::UNIFORM)?;
-        let mut kept = lock(&self.0.parameters);
-        if kept.len() >= PARAMETERS_KEPT {
-            // Those that are recorded stay alive.
-            kept.clear();
-        }
-        let bytes = words.len() as u64;
-        kept.insert(words, buffer.clone());
-        Ok((buffer, bytes))
-    }
-
-    /// A buffer, or an error that says what it was for.
-    pub(crate) fn buffer(
-        &self,
-        what: &'static str,
-        bytes: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer, EncodeError> {
-        let out_of_memory = EncodeError::OutOfMemory { what, bytes };
-        if bytes > self.limits().max_buffer_size {
-            return Err(out_of_memory);
-        }
-        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
-            label: Some(what),
-            size: bytes.next_multiple_of(4).max(16),
-            usage,
-            mapped_at_creation: false,
-        });
-        let errors = (pollster::block_on(validation.pop()), pollster::block_on(memory.pop()));
-        if errors.0.is_some() || errors.1.is_some() {
-            return Err(out_of_memory);
-        }
-        Ok(buffer)
-    }
-
     /// The error that the device reported since the last look, if any.
     pub(crate) fn fault(&self) -> Result<(), RunError> {
-        if let Some(message) = lock(&self.0.faults.lost).clone() {
+        if let Some(message) = lock(&self.inner.faults.lost).clone() {
             return Err(RunError::DeviceLost { message });
         }
-        match lock(&self.0.faults.uncaptured).take() {
+        match lock(&self.inner.faults.uncaptured).take() {
             Some(message) => Err(RunError::Device { message }),
             None => Ok(()),
         }

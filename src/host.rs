@@ -195,7 +195,8 @@ impl Gpu {
         options: CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         let has_gradient = options.gradient != Gradient::None;
         let mut matrices = vec![Matrix::new(Slot::Logits, "logits", logits, &rows)?];
         let words: &[u32] = match &targets {
@@ -222,18 +223,18 @@ impl Gpu {
             storage: Storage::all(T::DTYPE),
             ..options
         };
-        let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
         matrices.extend(mask);
-        let batch = Batch::new(self, rows, &options, IGNORED, adjusted.params)?;
-        let own = Own::new(self, rows, &options, words)?;
+        let batch = Batch::new(gpu, rows, &options, IGNORED, adjusted.params)?;
+        let own = Own::new(gpu, rows, &options, words)?;
         let buffers = own.buffers(options.is_soft());
         let mut others = batch.operands(&buffers)?;
         others.extend(adjusted.operands(&AdjustBuffers::default())?);
 
-        let mut encoder = self.encoder();
+        let mut encoder = gpu.encoder();
         batch.reset(&mut encoder, &buffers);
-        record(self, &mut encoder, &batch.before(&buffers)?)?;
-        self.queue().submit([encoder.finish()]);
+        record(gpu, &mut encoder, &batch.before(&buffers)?)?;
+        gpu.queue().submit([encoder.finish()]);
 
         let kernel = HostBatch {
             rows,
@@ -243,12 +244,12 @@ impl Gpu {
             others,
             wait,
         };
-        let gradient = self.stream(matrices, &kernel).await?;
+        let gradient = gpu.stream(matrices, &kernel).await?;
 
-        let mut encoder = self.encoder();
-        record(self, &mut encoder, &batch.after(&buffers)?)?;
+        let mut encoder = gpu.encoder();
+        record(gpu, &mut encoder, &batch.after(&buffers)?)?;
         let bytes = CrossEntropySummary::BYTES;
-        let summary = self
+        let summary = gpu
             .read(encoder, &own.summary, bytes, wait, CrossEntropySummary::from_bytes)
             .await?;
         let summary = summary.ok_or_else(|| RunError::Device {
@@ -265,13 +266,13 @@ impl Gpu {
         Ok(CrossEntropyOutput {
             loss: options.reduces().then_some(summary.loss),
             z_loss: (options.reduces() && options.z_loss != 0.0).then_some(summary.z_loss),
-            row_losses: self.elements_of(own.row_losses.as_ref(), rows.count(), wait).await?,
-            row_z_losses: self.elements_of(own.row_z_losses.as_ref(), rows.count(), wait).await?,
+            row_losses: gpu.elements_of(own.row_losses.as_ref(), rows.count(), wait).await?,
+            row_z_losses: gpu.elements_of(own.row_z_losses.as_ref(), rows.count(), wait).await?,
             gradient: has_gradient.then_some(gradient),
-            lse: self.elements_of(own.lse.as_ref(), rows.count(), wait).await?,
-            log_prob: self.elements_of(own.log_prob.as_ref(), rows.count(), wait).await?,
-            entropy: self.elements_of(own.entropy.as_ref(), rows.count(), wait).await?,
-            argmax: self.elements_of(own.argmax.as_ref(), rows.count(), wait).await?,
+            lse: gpu.elements_of(own.lse.as_ref(), rows.count(), wait).await?,
+            log_prob: gpu.elements_of(own.log_prob.as_ref(), rows.count(), wait).await?,
+            entropy: gpu.elements_of(own.entropy.as_ref(), rows.count(), wait).await?,
+            argmax: gpu.elements_of(own.argmax.as_ref(), rows.count(), wait).await?,
             correct: options.correct.then_some(summary.correct as usize),
             counted: summary.counted as usize,
         })

@@ -186,23 +186,24 @@ impl Gpu {
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         Matrix::new(Slot::Logits, "logits", logits, &rows)?;
         let options = Softmax {
             storage: Storage::all(T::DTYPE),
             ..options.clone()
         };
-        let kernel = options.prepare_jacobian(self, rows)?;
-        let x = self.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
+        let kernel = options.prepare_jacobian(gpu, rows)?;
+        let x = gpu.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
         let words = logits.len() * rows.classes();
-        let jacobian = self.buffer("Jacobians", words as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
-        let mut encoder = self.encoder();
+        let jacobian = gpu.buffer("Jacobians", words as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
+        let mut encoder = gpu.encoder();
         let buffers = SoftmaxJacobianBuffers {
             logits: x.slice(..),
             jacobian: jacobian.slice(..),
         };
         kernel.encode(&mut encoder, &buffers)?;
-        self.queue().submit([encoder.finish()]);
-        self.elements(&jacobian, words, wait).await
+        gpu.queue().submit([encoder.finish()]);
+        gpu.elements(&jacobian, words, wait).await
     }
 }

@@ -38,6 +38,7 @@ mod kernel;
 mod logsumexp;
 mod operand;
 mod plan;
+mod pool;
 pub mod reference;
 mod rows;
 mod shader;

@@ -270,11 +270,12 @@ impl Gpu {
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         let options = options.on_host::<T>();
-        let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
         let matrices = [Matrix::new(Slot::Logits, "logits", logits, &rows)?];
-        let lse = self.buffer("lse", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
+        let lse = gpu.buffer("lse", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
         others.push(Operand::written(Slot::Lse, "lse", lse.slice(..), Extent::Row));
         let batch = HostBatch {
@@ -285,9 +286,9 @@ impl Gpu {
             others,
             wait,
         };
-        self.stream::<T>(matrices.into_iter().chain(mask).collect(), &batch)
+        gpu.stream::<T>(matrices.into_iter().chain(mask).collect(), &batch)
             .await?;
-        self.elements(&lse, rows.count(), wait).await
+        gpu.elements(&lse, rows.count(), wait).await
     }
 
     async fn run_logsumexp_grad<T: Element>(
@@ -298,14 +299,15 @@ impl Gpu {
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         let options = options.on_host::<T>();
-        let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
         let matrices = [Matrix::new(Slot::Logits, "logits", logits, &rows)?];
         let mut uploads = Vec::new();
         for (what, values) in ["lse", "upstream"].into_iter().zip(by_row) {
             check_length(what, rows.count(), values.len())?;
-            uploads.push(self.buffer_of(what, bytemuck::cast_slice(values), Usage::STORAGE)?);
+            uploads.push(gpu.buffer_of(what, bytemuck::cast_slice(values), Usage::STORAGE)?);
         }
         let spec = options.grad_spec(&adjusted);
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
@@ -326,7 +328,7 @@ impl Gpu {
             others,
             wait,
         };
-        self.stream(matrices.into_iter().chain(mask).collect(), &batch).await
+        gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await
     }
 }
 

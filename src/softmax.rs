@@ -250,13 +250,14 @@ impl Gpu {
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         let options = Softmax {
             in_place: true,
             storage: Storage::all(T::DTYPE),
             ..options.clone()
         };
-        let (adjusted, mask) = Adjusted::on_host(self, rows, &options.adjust)?;
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
         let batch = HostBatch {
             rows,
             spec: options.spec(&adjusted),
@@ -266,6 +267,6 @@ impl Gpu {
             wait,
         };
         let matrices = [Matrix::new(Slot::Logits, "logits", logits, &rows)?];
-        self.stream(matrices.into_iter().chain(mask).collect(), &batch).await
+        gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await
     }
 }

@@ -177,14 +177,15 @@ impl Gpu {
         options: &SoftmaxGrad,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        let _turn = self.turn().await;
+        let gpu = &self.lending();
+        let _turn = gpu.turn().await;
         asked_logits(slices[2], options.adjust.softcap.is_some())?;
         let options = SoftmaxGrad {
             storage: Storage::all(T::DTYPE),
             ..options.clone()
         };
         let slope = options.slope();
-        let (adjusted, _) = Adjusted::on_host(self, rows, &slope)?;
+        let (adjusted, _) = Adjusted::on_host(gpu, rows, &slope)?;
         let names = [
             (Slot::Logits, "saved"),
             (Slot::Other, "upstream"),
@@ -203,6 +204,6 @@ impl Gpu {
             others: adjusted.operands(&AdjustBuffers::default())?,
             wait,
         };
-        self.stream(matrices.collect::<Result<_, _>>()?, &batch).await
+        gpu.stream(matrices.collect::<Result<_, _>>()?, &batch).await
     }
 }

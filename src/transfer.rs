@@ -21,6 +21,8 @@ pub(crate) enum Wait {
 /// A copy on its way back to the host.
 struct Reading {
     buffer: wgpu::Buffer,
+    /// What was uploaded for it, mapped again once it has arrived.
+    uploads: Vec<wgpu::Buffer>,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
 }
@@ -84,10 +86,11 @@ impl Gpu {
     fn submit_and_read(
         &self,
         mut encoder: wgpu::CommandEncoder,
+        uploads: Vec<wgpu::Buffer>,
         source: &wgpu::Buffer,
         bytes: u64,
     ) -> Result<Reading, RunError> {
-        let buffer = self.buffer("results for the host", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
+        let buffer = self.kept_buffer("results for the host", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let submission = self.queue().submit([encoder.finish()]);
@@ -96,6 +99,10 @@ impl Gpu {
             // The receiver is gone if the caller dropped the future; nobody waits for the result then.
             let _ = sender.send(result);
         });
+        for upload in &uploads {
+            // One that was not mapped says so when it is to be filled.
+            upload.map_async(wgpu::MapMode::Write, .., |_| ());
+        }
         let error = pollster::block_on(scope.pop());
         self.fault()?;
         match error {
@@ -104,6 +111,7 @@ impl Gpu {
             }),
             None => Ok(Reading {
                 buffer,
+                uploads,
                 mapped,
                 submission,
             }),
@@ -150,7 +158,12 @@ impl Gpu {
             .ok_or_else(|| lost("a copy to the host was given up".into()))?
             .map_err(|e| lost(e.to_string()))?;
         let view = reading.buffer.get_mapped_range(..).map_err(|e| lost(e.to_string()))?;
-        Ok(take(&view))
+        let taken = take(&view);
+        drop(view);
+        reading.buffer.unmap();
+        self.pool().keep(reading.buffer);
+        reading.uploads.into_iter().for_each(|upload| self.pool().keep(upload));
+        Ok(taken)
     }
 
     /// Submits and brings the first `bytes` of `source` to the host.
@@ -162,7 +175,7 @@ impl Gpu {
         wait: Wait,
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, RunError> {
-        let reading = self.submit_and_read(encoder, source, bytes)?;
+        let reading = self.submit_and_read(encoder, Vec::new(), source, bytes)?;
         self.finish_reading(reading, wait, |view| take(&view[..bytes as usize]))
             .await
     }
@@ -219,7 +232,7 @@ impl<'a, T: Element> Stream<'a, T> {
             gpu: gpu.clone(),
             matrices,
             parts: rows.host_parts(gpu.part_bytes())?,
-            result: has_result.then(|| vec![T::zeroed(); elements]),
+            result: has_result.then(|| bytemuck::zeroed_vec(elements)),
             wait,
         })
     }
@@ -245,8 +258,10 @@ impl<'a, T: Element> Stream<'a, T> {
         let (mut done, rows) = (0, parts.iter().map(|part| part.rows.count()).sum());
         for (part, buffers) in parts.iter().zip(sets.iter().cycle()) {
             let mut operands = Vec::new();
+            let mut encoder = self.gpu.encoder();
+            let mut uploads = Vec::new();
             for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
-                self.upload(part, matrix, buffer);
+                uploads.push(self.upload(part, matrix, buffer, &mut encoder)?);
                 let (slot, name, extent) = (matrix.slot, matrix.name, Extent::Matrix(matrix.element as u64));
                 operands.push(if i == 0 && self.result.is_some() {
                     Operand::written(Slot::Result, name, buffer.slice(..), extent)
@@ -254,11 +269,10 @@ impl<'a, T: Element> Stream<'a, T> {
                     Operand::read(slot, name, buffer.slice(..), extent)
                 });
             }
-            let mut encoder = self.gpu.encoder();
             encode(part, &mut encoder, &operands)?;
             let elements = if self.result.is_some() { part.elements() } else { 1 };
             let bytes = (elements * size_of::<T>()) as u64;
-            let reading = (self.gpu).submit_and_read(encoder, &buffers[0], bytes.next_multiple_of(4))?;
+            let reading = (self.gpu).submit_and_read(encoder, uploads, &buffers[0], bytes.next_multiple_of(4))?;
             if let Some((part, reading)) = in_flight.replace((part, reading)) {
                 self.collect(part, reading).await?;
                 done += part.rows.count();
@@ -272,22 +286,30 @@ impl<'a, T: Element> Stream<'a, T> {
         Ok(self.result.take().unwrap_or_default())
     }
 
-    fn upload(&self, part: &HostPart, matrix: &Matrix<'_>, buffer: &wgpu::Buffer) {
-        let bytes = (part.elements() * matrix.element).next_multiple_of(4);
-        let Some(size) = wgpu::BufferSize::new(bytes as u64) else {
-            return;
-        };
-        let Some(mut staging) = self.gpu.queue().write_buffer_with(buffer, 0, size) else {
-            return;
-        };
+    /// Records the upload of a part of a matrix; what is returned must live until it is over.
+    fn upload(
+        &self,
+        part: &HostPart,
+        matrix: &Matrix<'_>,
+        buffer: &wgpu::Buffer,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<wgpu::Buffer, RunError> {
+        let upload = self.gpu.upload_buffer(matrix.name, buffer.size())?;
+        let unmapped = |e: wgpu::MapRangeError| RunError::Device { message: e.to_string() };
+        let mut view = upload.get_mapped_range_mut(..).map_err(unmapped)?;
         let mut at = 0;
         for stretch in part.stretches() {
             let bytes = &matrix.bytes[stretch.start * matrix.element..stretch.end * matrix.element];
-            staging.slice(at..at + bytes.len()).copy_from_slice(bytes);
+            view.slice(at..at + bytes.len()).copy_from_slice(bytes);
             at += bytes.len();
         }
         // Half a word after an odd number of 16-bit elements.
-        staging.slice(at..bytes).fill(0);
+        let end = at.next_multiple_of(4);
+        view.slice(at..end).fill(0);
+        drop(view);
+        upload.unmap();
+        encoder.copy_buffer_to_buffer(&upload, 0, buffer, 0, end as u64);
+        Ok(upload)
     }
 
     async fn collect(&mut self, part: &HostPart, reading: Reading) -> Result<(), RunError> {

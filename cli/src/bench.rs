@@ -1,6 +1,7 @@
 //! `wgpu-softmax bench`: time for each operation and shape, beside a copy of the same bytes in the same run.
 
 mod copy;
+mod host;
 mod timer;
 mod work;
 
@@ -10,6 +11,7 @@ use crate::{Cli, options, say};
 use clap::{Args, ValueEnum};
 use copy::Copy;
 use half::{bf16, f16};
+use host::HostTimes;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use timer::{Timer, median};
@@ -82,6 +84,7 @@ struct Measured {
     bytes: u64,
     record_us: f64,
     recorded: Recorded,
+    host: HostTimes,
 }
 
 pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
@@ -100,7 +103,7 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
     ));
     if !cli.json {
         say::line(&format!(
-            "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9}",
+            "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}",
             "op",
             "rows x classes",
             "type",
@@ -111,7 +114,9 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
             "GB/s",
             "record us",
             "dispatches",
-            "allocated"
+            "allocated",
+            "host ms",
+            "memcpy ms"
         ))?;
     }
     let shapes = match (args.rows, args.classes) {
@@ -177,6 +182,7 @@ fn measure<T: Element>(
         bytes: work.bytes,
         record_us: median(record_us),
         recorded,
+        host: host::measure::<T>(gpu, op, rows, args.schedule, budget)?,
     })
 }
 
@@ -193,6 +199,7 @@ fn report(
     let dtype = word(dtype);
     let (ms, copy_ms) = (measured.ms, measured.copy_ms);
     let (gbps, ratio) = (measured.bytes as f64 / ms / 1e6, ms / copy_ms);
+    let HostTimes { ms: host_ms, memcpy_ms } = measured.host;
     let Recorded {
         dispatches,
         allocated_bytes,
@@ -204,6 +211,7 @@ fn report(
             "backend": info.backend.to_string(), "schedule": schedule, "ms": ms, "copy_ms": copy_ms,
             "bytes": measured.bytes, "gbps": gbps, "ratio": ratio, "record_us": measured.record_us,
             "dispatches": dispatches, "allocated_bytes": allocated_bytes,
+            "host_ms": host_ms, "memcpy_ms": memcpy_ms,
         });
         return say::line(&line.to_string());
     }
@@ -211,6 +219,6 @@ fn report(
     let record_us = measured.record_us;
     say::line(&format!(
         "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {gbps:>8.2} {record_us:>10.1} \
-         {dispatches:>10} {allocated_bytes:>9}"
+         {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}"
     ))
 }

@@ -41,7 +41,7 @@ pub(crate) struct Work {
 }
 
 /// The numbers of a batch, from 0 on: about normal, the same in every run.
-fn logit(i: usize) -> f32 {
+pub(crate) fn logit(i: usize) -> f32 {
     let hash = |n: u64| {
         n.wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .rotate_left(29)
@@ -52,7 +52,7 @@ fn logit(i: usize) -> f32 {
     (uniform(0) + uniform(1) + uniform(2) + uniform(3)) * 6.0
 }
 
-fn target(row: usize, classes: usize) -> u32 {
+pub(crate) fn target(row: usize, classes: usize) -> u32 {
     (row * 7919 % classes) as u32
 }
 

@@ -1,0 +1,95 @@
+//! A call on host slices, beside what moving its bytes takes at the least: the input copied once, and the result once.
+
+use super::timer::median;
+use super::work::{logit, target};
+use super::{Op, ROUNDS};
+use crate::npy::Failure;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use wgpu_softmax::{CrossEntropy, Element, Gpu, Gradient, LogSumExp, Rows, RunError, Schedule, Softmax, SoftmaxGrad};
+
+pub(crate) struct HostTimes {
+    pub(crate) ms: f64,
+    pub(crate) memcpy_ms: f64,
+}
+
+/// Medians of calls and copies in turn.
+pub(crate) fn measure<T: Element>(
+    gpu: &Gpu,
+    op: Op,
+    rows: Rows,
+    schedule: Option<Schedule>,
+    budget: Duration,
+) -> Result<HostTimes, Failure> {
+    let x: Vec<T> = (0..rows.elements()?).map(|i| T::nearest(logit(i))).collect();
+    let targets: Vec<u32> = (0..rows.count()).map(|row| target(row, rows.classes())).collect();
+    // Gives the bytes of the result.
+    let call = || -> Result<usize, RunError> {
+        Ok(match op {
+            Op::Softmax | Op::LogSoftmax => {
+                let options = Softmax {
+                    log: op == Op::LogSoftmax,
+                    schedule,
+                    ..Softmax::default()
+                };
+                size_of_val(&gpu.softmax(&x, rows, &options)?[..])
+            }
+            Op::SoftmaxGrad => {
+                let options = SoftmaxGrad {
+                    schedule,
+                    ..SoftmaxGrad::default()
+                };
+                size_of_val(&gpu.softmax_grad(&x, &x, None, rows, &options)?[..])
+            }
+            Op::Logsumexp => {
+                let options = LogSumExp {
+                    schedule,
+                    ..LogSumExp::default()
+                };
+                size_of_val(&gpu.logsumexp(&x, rows, &options)?[..])
+            }
+            Op::CrossEntropy | Op::CrossEntropyLoss => {
+                let gradient = if op == Op::CrossEntropy {
+                    Gradient::Apart
+                } else {
+                    Gradient::None
+                };
+                let options = CrossEntropy {
+                    gradient,
+                    schedule,
+                    ..CrossEntropy::default()
+                };
+                let out = gpu.cross_entropy(&x, &targets, rows, &options)?;
+                out.gradient.map_or(4, |g| size_of_val(&g[..]))
+            }
+        })
+    };
+    let inputs: &[&[u8]] = match op {
+        Op::SoftmaxGrad => &[bytemuck::cast_slice(&x), bytemuck::cast_slice(&x)],
+        Op::CrossEntropy | Op::CrossEntropyLoss => &[bytemuck::cast_slice(&x), bytemuck::cast_slice(&targets)],
+        _ => &[bytemuck::cast_slice(&x)],
+    };
+    let result = vec![1u8; call()?];
+    let mut copies: Vec<Vec<u8>> = inputs
+        .iter()
+        .copied()
+        .chain([&result[..]])
+        .map(<[u8]>::to_vec)
+        .collect();
+    let (mut ms, mut memcpy_ms) = (Vec::new(), Vec::new());
+    let start = Instant::now();
+    while ms.len() < ROUNDS.0 || (start.elapsed() < budget && ms.len() < ROUNDS.1) {
+        let before = Instant::now();
+        call()?;
+        ms.push(before.elapsed().as_secs_f64() * 1e3);
+        let before = Instant::now();
+        for (copy, bytes) in copies.iter_mut().zip(inputs.iter().copied().chain([&result[..]])) {
+            black_box(copy).copy_from_slice(black_box(bytes));
+        }
+        memcpy_ms.push(before.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(HostTimes {
+        ms: median(ms),
+        memcpy_ms: median(memcpy_ms),
+    })
+}
