@@ -58,7 +58,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
     let c = classes_of(quad);
     let last = class_count() - 1u;
     let sizes = min(bits & vec4<u32>(0x7fffffffu), vec4<u32>(POS_INF - 1u));
-    let e = exp4(-bitcast<vec4<f32>>(sizes));
+    let e = exp4(exact4(-bitcast<vec4<f32>>(sizes)));
     let x = binary(bits.x, e.x, t.x, start, min(c.x, last), row.factor);
     let y = binary(bits.y, e.y, t.y, start, min(c.y, last), row.factor);
     let z = binary(bits.z, e.z, t.z, start, min(c.z, last), row.factor);

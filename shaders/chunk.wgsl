@@ -94,7 +94,7 @@ fn held_max(lane: Lane) -> i32 {
 }
 
 fn exp_quad(bits: vec4<u32>, largest: f32) -> vec4<f32> {
-    let y = exp4(bitcast<vec4<f32>>(bits) - vec4<f32>(largest));
+    let y = exp4(difference4(bitcast<vec4<f32>>(bits), vec4<f32>(largest)));
     return select(y, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
 }
 

@@ -63,6 +63,11 @@ fn z_loss_of(stats: Stats) -> f32 {
     return mul(mul(l, l), params.z_loss);
 }
 
+// a_t - m, with the target's value.
+fn fall_of(value: u32, row: Stats) -> Difference {
+    return difference4(vec4<f32>(bitcast<f32>(value)), vec4<f32>(largest_of(row)));
+}
+
 // ln y_t, with the target's value.
 fn log_prob_bits(value: u32, row: Stats) -> u32 {
     if IS_NLL {
@@ -74,7 +79,8 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
     if row.key == KEY_NEG_INF {
         return masked_word(NEG_INF, -ln(f32(class_count())));
     }
-    return select(bitcast<u32>((bitcast<f32>(value) - largest_of(row)) - ln(row.sum)), NEG_INF, value == NEG_INF);
+    let log_prob = minus4(fall_of(value, row), splat4(ln_exact(row.sum))).x;
+    return select(bitcast<u32>(log_prob), NEG_INF, value == NEG_INF);
 }
 
 fn loss_bits(value: u32, share: f32, row: Stats) -> u32 {
@@ -98,16 +104,16 @@ fn loss_bits(value: u32, share: f32, row: Stats) -> u32 {
     if !is_masked && (row.flaw == 1 || (value == NEG_INF && share != 0.0)) {
         return POS_INF;
     }
-    let ln_sum = ln(select(row.sum, count, is_masked));
-    var loss = ln_sum - (bitcast<f32>(value) - largest_of(row));
+    let ln_sum = ln_exact(select(row.sum, count, is_masked));
+    var loss = minus4(splat4(ln_sum), fall_of(value, row)).x;
     if is_masked {
-        loss = ln_sum;
+        loss = ln_sum.x;
     }
     if HAS_SHARE {
         loss = select(mul(loss, share), 0.0, share == 0.0);
     }
     if HAS_DENSE {
-        loss = opaque(loss + mul(row.dense, ln_sum)) - row.dense_x;
+        loss = opaque(loss + mul(row.dense, ln_sum.x)) - row.dense_x;
     }
     if HAS_Z_LOSS {
         loss = loss + z_loss_of(row);

@@ -19,6 +19,26 @@ fn mul(a: f32, b: f32) -> f32 {
     return opaque(a * b);
 }
 
+// hi + lo = a - b: the difference as it is rounded, and what the rounding lost (Knuth's sum of two).
+struct Difference {
+    hi: vec4<f32>,
+    lo: vec4<f32>,
+}
+
+fn difference4(a: vec4<f32>, b: vec4<f32>) -> Difference {
+    let hi = opaque4(a - b);
+    let back = opaque4(hi - a);
+    return Difference(hi, opaque4(opaque4(a - opaque4(hi - back)) - opaque4(b + back)));
+}
+
+// a - b, rounded once. It may overflow.
+fn minus4(a: Difference, b: Difference) -> vec4<f32> {
+    let d = difference4(a.hi, b.hi);
+    let lo = opaque4(d.lo + opaque4(a.lo - b.lo));
+    let is_infinite = (bitcast<vec4<u32>>(d.hi) & vec4<u32>(0x7fffffffu)) == vec4<u32>(POS_INF);
+    return d.hi + select(lo, vec4<f32>(0.0), is_infinite);
+}
+
 // Cody and Waite: n = round(x / ln 2); r = x - n ln 2 in two steps, the first of them exact; e^r by a
 // polynomial, minimax for (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2 (3.1e-9 relative); then 2^n by the exponent bits.
 const LOG2_E: f32 = 1.4426950408889634;
@@ -28,6 +48,8 @@ const LN2_LOW: f32 = -2.12194440054690583e-4;
 const ROUNDER: f32 = 12582912.0;
 // Bits of 2^-126: what is under it is 0 here.
 const SMALLEST: i32 = 0x00800000;
+// Bits of -128, which is below the logarithm of every f32.
+const LOWEST: u32 = 0xc3000000u;
 
 // e^x = 2^n (1 + p).
 struct Reduced {
@@ -36,10 +58,12 @@ struct Reduced {
     p: vec4<f32>,
 }
 
-fn reduced4(x: vec4<f32>) -> Reduced {
-    let shifted = opaque4(mul4(x, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
+// Of x.hi + x.lo.
+fn reduced4(x: Difference) -> Reduced {
+    let shifted = opaque4(mul4(x.hi, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
     let n = shifted - vec4<f32>(ROUNDER);
-    let r = opaque4(x - mul4(n, vec4<f32>(LN2_HIGH))) - mul4(n, vec4<f32>(LN2_LOW));
+    let low = opaque4(mul4(n, vec4<f32>(LN2_LOW)) - x.lo);
+    let r = opaque4(x.hi - mul4(n, vec4<f32>(LN2_HIGH))) - low;
     var q = vec4<f32>(1.3814541e-3);
     q = mul4(q, r) + vec4<f32>(8.3687454e-3);
     q = mul4(q, r) + vec4<f32>(4.1668389e-2);
@@ -48,16 +72,27 @@ fn reduced4(x: vec4<f32>) -> Reduced {
     return Reduced(bitcast<vec4<u32>>(shifted), opaque4(mul4(mul4(r, r), q) + r));
 }
 
-// e^x for x <= 0.
-fn exp4(x: vec4<f32>) -> vec4<f32> {
-    let e = reduced4(max(x, vec4<f32>(-128.0)));
+// e^(x.hi + x.lo) for x.hi <= 0.
+fn exp4(x: Difference) -> vec4<f32> {
+    let e = reduced4(x);
     let scaled = bitcast<vec4<i32>>(e.p + vec4<f32>(1.0)) + bitcast<vec4<i32>>(e.n << vec4<u32>(23u));
-    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), scaled < vec4<i32>(SMALLEST));
+    // So far down that n and p may be anything, or not so far.
+    let is_none = (bitcast<vec4<u32>>(x.hi) > vec4<u32>(LOWEST)) | (scaled < vec4<i32>(SMALLEST));
+    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), is_none);
+}
+
+fn exact4(x: vec4<f32>) -> Difference {
+    return Difference(x, vec4<f32>(0.0));
 }
 
 // ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial, minimax for
 // (ln(1 + f) - f + f^2 / 2) / f^3 (7.5e-10 relative).
 fn ln(d: f32) -> f32 {
+    return ln_exact(d).x;
+}
+
+// And what its rounding lost.
+fn ln_exact(d: f32) -> vec2<f32> {
     let bits = bitcast<u32>(d) + (0x3f800000u - 0x3f3504f3u);
     let k = f32(i32(bits >> 23u) - 127);
     let f = bitcast<f32>((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0;
@@ -72,7 +107,15 @@ fn ln(d: f32) -> f32 {
     p = mul(p, f) + 0.33333313;
     let square = mul(f, f);
     let tail = mul(mul(square, f), p) + mul(k, LN2_LOW) - mul(square, 0.5);
-    return (tail + f) + mul(k, LN2_HIGH);
+    let whole = mul(k, LN2_HIGH);
+    let sum = opaque(whole + f);
+    let rest = opaque(opaque(f - opaque(sum - whole)) + tail);
+    let hi = opaque(sum + rest);
+    return vec2<f32>(hi, opaque(rest - opaque(hi - sum)));
+}
+
+fn splat4(x: vec2<f32>) -> Difference {
+    return Difference(vec4<f32>(x.x), vec4<f32>(x.y));
 }
 
 struct Tanh {
@@ -83,7 +126,7 @@ struct Tanh {
 
 // By w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
 fn tanh4(v: vec4<f32>) -> Tanh {
-    let e = reduced4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0)));
+    let e = reduced4(exact4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0))));
     let power = bitcast<vec4<f32>>((e.n << vec4<u32>(23u)) + vec4<u32>(0x3f800000u));
     let w = opaque4(mul4(power, e.p) + opaque4(power - vec4<f32>(1.0)));
     let both = w + vec4<f32>(2.0);

@@ -9,7 +9,7 @@ override IS_GRADIENT: bool = false;
 
 struct Row {
     largest: f32,
-    ln_sum: f32,
+    ln_sum: vec2<f32>,
     inverse_sum: f32,
     // All -inf, and as if all were equal, in a gradient.
     is_masked: bool,
@@ -21,8 +21,7 @@ struct Row {
 fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> vec4<u32> {
     var y: vec4<u32>;
     if LOG {
-        let x = bitcast<vec4<f32>>(bits);
-        y = bitcast<vec4<u32>>((x - vec4<f32>(row.largest)) - vec4<f32>(row.ln_sum));
+        y = bitcast<vec4<u32>>(minus4(difference4(bitcast<vec4<f32>>(bits), vec4<f32>(row.largest)), splat4(row.ln_sum)));
         y = select(y, bits, bits == vec4<u32>(NEG_INF));
     } else {
         // Here the bits are those of kept terms.
@@ -52,6 +51,6 @@ fn run(lane: Lane) {
         let as_equal = IS_GRADIENT && is_masked && params.policy == 2u;
         let is_uniform = is_odd(stats.key) || (is_masked && !as_equal);
         let over = inverse(select(stats.sum, count, as_equal));
-        write_row(start, lane, stats.key, Row(largest_of(stats), ln(stats.sum), over, as_equal, is_uniform, word));
+        write_row(start, lane, stats.key, Row(largest_of(stats), ln_exact(stats.sum), over, as_equal, is_uniform, word));
     }
 }

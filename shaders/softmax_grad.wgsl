@@ -13,7 +13,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
     let g = other_quad(start, quad);
     var dx: vec4<f32>;
     if LOG {
-        dx = g - mul4(exp_quad(bits, 0.0), vec4<f32>(row.total));
+        dx = g - mul4(exp4(exact4(bitcast<vec4<f32>>(bits))), vec4<f32>(row.total));
     } else {
         dx = mul4(bitcast<vec4<f32>>(bits), g - vec4<f32>(row.total));
     }

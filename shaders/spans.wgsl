@@ -32,19 +32,9 @@ fn span_at(span: u32, lane: Lane) -> Stats {
     return s;
 }
 
-// e^(a - b) of two keys, a <= b, with what the rounding of the difference lost: seen from b, a part's terms are not off
-// by it.
+// e^(a - b) of two keys, a <= b.
 fn exp_fall(a: i32, b: i32) -> f32 {
-    if a == KEY_NEG_INF {
-        return 0.0;
-    }
-    let x = bitcast<f32>(bits_of(a));
-    let y = -bitcast<f32>(bits_of(b));
-    let fall = opaque(x + y);
-    let part = opaque(fall - x);
-    let lost = opaque(x - opaque(fall - part)) + opaque(y - part);
-    let e = exp4(vec4<f32>(fall)).x;
-    return select(e + mul(e, lost), 0.0, e == 0.0);
+    return exp_quad(vec4<u32>(bits_of(a)), bitcast<f32>(bits_of(b))).x;
 }
 
 // The chunk's values, or the terms seen from its span's largest, with what they are to be multiplied by.

@@ -494,7 +494,11 @@ impl Variant {
                 all.extend(option(Slot::Targets, true));
                 all.push(fragment!("count_correct.wgsl"));
             }
-            Kind::Jacobian => all.extend([fragment!("math.wgsl"), fragment!("jacobian.wgsl")]),
+            Kind::Jacobian => all.extend([
+                fragment!("bits.wgsl"),
+                fragment!("math.wgsl"),
+                fragment!("jacobian.wgsl"),
+            ]),
         }
         all
     }

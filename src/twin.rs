@@ -7,26 +7,38 @@ use std::array::from_fn;
 
 const CHUNK: usize = 1024;
 
-/// `exp4` of shaders/math.wgsl, one lane of it.
-pub fn exp(x: f32) -> f32 {
+/// `difference4` of shaders/math.wgsl, one lane of it.
+fn difference(a: f32, b: f32) -> (f32, f32) {
+    let hi = a - b;
+    let back = hi - a;
+    (hi, (a - (hi - back)) - (b + back))
+}
+
+/// `exp4` of shaders/math.wgsl: e to the power of a difference.
+fn exp((hi, lo): (f32, f32)) -> f32 {
     const ROUNDER: f32 = 12_582_912.0;
-    let clamped = x.max(-128.0);
-    let shifted = clamped * std::f32::consts::LOG2_E + ROUNDER;
+    let shifted = hi * std::f32::consts::LOG2_E + ROUNDER;
     let n = shifted - ROUNDER;
-    let r = (clamped - n * 0.693_359_375) - n * -2.121_944_4e-4;
+    let r = (hi - n * 0.693_359_375) - (n * -2.121_944_4e-4 - lo);
     let coefficients = [8.368_745_4e-3, 4.166_838_9e-2, 1.666_652_1e-1, 0.499_999_94];
     let q = coefficients.iter().fold(1.381_454_1e-3f32, |q, c| q * r + c);
     let p = (r * r * q + r) + 1.0;
     let scaled = (p.to_bits() as i32).wrapping_add((shifted.to_bits() << 23) as i32);
-    if scaled < 0x0080_0000 {
+    if hi < -128.0 || scaled < 0x0080_0000 {
         0.0
     } else {
         f32::from_bits(scaled as u32)
     }
 }
 
-/// `ln` of shaders/math.wgsl.
-pub fn ln(d: f32) -> f32 {
+/// `minus4` of shaders/math.wgsl.
+fn minus(a: (f32, f32), b: (f32, f32)) -> f32 {
+    let (hi, lo) = difference(a.0, b.0);
+    hi + (lo + (a.1 - b.1))
+}
+
+/// `ln_exact` of shaders/math.wgsl.
+fn ln_exact(d: f32) -> (f32, f32) {
     let bits = d.to_bits().wrapping_add(0x3f80_0000 - 0x3f35_04f3);
     let k = ((bits >> 23) as i32 - 127) as f32;
     let f = f32::from_bits((bits & 0x007f_ffff) + 0x3f35_04f3) - 1.0;
@@ -43,7 +55,11 @@ pub fn ln(d: f32) -> f32 {
     let p = coefficients.iter().fold(6.746_652_7e-2f32, |p, c| p * f + c);
     let square = f * f;
     let tail = square * f * p + k * -2.121_944_4e-4 - square * 0.5;
-    (tail + f) + k * 0.693_359_375
+    let whole = k * 0.693_359_375;
+    let sum = whole + f;
+    let rest = (f - (sum - whole)) + tail;
+    let hi = sum + rest;
+    (hi, rest - (hi - sum))
 }
 
 /// `inverse` of shaders/math.wgsl.
@@ -71,24 +87,16 @@ fn largest(x: &[f32]) -> f32 {
 }
 
 fn exp_or_zero(x: f32, m: f32) -> f32 {
-    if x == f32::NEG_INFINITY { 0.0 } else { exp(x - m) }
+    if x == f32::NEG_INFINITY {
+        0.0
+    } else {
+        exp(difference(x, m))
+    }
 }
 
 /// Chunks of each span of a row.
 fn span_chunks(classes: usize) -> usize {
     classes.div_ceil(CHUNK).div_ceil(CHUNK)
-}
-
-/// `exp_fall` of shaders/spans.wgsl.
-fn exp_fall(a: f32, b: f32) -> f32 {
-    if a == f32::NEG_INFINITY {
-        return 0.0;
-    }
-    let fall = a - b;
-    let part = fall - a;
-    let lost = (a - (fall - part)) + (-b - part);
-    let e = exp(fall);
-    if e == 0.0 { 0.0 } else { e + e * lost }
 }
 
 /// `m` and `d` of a row.
@@ -121,13 +129,13 @@ pub fn softmax(x: &[f32]) -> Vec<f32> {
     let inverse = inverse(d);
     let span = |span: &[f32]| {
         let m_span = largest(span);
-        let over = exp_fall(m_span, m) * inverse;
+        let over = exp_or_zero(m_span, m) * inverse;
         span.iter().map(|&v| exp_or_zero(v, m_span) * over).collect::<Vec<_>>()
     };
     x.chunks(span_chunks(x.len()) * CHUNK).flat_map(span).collect()
 }
 
-/// Loss of one row, and its gradient times `scale`.
+/// Loss of one ordinary row, and its gradient times `scale`.
 pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
     let (m, d) = stats(x);
     let probs = softmax(x);
@@ -135,7 +143,7 @@ pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
         .iter()
         .enumerate()
         .map(|(c, y)| (y - if c == target { 1.0 } else { 0.0 }) * scale);
-    (ln(d) - (x[target] - m), gradient.collect())
+    (minus(ln_exact(d), difference(x[target], m)), gradient.collect())
 }
 
 /// The sum of the rows' losses.
