@@ -41,6 +41,8 @@ mod plan;
 mod pool;
 pub mod reference;
 mod rows;
+#[doc(hidden)]
+pub mod samples;
 mod shader;
 mod softmax;
 mod softmax_grad;
@@ -48,6 +50,7 @@ mod transfer;
 #[doc(hidden)]
 pub mod twin;
 mod values;
+mod verify;
 
 pub use adjust::{Adjust, AdjustBuffers, Mask, Scale};
 pub use binary_cross_entropy::{
@@ -70,6 +73,7 @@ pub use rows::Rows;
 pub use softmax::{FullyMasked, Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
 pub use values::Values;
+pub use verify::{Check, Verify};
 pub use wgpu;
 
 /// The README's example, as a test.

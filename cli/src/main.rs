@@ -9,6 +9,7 @@ mod progress;
 mod say;
 mod shared;
 mod softmax;
+mod verify;
 
 use bench::BenchArgs;
 use clap::error::ErrorKind;
@@ -19,6 +20,7 @@ use progress::Bar;
 use serde_json::json;
 use softmax::SoftmaxArgs;
 use std::process::ExitCode;
+use verify::VerifyArgs;
 use wgpu_softmax::wgpu::{AdapterInfo, Backends, DeviceType};
 use wgpu_softmax::{EncodeError, Gpu, GpuError, GpuOptions, RunError, adapters};
 
@@ -57,6 +59,8 @@ enum Command {
     CrossEntropy(CrossEntropyArgs),
     /// Milliseconds, GB/s, and the share of a copy of the same bytes measured in the same run.
     Bench(BenchArgs),
+    /// Every operation against the f64 reference on this adapter, and all that is promised of it; exit code 1 if any fails.
+    Verify(VerifyArgs),
 }
 
 impl From<GpuError> for Failure {
@@ -102,6 +106,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Softmax(args) => softmax::run(cli, args),
         Command::CrossEntropy(args) => cross_entropy::run(cli, args),
         Command::Bench(args) => bench::run(cli, args),
+        Command::Verify(args) => verify::run(cli, args),
     }
 }
 
@@ -151,7 +156,7 @@ fn open_gpu(cli: &Cli, rows: usize) -> Result<(Gpu, Bar), Failure> {
     if info.device_type == DeviceType::Cpu {
         say::note(&format!("note: {} ({}) is a software adapter", info.name, info.backend));
     }
-    let bar = Bar::new(rows);
+    let bar = Bar::new(rows, "rows");
     Ok((gpu.with_progress(bar.teller()), bar))
 }
 

@@ -13,9 +13,9 @@ pub(crate) struct Bar {
 }
 
 impl Bar {
-    pub(crate) fn new(rows: usize) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(rows as u64), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} rows") {
+    pub(crate) fn new(length: usize, of: &str) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(length as u64), ProgressDrawTarget::hidden());
+        if let Ok(style) = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {of}")) {
             bar.set_style(style);
         }
         let (over, is_over) = channel();
@@ -28,6 +28,11 @@ impl Bar {
         });
         let late = Some((over, late));
         Self { bar, late }
+    }
+
+    /// Prints something else while the bar is away.
+    pub(crate) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 
     /// What the library tells of the rows that are done.

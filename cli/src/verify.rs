@@ -1,0 +1,83 @@
+//! `wgpu-softmax verify`: what the library promises, checked on this adapter.
+
+use crate::npy::Failure;
+use crate::progress::Bar;
+use crate::{Cli, options, say};
+use clap::Args;
+use serde_json::json;
+use wgpu_softmax::{Check, Gpu, Verify};
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Skip cases of more logits, for a slow adapter.
+    #[arg(long, value_name = "N", default_value_t = Verify::default().most_elements)]
+    most_elements: usize,
+}
+
+pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
+    let gpu = Gpu::with_options(&options(cli))?;
+    let info = gpu.adapter_info();
+    say::note(&format!(
+        "wgpu-softmax {} on {} ({}) {} {}, {} subgroups",
+        env!("CARGO_PKG_VERSION"),
+        info.name,
+        info.backend,
+        info.driver,
+        info.driver_info,
+        if gpu.uses_subgroups() { "with" } else { "without" }
+    ));
+    if !cli.json {
+        say::line(&format!(
+            "{:<26} {:>6} {:>6} {:>7} {:>9} {:>9}  hash of bits",
+            "check", "cases", "failed", "skipped", "max ULP", "mean ULP"
+        ))?;
+    }
+    let bar = Bar::new(Gpu::verify_count(), "checks");
+    let tell = bar.teller();
+    let (mut done, mut unwritten) = (0, Ok(()));
+    let verify = Verify {
+        most_elements: args.most_elements,
+    };
+    let checks = gpu.verify(&verify, |check| {
+        done += 1;
+        let written = bar.aside(|| report(cli, check));
+        unwritten = std::mem::replace(&mut unwritten, Ok(())).and(written);
+        tell(done, Gpu::verify_count());
+    })?;
+    drop(bar);
+    unwritten?;
+    let count = |of: fn(&Check) -> usize| checks.iter().map(of).sum::<usize>();
+    let (cases, failed, skipped) = (count(|c| c.cases), count(|c| c.failed), count(|c| c.skipped));
+    if failed > 0 {
+        return Err(Failure::Machine(format!(
+            "{failed} of {cases} cases failed on this adapter"
+        )));
+    }
+    say::note(&format!("{cases} cases, none failed, {skipped} skipped"));
+    Ok(())
+}
+
+fn report(cli: &Cli, check: &Check) -> Result<(), Failure> {
+    if let Some(failure) = &check.first_failure {
+        say::note(&format!("{}: {failure}", check.name));
+    }
+    let hash = check.hash.map(|hash| format!("{hash:016x}"));
+    if cli.json {
+        let line = json!({
+            "check": check.name, "cases": check.cases, "failed": check.failed, "skipped": check.skipped,
+            "max_ulp": check.max_ulp, "mean_ulp": check.mean_ulp, "hash": hash,
+        });
+        return say::line(&line.to_string());
+    }
+    let number = |ulp: Option<f64>| ulp.map_or_else(|| "-".into(), |ulp| format!("{ulp:.3}"));
+    say::line(&format!(
+        "{:<26} {:>6} {:>6} {:>7} {:>9} {:>9}  {}",
+        check.name,
+        check.cases,
+        check.failed,
+        check.skipped,
+        number(check.max_ulp),
+        number(check.mean_ulp),
+        hash.unwrap_or_else(|| "-".into())
+    ))
+}

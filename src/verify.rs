@@ -1,0 +1,129 @@
+//! What is promised, shown on one adapter: [`Gpu::verify`].
+
+mod accuracy;
+mod bits;
+mod layouts;
+mod special;
+mod tally;
+
+use crate::error::RunError;
+use crate::gpu::Gpu;
+use half::{bf16, f16};
+use tally::Tally;
+
+/// How far [`Gpu::verify`] goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// Cases of more logits than this are skipped, and counted as such: for slow adapters.
+    pub most_elements: usize,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self { most_elements: 1 << 21 }
+    }
+}
+
+/// What one check of [`Gpu::verify`] found.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Check {
+    /// What was checked: `softmax/f32`, `odd_rows`.
+    pub name: String,
+    /// Results compared, each a whole array.
+    pub cases: usize,
+    /// Those of them that were not as promised.
+    pub failed: usize,
+    /// Cases too large for [`Verify::most_elements`].
+    pub skipped: usize,
+    /// Where accuracy was measured, the largest error in units in the last place of the exact result as it is stored;
+    /// of 1 where that is smaller, but for probabilities.
+    pub max_ulp: Option<f64>,
+    /// The mean of those errors.
+    pub mean_ulp: Option<f64>,
+    /// Where bits were compared with those of plain f32 Rust, a hash of them: the same on every adapter.
+    pub hash: Option<u64>,
+    /// The first case that failed, and how.
+    pub first_failure: Option<String>,
+}
+
+type Checker = fn(&mut Tally<'_>) -> Result<(), RunError>;
+
+/// All of them, in order.
+const CHECKS: &[(&str, Checker)] = &[
+    ("softmax/f32", accuracy::softmax::<f32>),
+    ("softmax/f16", accuracy::softmax::<f16>),
+    ("softmax/bf16", accuracy::softmax::<bf16>),
+    ("log_softmax/f32", accuracy::log_softmax::<f32>),
+    ("log_softmax/f16", accuracy::log_softmax::<f16>),
+    ("log_softmax/bf16", accuracy::log_softmax::<bf16>),
+    ("softmax_grad/f32", accuracy::softmax_grad::<f32>),
+    ("softmax_grad/f16", accuracy::softmax_grad::<f16>),
+    ("softmax_grad/bf16", accuracy::softmax_grad::<bf16>),
+    ("softmax_jacobian/f32", accuracy::softmax_jacobian::<f32>),
+    ("softmax_jacobian/f16", accuracy::softmax_jacobian::<f16>),
+    ("softmax_jacobian/bf16", accuracy::softmax_jacobian::<bf16>),
+    ("logsumexp/f32", accuracy::logsumexp::<f32>),
+    ("logsumexp/f16", accuracy::logsumexp::<f16>),
+    ("logsumexp/bf16", accuracy::logsumexp::<bf16>),
+    ("cross_entropy/f32", accuracy::cross_entropy::<f32>),
+    ("cross_entropy/f16", accuracy::cross_entropy::<f16>),
+    ("cross_entropy/bf16", accuracy::cross_entropy::<bf16>),
+    ("cross_entropy_soft/f32", accuracy::cross_entropy_soft::<f32>),
+    ("cross_entropy_soft/f16", accuracy::cross_entropy_soft::<f16>),
+    ("cross_entropy_soft/bf16", accuracy::cross_entropy_soft::<bf16>),
+    ("nll_loss/f32", accuracy::nll_loss::<f32>),
+    ("nll_loss/f16", accuracy::nll_loss::<f16>),
+    ("nll_loss/bf16", accuracy::nll_loss::<bf16>),
+    ("binary_cross_entropy/f32", accuracy::binary_cross_entropy::<f32>),
+    ("binary_cross_entropy/f16", accuracy::binary_cross_entropy::<f16>),
+    ("binary_cross_entropy/bf16", accuracy::binary_cross_entropy::<bf16>),
+    ("common_offset", special::common_offset),
+    ("odd_rows", special::odd_rows),
+    ("bad_targets", special::bad_targets),
+    ("strides_and_axes", layouts::strides_and_axes),
+    ("many_rows", layouts::many_rows),
+    ("long_rows", layouts::long_rows),
+    ("twin/softmax", bits::softmax_twin),
+    ("twin/cross_entropy", bits::cross_entropy_twin),
+    ("schedules", bits::schedules),
+    ("determinism", bits::determinism),
+    ("batch_invariance", bits::batch_invariance),
+    ("parts", bits::parts),
+];
+
+impl Gpu {
+    /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows that are not
+    /// ordinary, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the same in every
+    /// run, under every schedule, alone and in a batch, and those of the same steps in plain f32 Rust.
+    ///
+    /// `report` is told of each check as it ends. The checks together are a certificate for this adapter, driver and version
+    /// of the crate: all is well where every [`Check::failed`] is 0. It takes some minutes on a software adapter.
+    ///
+    /// # Errors
+    /// Every [`RunError`] but a bad target's: what kept a check from running.
+    ///
+    /// ```no_run
+    /// use wgpu_softmax::{Gpu, Verify};
+    /// let gpu = Gpu::new()?;
+    /// let checks = gpu.verify(&Verify::default(), |check| println!("{}: {} of {}", check.name, check.failed, check.cases))?;
+    /// assert!(checks.iter().all(|check| check.failed == 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn verify(&self, options: &Verify, mut report: impl FnMut(&Check)) -> Result<Vec<Check>, RunError> {
+        let mut checks = Vec::new();
+        for (name, checker) in CHECKS {
+            let mut tally = Tally::new(self, name, options.most_elements);
+            checker(&mut tally)?;
+            let check = tally.finish();
+            report(&check);
+            checks.push(check);
+        }
+        Ok(checks)
+    }
+
+    /// How many checks [`Gpu::verify`] makes.
+    pub const fn verify_count() -> usize {
+        CHECKS.len()
+    }
+}
