@@ -7,6 +7,7 @@
 //
 // Slots are gone through in written-out lists rather than loops: an array stays in registers only where every index is
 // a constant, and compilers do not unroll loops of this size (measured on lavapipe: twice to three times as fast).
+// slots/*.wgsl go through 8, 16 or 32: drivers take long to do away with slots that are there for nothing.
 
 const CHUNK_QUADS: u32 = 256u;
 const CHUNK: u32 = 1024u;
@@ -50,17 +51,6 @@ fn hold_8(base: u32, start: u32, chunk: u32, lane: Lane) {
     hold_slot(base + 7u, start, chunk, lane);
 }
 
-fn hold(start: u32, chunk: u32, lane: Lane) {
-    hold_8(0u, start, chunk, lane);
-    if HELD > 8u {
-        hold_8(8u, start, chunk, lane);
-    }
-    if HELD > 16u {
-        hold_8(16u, start, chunk, lane);
-        hold_8(24u, start, chunk, lane);
-    }
-}
-
 fn with_slot(e: Extremes, slot: u32) -> Extremes {
     if slot < USED {
         return with_quad(e, held[slot]);
@@ -79,18 +69,6 @@ fn with_8(before: Extremes, base: u32) -> Extremes {
     e = with_slot(e, base + 6u);
     e = with_slot(e, base + 7u);
     return e;
-}
-
-// The largest of what is held, as a key.
-fn held_max(lane: Lane) -> i32 {
-    var e = with_8(no_extremes(), 0u);
-    if HELD > 8u {
-        e = with_8(e, 8u);
-    }
-    if HELD > 16u {
-        e = with_8(with_8(e, 16u), 24u);
-    }
-    return lanes_max(extremes_key(e), lane);
 }
 
 fn exp_quad(bits: vec4<u32>, largest: f32) -> vec4<f32> {
@@ -139,14 +117,7 @@ fn sum_8(kind: u32, base: u32, at: Place, lane: Lane) {
 
 // Sum over what is held, of the terms of `kind` (terms/*.wgsl).
 fn held_sum(kind: u32, at: Place, lane: Lane) -> f32 {
-    sum_8(kind, 0u, at, lane);
-    if HELD > 8u {
-        sum_8(kind, 8u, at, lane);
-    }
-    if HELD > 16u {
-        sum_8(kind, 16u, at, lane);
-        sum_8(kind, 24u, at, lane);
-    }
+    sum_all(kind, at, lane);
     return tree_sum(lane);
 }
 
@@ -165,18 +136,6 @@ fn keep_8(base: u32, largest: f32) {
     keep_slot(base + 5u, largest);
     keep_slot(base + 6u, largest);
     keep_slot(base + 7u, largest);
-}
-
-// The terms of what has been held once more.
-fn keep_terms(largest: f32) {
-    keep_8(0u, largest);
-    if HELD > 8u {
-        keep_8(8u, largest);
-    }
-    if HELD > 16u {
-        keep_8(16u, largest);
-        keep_8(24u, largest);
-    }
 }
 
 fn flaw_slot(flaw: i32, slot: u32, at: Place, lane: Lane) -> i32 {
@@ -199,18 +158,6 @@ fn flaw_8(before: i32, base: u32, at: Place, lane: Lane) -> i32 {
     return flaw;
 }
 
-// The worst that is wrong with the dense targets of what is held.
-fn held_flaw(at: Place, lane: Lane) -> i32 {
-    var flaw = flaw_8(0, 0u, at, lane);
-    if HELD > 8u {
-        flaw = flaw_8(flaw, 8u, at, lane);
-    }
-    if HELD > 16u {
-        flaw = flaw_8(flaw_8(flaw, 16u, at, lane), 24u, at, lane);
-    }
-    return lanes_max(flaw, lane);
-}
-
 fn fold_slot(slot: u32, stride: u32) {
     if slot < stride && stride < HELD {
         sums[slot] += sums[slot + stride];
@@ -230,12 +177,7 @@ fn fold_8(base: u32, stride: u32) {
 
 // The halving tree over all quads of the lanes that share the row.
 fn tree_sum(lane: Lane) -> f32 {
-    fold_8(8u, 16u);
-    fold_8(0u, 16u);
-    fold_8(0u, 8u);
-    fold_8(0u, 4u);
-    fold_8(0u, 2u);
-    fold_8(0u, 1u);
+    fold_all();
     return lanes_sum(sums[0], lane);
 }
 
@@ -274,13 +216,5 @@ fn first_8(before: i32, base: u32, largest: u32, chunk: u32, lane: Lane) -> i32 
 
 // First class held whose logit is the largest, or a NaN where the largest is one.
 fn held_argmax(key: i32, chunk: u32, lane: Lane) -> i32 {
-    let largest = bits_of(key);
-    var first = first_8(NO_CLASS, 0u, largest, chunk, lane);
-    if HELD > 8u {
-        first = first_8(first, 8u, largest, chunk, lane);
-    }
-    if HELD > 16u {
-        first = first_8(first_8(first, 16u, largest, chunk, lane), 24u, largest, chunk, lane);
-    }
-    return lanes_first(first, lane);
+    return lanes_first(first_of_all(bits_of(key), chunk, lane), lane);
 }

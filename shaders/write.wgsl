@@ -17,14 +17,3 @@ fn write_8(base: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
     write_slot(base + 6u, start, chunk, lane, row);
     write_slot(base + 7u, start, chunk, lane, row);
 }
-
-fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
-    write_8(0u, start, chunk, lane, row);
-    if HELD > 8u {
-        write_8(8u, start, chunk, lane, row);
-    }
-    if HELD > 16u {
-        write_8(16u, start, chunk, lane, row);
-        write_8(24u, start, chunk, lane, row);
-    }
-}

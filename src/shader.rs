@@ -291,6 +291,16 @@ const HELD: [Fragment; 6] = [
     fragment!("held/32.wgsl"),
 ];
 
+/// One of three files, for up to 8, 16 and 32 slots.
+fn by_slots(held: u32, fragments: [Fragment; 3]) -> Fragment {
+    let [eight, sixteen, all] = fragments;
+    match held {
+        ..=8 => eight,
+        ..=16 => sixteen,
+        _ => all,
+    }
+}
+
 /// The fragments of how a type is loaded.
 fn load_fragments(dtype: Dtype, access: Access) -> Vec<Fragment> {
     let widen = match dtype {
@@ -334,7 +344,7 @@ fn store_fragments(dtype: Dtype, access: Access) -> Vec<Fragment> {
 }
 
 /// Which lanes share a row, and what they hold of it.
-fn lane_fragments(shape: &RowShape) -> [Fragment; 7] {
+fn lane_fragments(shape: &RowShape) -> [Fragment; 8] {
     let reduce = match shape.reduce {
         Reduce::Subgroup { .. } => fragment!("reduce/subgroup.wgsl"),
         Reduce::Workgroup { .. } => fragment!("reduce/workgroup.wgsl"),
@@ -346,6 +356,14 @@ fn lane_fragments(shape: &RowShape) -> [Fragment; 7] {
         reduce,
         HELD[shape.held.trailing_zeros() as usize],
         fragment!("chunk.wgsl"),
+        by_slots(
+            shape.held,
+            [
+                fragment!("slots/8.wgsl"),
+                fragment!("slots/16.wgsl"),
+                fragment!("slots/32.wgsl"),
+            ],
+        ),
         fragment!("source.wgsl"),
     ]
 }
@@ -466,6 +484,14 @@ impl Variant {
                 all.push(kernel);
                 if !first_pass {
                     all.push(fragment!("write.wgsl"));
+                    all.push(by_slots(
+                        shape.held,
+                        [
+                            fragment!("write/8.wgsl"),
+                            fragment!("write/16.wgsl"),
+                            fragment!("write/32.wgsl"),
+                        ],
+                    ));
                     if !matches!(stats, Stats::Held | Stats::HeldChunks) {
                         all.push(fragment!("write_pieces.wgsl"));
                     }
