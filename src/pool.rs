@@ -130,7 +130,7 @@ impl Gpu {
         }
         let bytes = words.len() as u64;
         let buffer = self.new_buffer("parameters", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
-        self.queue().write_buffer(&buffer, 0, &words);
+        self.scoped(|| self.queue().write_buffer(&buffer, 0, &words))?;
         let mut kept = lock(&self.pool().parameters);
         if kept.len() >= PARAMETERS_KEPT {
             // Those that are recorded stay alive.
