@@ -71,8 +71,8 @@ pub enum EncodeError {
         /// Rows side by side.
         inner: usize,
     },
-    /// A shape whose number of elements does not fit a `usize`.
-    #[error("{outer} x {classes} x {inner} elements are more than this machine can address")]
+    /// A shape whose number of elements does not fit a `usize`, or of rows a `u32`.
+    #[error("{outer} x {classes} x {inner} elements are more than can be addressed, of at most 2^32 - 1 rows")]
     TooLarge {
         /// Rows before the class axis.
         outer: usize,

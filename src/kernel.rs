@@ -112,6 +112,14 @@ pub(crate) struct RowKernel {
 
 impl RowKernel {
     pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
+        // Nobody is to list the parts of what no buffer can hold.
+        let bytes = rows.elements()? as u64 * spec.storage.logits.bytes();
+        if u32::try_from(rows.count()).is_err() {
+            return Err(rows.too_large());
+        }
+        if bytes > gpu.limits().max_buffer_size {
+            return Err(EncodeError::OutOfMemory { what: "logits", bytes });
+        }
         let parts = rows.parts(gpu.limits())?;
         let plan = Plan::new(
             &rows,

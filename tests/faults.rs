@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
-    BinaryCrossEntropy, CrossEntropy, Gpu, GpuOptions, Gradient, LogSumExp, Rows, RunError, Softmax, SoftmaxBuffers,
-    SoftmaxGrad, twin,
+    BinaryCrossEntropy, CrossEntropy, EncodeError, Gpu, GpuOptions, Gradient, LogSumExp, Rows, RunError, Softmax,
+    SoftmaxBuffers, SoftmaxGrad, twin,
 };
 
 /// Rows of 7 classes that travel one row at a time: as many parts as rows.
@@ -207,6 +207,45 @@ fn a_device_lost_while_a_batch_streams_through() {
     }
     println!("{losses} of 8 batches were lost on their way, the others came through whole");
     computes(&Gpu::new().unwrap());
+}
+
+#[test]
+fn memory_that_is_not_there() {
+    let alive = gpu();
+    // More than a device's largest buffer, which no buffer of the caller's can be; and shapes that nobody can count.
+    let out_of_memory = |result: Result<(), EncodeError>| match result {
+        Err(error @ (EncodeError::OutOfMemory { .. } | EncodeError::TooLarge { .. })) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let most = alive.device().limits().max_buffer_size as usize;
+    for rows in [
+        Rows::new(most, 5),
+        Rows::new(1 << 33, 1),
+        Rows::new(1 << 60, 1),
+        Rows::new(2, 3).with_row_stride(1 << 60),
+        Rows::new(usize::MAX, usize::MAX),
+        Rows::of_shape(&[1 << 20, 3, 1 << 20], 1).unwrap(),
+    ] {
+        let binary = BinaryCrossEntropy::default();
+        for message in [
+            out_of_memory(Softmax::default().prepare(alive, rows).map(|_| ())),
+            out_of_memory(SoftmaxGrad::default().prepare(alive, rows).map(|_| ())),
+            out_of_memory(LogSumExp::default().prepare(alive, rows).map(|_| ())),
+            out_of_memory(CrossEntropy::default().prepare(alive, rows).map(|_| ())),
+            out_of_memory(binary.prepare(alive, rows).map(|_| ())),
+        ] {
+            assert!(message.contains(|c: char| c.is_ascii_digit()), "{message}");
+        }
+        // Slices are never that long.
+        let short = alive.softmax(&[0f32; 4], rows, &Softmax::default());
+        assert!(matches!(short, Err(RunError::Encode(_))), "{short:?}");
+        computes(alive);
+    }
+    // No rows, whatever their length, are no rows.
+    assert!(Softmax::default().prepare(alive, Rows::new(0, usize::MAX)).is_ok());
+    let square = Rows::new(40_000, 40_000);
+    out_of_memory(Softmax::default().prepare_jacobian(alive, square).map(|_| ()));
+    computes(alive);
 }
 
 /// Someone else's mistake on the device: no error scope is open for it.
