@@ -98,6 +98,11 @@ impl Gpu {
         }
     }
 
+    /// A buffer of zeros, which padding is to stay.
+    pub(crate) fn zeroed_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
+        self.new_buffer(what, bytes, usage)
+    }
+
     fn new_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         self.create(what, bytes, usage, false)
     }
