@@ -90,11 +90,7 @@ impl Batch {
         options.validate()?;
         let (count, classes) = (rows.count(), rows.classes());
         if u32::try_from(count).is_err() {
-            return Err(EncodeError::TooLarge {
-                outer: count,
-                classes,
-                inner: 1,
-            });
+            return Err(rows.too_large());
         }
         let words = |what, needed: bool, count: usize| {
             let bytes = count as u64 * ELEMENT_BYTES;

@@ -71,8 +71,8 @@ pub enum EncodeError {
         /// Rows side by side.
         inner: usize,
     },
-    /// A shape whose number of elements does not fit a `usize`.
-    #[error("{outer} x {classes} x {inner} elements are more than this machine can address")]
+    /// A shape whose number of elements does not fit a `usize`, or of rows a `u32`.
+    #[error("{outer} x {classes} x {inner} elements are more than can be addressed, of at most 2^32 - 1 rows")]
     TooLarge {
         /// Rows before the class axis.
         outer: usize,
@@ -222,6 +222,18 @@ pub enum EncodeError {
         /// What was said.
         message: String,
     },
+    /// The device is gone. A new [`Gpu`](crate::Gpu) is needed.
+    #[error("the device was lost ({message}); make a new Gpu")]
+    DeviceLost {
+        /// What the driver said.
+        message: String,
+    },
+    /// The device reported an error.
+    #[error("the device reported an error: {message}")]
+    Device {
+        /// What it said.
+        message: String,
+    },
 }
 
 /// Checks the length of a slice.
@@ -239,7 +251,7 @@ pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> R
 pub enum RunError {
     /// The call could not be recorded.
     #[error(transparent)]
-    Encode(#[from] EncodeError),
+    Encode(EncodeError),
     /// Targets that name no class.
     #[error("row {row} has target {target}, but there are {classes} classes (0 to {}); {count} such rows in all", classes - 1)]
     TargetOutOfRange {
@@ -264,4 +276,15 @@ pub enum RunError {
         /// What it said.
         message: String,
     },
+}
+
+impl From<EncodeError> for RunError {
+    /// What the device said is the same whether it was being recorded for or run.
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::DeviceLost { message } => Self::DeviceLost { message },
+            EncodeError::Device { message } => Self::Device { message },
+            error => Self::Encode(error),
+        }
+    }
 }

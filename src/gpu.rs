@@ -404,11 +404,46 @@ impl Gpu {
         let error = pollster::block_on(validation.pop()).or(pollster::block_on(internal.pop()));
         match error {
             None => Ok(pipeline),
+            Some(error) if self.is_lost() => Err(self.blame(error.to_string())),
             Some(error) => Err(EncodeError::Pipeline {
                 kernel: name,
                 message: variant.located(&error.to_string()),
             }),
         }
+    }
+
+    /// Runs `work` under error scopes, so that what goes wrong is known here and told to no handler of the caller's, which
+    /// by default panics.
+    pub(crate) fn scoped<T>(&self, work: impl FnOnce() -> T) -> Result<T, EncodeError> {
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        let done = work();
+        let error = pollster::block_on(validation.pop()).or(pollster::block_on(memory.pop()));
+        error.map_or(Ok(done), |error| Err(self.blame(error.to_string())))
+    }
+
+    /// What an error is: on a lost device everything that is made is invalid, and its use the error.
+    pub(crate) fn blame(&self, message: String) -> EncodeError {
+        if !self.is_lost() {
+            return EncodeError::Device { message };
+        }
+        let told = lock(&self.inner.faults.lost).clone();
+        EncodeError::DeviceLost {
+            message: told.unwrap_or("it takes no more work".into()),
+        }
+    }
+
+    /// The callback that tells of a loss may be the caller's, and comes late; but what is made on a lost device is
+    /// never mapped.
+    fn is_lost(&self) -> bool {
+        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("probe"),
+            size: 4,
+            usage: wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        pollster::block_on(memory.pop()).is_none() && probe.get_mapped_range(..).is_err()
     }
 
     /// The error that the device reported since the last look, if any.

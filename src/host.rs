@@ -234,7 +234,7 @@ impl Gpu {
         let mut encoder = gpu.encoder();
         batch.reset(&mut encoder, &buffers);
         record(gpu, &mut encoder, &batch.before(&buffers)?)?;
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit(encoder)?;
 
         let kernel = HostBatch {
             rows,

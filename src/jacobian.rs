@@ -203,7 +203,7 @@ impl Gpu {
             jacobian: jacobian.slice(..),
         };
         kernel.encode(&mut encoder, &buffers)?;
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit(encoder)?;
         gpu.elements(&jacobian, words, wait).await
     }
 }

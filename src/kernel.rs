@@ -64,27 +64,26 @@ pub(crate) fn record(
         slot[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&params));
     }
     let (uniforms, allocated_bytes) = gpu.parameters(words)?;
-    let groups: Vec<_> = (steps.iter().enumerate())
-        .map(|(i, step)| {
-            let uniform = wgpu::BufferBinding {
-                buffer: &uniforms,
-                offset: (i * stride) as u64,
-                size: wgpu::BufferSize::new(size_of::<Params>() as u64),
-            };
-            let entries: Vec<_> = std::iter::once((0, uniform))
-                .chain(step.bindings.iter().cloned())
-                .map(|(binding, buffer)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: wgpu::BindingResource::Buffer(buffer),
-                })
-                .collect();
-            gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some("wgpu-softmax"),
-                layout: &step.pipeline.get_bind_group_layout(0),
-                entries: &entries,
+    let groups = (steps.iter().enumerate()).map(|(i, step)| {
+        let uniform = wgpu::BufferBinding {
+            buffer: &uniforms,
+            offset: (i * stride) as u64,
+            size: wgpu::BufferSize::new(size_of::<Params>() as u64),
+        };
+        let entries: Vec<_> = std::iter::once((0, uniform))
+            .chain(step.bindings.iter().cloned())
+            .map(|(binding, buffer)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(buffer),
             })
+            .collect();
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("wgpu-softmax"),
+            layout: &step.pipeline.get_bind_group_layout(0),
+            entries: &entries,
         })
-        .collect();
+    });
+    let groups: Vec<_> = gpu.scoped(|| groups.collect())?;
     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
         label: Some("wgpu-softmax"),
         timestamp_writes: None,
@@ -113,6 +112,14 @@ pub(crate) struct RowKernel {
 
 impl RowKernel {
     pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
+        // Nobody is to list the parts of what no buffer can hold.
+        let bytes = rows.elements()? as u64 * spec.storage.logits.bytes();
+        if u32::try_from(rows.count()).is_err() {
+            return Err(rows.too_large());
+        }
+        if bytes > gpu.limits().max_buffer_size {
+            return Err(EncodeError::OutOfMemory { what: "logits", bytes });
+        }
         let parts = rows.parts(gpu.limits())?;
         let plan = Plan::new(
             &rows,

@@ -98,6 +98,11 @@ impl Gpu {
         }
     }
 
+    /// A buffer of zeros, which padding is to stay.
+    pub(crate) fn zeroed_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
+        self.new_buffer(what, bytes, usage)
+    }
+
     fn new_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         self.create(what, bytes, usage, false)
     }
@@ -130,7 +135,7 @@ impl Gpu {
         }
         let bytes = words.len() as u64;
         let buffer = self.new_buffer("parameters", bytes, Usage::UNIFORM | Usage::COPY_DST)?;
-        self.queue().write_buffer(&buffer, 0, &words);
+        self.scoped(|| self.queue().write_buffer(&buffer, 0, &words))?;
         let mut kept = lock(&self.pool().parameters);
         if kept.len() >= PARAMETERS_KEPT {
             // Those that are recorded stay alive.

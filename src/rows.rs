@@ -151,7 +151,7 @@ impl Rows {
         counted().ok_or_else(|| self.too_large())
     }
 
-    fn too_large(&self) -> EncodeError {
+    pub(crate) fn too_large(&self) -> EncodeError {
         EncodeError::TooLarge {
             outer: self.outer,
             classes: self.classes,

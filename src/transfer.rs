@@ -37,14 +37,16 @@ impl Gpu {
     ) -> Result<wgpu::Buffer, EncodeError> {
         let buffer = self.buffer(what, bytes.len() as u64, usage | Usage::COPY_DST)?;
         let whole = bytes.len() / 4 * 4;
-        if whole > 0 {
-            self.queue().write_buffer(&buffer, 0, &bytes[..whole]);
-        }
-        if whole < bytes.len() {
-            let mut word = [0; 4];
-            word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
-            self.queue().write_buffer(&buffer, whole as u64, &word);
-        }
+        self.scoped(|| {
+            if whole > 0 {
+                self.queue().write_buffer(&buffer, 0, &bytes[..whole]);
+            }
+            if whole < bytes.len() {
+                let mut word = [0; 4];
+                word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
+                self.queue().write_buffer(&buffer, whole as u64, &word);
+            }
+        })?;
         Ok(buffer)
     }
 
@@ -82,6 +84,10 @@ impl Gpu {
             .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> Result<wgpu::SubmissionIndex, EncodeError> {
+        self.scoped(|| self.queue().submit([encoder.finish()]))
+    }
+
     /// Submits, with a copy of the first `bytes` of `source` for the host.
     fn submit_and_read(
         &self,
@@ -92,30 +98,26 @@ impl Gpu {
     ) -> Result<Reading, RunError> {
         let buffer = self.kept_buffer("results for the host", bytes, Usage::MAP_READ | Usage::COPY_DST)?;
         encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, bytes);
-        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let submission = self.queue().submit([encoder.finish()]);
-        let (sender, mapped) = oneshot_channel();
-        buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-            // The receiver is gone if the caller dropped the future; nobody waits for the result then.
-            let _ = sender.send(result);
-        });
-        for upload in &uploads {
-            // One that was not mapped says so when it is to be filled.
-            upload.map_async(wgpu::MapMode::Write, .., |_| ());
-        }
-        let error = pollster::block_on(scope.pop());
+        let submission = self.submit(encoder);
         self.fault()?;
-        match error {
-            Some(error) => Err(RunError::Device {
-                message: error.to_string(),
-            }),
-            None => Ok(Reading {
-                buffer,
-                uploads,
-                mapped,
-                submission,
-            }),
-        }
+        let submission = submission?;
+        let (sender, mapped) = oneshot_channel();
+        self.scoped(|| {
+            buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                let _ = sender.send(result);
+            });
+            for upload in &uploads {
+                // One that was not mapped says so when it is to be filled.
+                upload.map_async(wgpu::MapMode::Write, .., |_| ());
+            }
+        })?;
+        Ok(Reading {
+            buffer,
+            uploads,
+            mapped,
+            submission,
+        })
     }
 
     /// Waits until the copy has arrived, and hands its bytes to `take`.
@@ -295,7 +297,7 @@ impl<'a, T: Element> Stream<'a, T> {
         encoder: &mut wgpu::CommandEncoder,
     ) -> Result<wgpu::Buffer, RunError> {
         let upload = self.gpu.upload_buffer(matrix.name, buffer.size())?;
-        let unmapped = |e: wgpu::MapRangeError| RunError::Device { message: e.to_string() };
+        let unmapped = |e: wgpu::MapRangeError| self.gpu.blame(e.to_string());
         let mut view = upload.get_mapped_range_mut(..).map_err(unmapped)?;
         let mut at = 0;
         for stretch in part.stretches() {

@@ -6,6 +6,9 @@ use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use std::path::Path;
 use wgpu_softmax::TargetIndex;
 
+#[cfg(test)]
+mod tests;
+
 /// A caller's mistake, or the machine's.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -74,12 +77,45 @@ impl File<'_> {
     }
 }
 
+/// Brackets within brackets of a header: a number's array has 2, one of structures, of which the error is to speak, 4.
+const NESTING_MAX: usize = 5;
+
+/// How deeply a header is nested. npyz takes three times as long for each level of structures: for ten of them, half a
+/// minute.
+fn nesting(bytes: &[u8]) -> usize {
+    let (start, length) = match *bytes {
+        [_, _, _, _, _, _, 1, _, a, b, ..] => (10, u16::from_le_bytes([a, b]).into()),
+        [_, _, _, _, _, _, _, _, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+        _ => return 0,
+    };
+    let header = bytes.iter().skip(start).take(length);
+    let (mut depth, mut deepest) = (0usize, 0);
+    for byte in header {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// A part of what may be as long as a header.
+fn brief(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
 /// Reads a file and checks that it is what its header says, before anything is allocated for it.
 fn open(path: &Path) -> Result<File<'_>, Failure> {
     let caller = |message: String| Failure::Caller(format!("{}: {message}", path.display()));
     let bytes = std::fs::read(path).map_err(|e| caller(e.to_string()))?;
+    if nesting(&bytes) > NESTING_MAX {
+        return Err(caller("no .npy array: its header is nested too deeply".into()));
+    }
     let mut rest = &bytes[..];
-    let header = npyz::NpyHeader::from_reader(&mut rest).map_err(|e| caller(format!("no .npy array: {e}")))?;
+    let header = npyz::NpyHeader::from_reader(&mut rest)
+        .map_err(|e| caller(format!("no .npy array: {}", brief(&e.to_string()))))?;
     let shape: Option<Vec<usize>> = header.shape().iter().map(|&n| usize::try_from(n).ok()).collect();
     let shape = shape.ok_or_else(|| caller("its shape is too large".into()))?;
     let item = header
@@ -112,14 +148,14 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
 /// Floats: f32 or f16, or f64, which is rounded to f32. `what` says what they are, for the message.
 pub(crate) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     let file = open(path)?;
-    let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {kind}"));
+    let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {}", brief(kind)));
     file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
 /// Targets: any integers, or floats.
 pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
     let file = open(path)?;
-    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {kind}"));
+    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {}", brief(kind)));
     // npyz reads times as integers.
     if let DType::Plain(plain) = &file.dtype
         && matches!(plain.type_char(), TypeChar::TimeDelta | TypeChar::DateTime)

@@ -23,6 +23,18 @@ fn softmax_and_its_logarithm_along_any_axis() {
 }
 
 #[test]
+fn arrays_of_the_other_byte_order() {
+    let folder = Folder::new();
+    let header = "{'descr': '>f4', 'fortran_order': False, 'shape': (1, 2), }\n";
+    let length = (header.len() as u16).to_le_bytes();
+    let data: Vec<u8> = [0f32, 3f32.ln()].iter().flat_map(|x| x.to_be_bytes()).collect();
+    let whole = [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), &data].concat();
+    std::fs::write(folder.at("x.npy"), whole).unwrap();
+    folder.done("softmax x.npy -o y.npy");
+    close("probs", &folder.read::<f32>("y.npy").1, &[0.25, 0.75]);
+}
+
+#[test]
 fn cross_entropy_writes_what_is_asked_for() {
     let folder = Folder::new();
     folder.write("x.npy", &[3, 2, 2], &[0f32; 12]);

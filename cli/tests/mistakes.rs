@@ -20,6 +20,21 @@ softmax missing.npy -o y.npy => missing.npy
 softmax cut.npy -o y.npy => cut.npy
 softmax text.npy -o y.npy => no .npy array
 softmax huge.npy -o y.npy => too large
+softmax nothing.npy -o y.npy => no .npy array
+softmax magic.npy -o y.npy => no .npy array
+softmax version.npy -o y.npy => unsupported version: (9, 0)
+softmax long_header.npy -o y.npy => no .npy array
+softmax garbage.npy -o y.npy => no .npy array
+softmax deep.header.npy -o y.npy => nested too deeply
+softmax fortran.npy -o y.npy => Fortran order
+softmax negative.npy -o y.npy => dimension cannot be negative
+softmax objects.npy -o y.npy => no fixed size
+softmax structures.npy -o y.npy => logits must be f32, f16 or f64, not [('a', '<f4'), ]
+cross-entropy x.npy objects.npy --loss y.npy => no fixed size
+cross-entropy x.npy fortran.npy --loss y.npy => Fortran order
+cross-entropy x.npy cut.npy --loss y.npy => cut.npy
+SOFTMAX --mask garbage.npy => no .npy array
+LOSS --weight deep.header.npy => nested too deeply
 softmax bad.npy -o y.npy => logits must be f32, f16 or f64, not '<i8'
 softmax x.npy -o nowhere/y.npy => no folder nowhere
 softmax x.npy -o folder => folder: it is a folder, not a file
@@ -68,7 +83,16 @@ LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 
 /// An array of a type that is written nowhere else.
 fn raw(folder: &Folder, name: &str, descr: &str, shape: &str, bytes: &[u8]) {
-    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    with_header(
+        folder,
+        name,
+        &format!("'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, "),
+        bytes,
+    );
+}
+
+fn with_header(folder: &Folder, name: &str, fields: &str, bytes: &[u8]) {
+    let header = format!("{{{fields}}}\n");
     let length = (header.len() as u16).to_le_bytes();
     let whole = [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), bytes];
     std::fs::write(folder.at(name), whole.concat()).unwrap();
@@ -89,6 +113,25 @@ fn mistakes_exit_with_2_and_leave_no_output() {
     std::fs::write(folder.at("cut.npy"), &whole[..whole.len() - 1]).unwrap();
     std::fs::write(folder.at("text.npy"), "no array").unwrap();
     raw(&folder, "huge.npy", "<f4", "(4294967296, 4294967296)", &[]);
+    raw(&folder, "negative.npy", "<f4", "(-1, 2)", &[0; 16]);
+    raw(&folder, "objects.npy", "|O", "(2,)", &[0; 16]);
+    let fields = "'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), ";
+    with_header(&folder, "fortran.npy", fields, &[0; 24]);
+    let fields = "'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), ";
+    with_header(&folder, "structures.npy", fields, &[0; 4]);
+    let nested = format!("'descr': {}'<f4'{}, ", "[('a', ".repeat(100), ")]".repeat(100));
+    with_header(&folder, "deep.header.npy", &nested, &[0; 4]);
+    for (name, at, byte) in [
+        ("magic.npy", 1, b'X'),
+        ("version.npy", 6, 9),
+        ("long_header.npy", 9, 255),
+        ("garbage.npy", 11, 255),
+    ] {
+        let mut harmed = whole.clone();
+        harmed[at] = byte;
+        std::fs::write(folder.at(name), harmed).unwrap();
+    }
+    std::fs::write(folder.at("nothing.npy"), "").unwrap();
     raw(&folder, "spans.npy", "<m8[s]", "(3,)", &[0; 24]);
     raw(&folder, "dates.npy", "<M8[D]", "(3,)", &[0; 24]);
     folder.write("deep.npy", &[2, 3, 10], &[0f32; 60]);

@@ -1,0 +1,143 @@
+//! Files of any bytes: an array that is what its header says, or the caller's mistake.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use npyz::Deserialize;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
+
+/// What may stand in a header, or be put into it.
+const TYPES: [&str; 12] = [
+    "'<f4'",
+    "'>f4'",
+    "'<f2'",
+    "'<f8'",
+    "'|i1'",
+    "'<u8'",
+    "'>i4'",
+    "'|b1'",
+    "'|O'",
+    "'|S18446744073709551615'",
+    "'<c16'",
+    "[('a', '<f4', (4294967296, 3)), ('b', '<i8')]",
+];
+const SHAPES: [&str; 9] = [
+    "()",
+    "(6,)",
+    "(2, 3)",
+    "(3, 0)",
+    "(-1, 2)",
+    "(0, 18446744073709551615)",
+    "(4294967296, 4294967296)",
+    "(2.5,)",
+    "(1, 1, 1, 1, 1, 1, 1, 6)",
+];
+const PIECES: [&str; 14] = [
+    "(",
+    ")",
+    "[",
+    "{",
+    "}",
+    "'",
+    ",",
+    ":",
+    "-",
+    "9999999999999999999999",
+    "True",
+    "None",
+    "\\x00",
+    "'shape': (1,), ",
+];
+
+#[derive(Debug, Clone)]
+enum Harm {
+    Byte(usize, u8),
+    Piece(usize, &'static str),
+    Cut(usize),
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    prop_oneof![
+        3 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Harm::Byte(at, byte)),
+        3 => (any::<usize>(), select(&PIECES[..])).prop_map(|(at, piece)| Harm::Piece(at, piece)),
+        1 => any::<usize>().prop_map(Harm::Cut),
+    ]
+}
+
+fn file() -> impl Strategy<Value = Vec<u8>> {
+    let parts = (
+        select(&TYPES[..]),
+        any::<bool>(),
+        select(&SHAPES[..]),
+        1..=3u8,
+        0..=60usize,
+    );
+    (parts, prop::collection::vec(harm(), 0..4)).prop_map(|((kind, fortran, shape, version, data), harms)| {
+        let order = if fortran { "True" } else { "False" };
+        let header = format!("{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        let length = (header.len() as u32).to_le_bytes();
+        let length = if version == 1 { &length[..2] } else { &length[..] };
+        let mut bytes = [
+            &b"\x93NUMPY"[..],
+            &[version, 0],
+            length,
+            header.as_bytes(),
+            &vec![7; data],
+        ]
+        .concat();
+        for harm in harms {
+            let at = |at: usize| at % bytes.len().max(1);
+            match harm {
+                Harm::Byte(place, byte) => {
+                    let place = at(place);
+                    bytes.get_mut(place).into_iter().for_each(|b| *b = byte);
+                }
+                Harm::Piece(place, piece) => {
+                    let place = at(place);
+                    bytes.splice(place..place, piece.bytes());
+                }
+                Harm::Cut(place) => bytes.truncate(at(place)),
+            }
+        }
+        bytes
+    })
+}
+
+fn is_whole<T: Deserialize>(file: &File<'_>, elements: usize) {
+    if let Ok(Some(values)) = file.values::<T>() {
+        assert_eq!(values.len(), elements);
+    }
+}
+
+fn config() -> Config {
+    Config {
+        cases: 4_000,
+        rng_seed: RngSeed::Fixed(7),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("src/npy/regressions"))),
+        ..Config::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn any_bytes_are_an_array_or_the_callers_mistake(bytes in file()) {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(place.path(), bytes).unwrap();
+        match open(place.path()) {
+            Ok(file) => {
+                let elements = file.shape.iter().product();
+                is_whole::<f32>(&file, elements);
+                is_whole::<f16>(&file, elements);
+                is_whole::<f64>(&file, elements);
+                is_whole::<i8>(&file, elements);
+                is_whole::<i32>(&file, elements);
+                is_whole::<u64>(&file, elements);
+            }
+            Err(Failure::Caller(message)) => prop_assert!(message.len() < 1000, "{message}"),
+            Err(Failure::Machine(message)) => panic!("the machine's: {message}"),
+        }
+    }
+}
