@@ -90,10 +90,10 @@ pub fn flushed(gpu: &Gpu, mut values: Vec<f32>) -> Vec<f32> {
 }
 
 /// Those sizes that the adapter under test gets through in reasonable time: all, or with `SMALL_CASES` set, as
-/// `cargo xtask test --all` does for SwiftShader, those up to 130.
+/// `cargo xtask test --all` does for SwiftShader, those up to 33.
 pub fn sizes(all: &[usize]) -> impl Iterator<Item = usize> {
     let largest = if std::env::var_os("SMALL_CASES").is_some() {
-        130
+        33
     } else {
         usize::MAX
     };

@@ -1,4 +1,4 @@
-//! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the driver included.
+//! `cargo xtask demo`, `test` and `compilers`: everything from a fresh clone, the driver included.
 
 mod compilers;
 mod counts;
