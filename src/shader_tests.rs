@@ -5,9 +5,10 @@ use super::*;
 use crate::plan::Traits;
 use crate::rows::Rows;
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 fn slots(all: &[Slot]) -> Slots {
     all.iter().copied().collect()
@@ -228,21 +229,45 @@ fn parsed(variant: &Variant) -> (naga::Module, ModuleInfo) {
     (module.into_owned(), info.into_owned())
 }
 
+/// A variant for other compilers to read: as WGSL, below a line of its constants, as SPIR-V and as HLSL.
+fn write_to(folder: &Path, number: usize, variant: &Variant, spirv: &[u32], hlsl: &str) {
+    let constants: BTreeMap<_, _> = variant.constants().into_iter().collect();
+    let enable = if variant.uses_subgroups() {
+        "enable subgroups;\n"
+    } else {
+        ""
+    };
+    let constants = serde_json::to_string(&constants).unwrap();
+    let wgsl = format!("// {constants}\n{enable}// {variant}\n{}", variant.source());
+    let path = |extension| folder.join(format!("{number:04}.{extension}"));
+    std::fs::write(path("wgsl"), wgsl).unwrap();
+    std::fs::write(path("spv"), bytemuck::cast_slice(spirv)).unwrap();
+    std::fs::write(path("hlsl"), format!("// {variant}\n{hlsl}")).unwrap();
+}
+
 #[test]
 fn every_variant_is_valid_and_every_back_end_writes_it() {
     let all = all();
-    for variant in &all {
+    // `cargo xtask` sets it.
+    let folder = std::env::var_os("VARIANTS_FOLDER").map(PathBuf::from);
+    for (number, variant) in all.iter().enumerate() {
         let (module, info) = parsed(variant);
         let words = spv::write_vec(
             &module,
             &info,
             &spv::Options {
                 lang_version: (1, 3),
+                // As wgpu has them.
+                bounds_check_policies: BoundsCheckPolicies {
+                    index: BoundsCheckPolicy::Restrict,
+                    buffer: BoundsCheckPolicy::Restrict,
+                    ..BoundsCheckPolicies::default()
+                },
                 ..spv::Options::default()
             },
             None,
         );
-        assert!(words.is_ok_and(|w| !w.is_empty()), "{variant}: SPIR-V");
+        let words = words.unwrap_or_else(|e| panic!("{variant}: SPIR-V {e}"));
         let options = msl::Options {
             lang_version: (2, 4),
             fake_missing_bindings: true,
@@ -258,6 +283,9 @@ fn every_variant_is_valid_and_every_back_end_writes_it() {
         let pipeline = hlsl::PipelineOptions::default();
         let outcome = hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None);
         assert!(outcome.is_ok(), "{variant}: HLSL {:?}", outcome.err());
+        if let Some(folder) = &folder {
+            write_to(folder, number, variant, &words, &text);
+        }
         // OpenGL gets the kernels without subgroups.
         if !variant.uses_subgroups() {
             let mut text = String::new();
@@ -270,7 +298,7 @@ fn every_variant_is_valid_and_every_back_end_writes_it() {
                 entry_point: "main".into(),
                 multiview: None,
             };
-            let policies = naga::proc::BoundsCheckPolicies::default();
+            let policies = BoundsCheckPolicies::default();
             let writer = glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, policies);
             let outcome = writer.and_then(|mut w| w.write());
             assert!(outcome.is_ok(), "{variant}: GLSL {:?}", outcome.err());

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CLASSES, GPUS, Random, bits, gpu, ulp};
+use common::{CLASSES, GPUS, Random, bits, flushed, gpu, sizes, ulp};
 use wgpu_softmax::{
     CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Schedule, Softmax, Upstream,
     reference, twin,
@@ -26,7 +26,7 @@ fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
     let mut random = Random(1);
     for gpu in GPUS.iter() {
         let (mut worst, mut total, mut count) = (0f64, 0f64, 0usize);
-        for &classes in CLASSES {
+        for classes in sizes(CLASSES) {
             let rows = Rows::new(3, classes);
             // Narrow, usual, and so wide that most classes underflow.
             for spread in [0.1, 3.0, 60.0] {
@@ -34,7 +34,11 @@ fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
                 let y = gpu.softmax(&x, rows, &Softmax::default()).unwrap();
                 let exact = reference::softmax(&x, rows, &Softmax::default()).unwrap();
                 for (row, (x, y)) in x.chunks(classes).zip(y.chunks(classes)).enumerate() {
-                    assert_eq!(bits(y), bits(&twin::softmax(x)), "row {row} of {classes} classes");
+                    assert_eq!(
+                        bits(y),
+                        bits(&flushed(gpu, twin::softmax(x))),
+                        "row {row} of {classes} classes"
+                    );
                     let m = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                     for (c, (&y, &exact)) in y.iter().zip(&exact[row * classes..]).enumerate() {
                         // Half an ULP of x - m, relative, is as many ULP (of 2^-24 to 2^-23) of the result.
@@ -62,7 +66,7 @@ fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
 fn log_softmax_is_near_the_reference() {
     let mut random = Random(2);
     for gpu in GPUS.iter() {
-        for &classes in CLASSES {
+        for classes in sizes(CLASSES) {
             let rows = Rows::new(2, classes);
             let x = random.logits(2 * classes, 5.0);
             let y = gpu.softmax(&x, rows, &Softmax::log()).unwrap();
@@ -82,7 +86,7 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
     let mut random = Random(3);
     for gpu in GPUS.iter() {
         let (mut worst_loss, mut worst_gradient) = (0f64, 0f64);
-        for &classes in CLASSES {
+        for classes in sizes(CLASSES) {
             let rows = Rows::new(4, classes);
             let x = random.logits(4 * classes, 4.0);
             let targets = random.targets(4, classes);
@@ -98,7 +102,7 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
                 assert_eq!(losses[row].to_bits(), loss.to_bits(), "loss of {classes} classes");
                 assert_eq!(
                     bits(&gradient[row * classes..][..classes]),
-                    bits(&g),
+                    bits(&flushed(gpu, g)),
                     "gradient of {classes} classes"
                 );
                 worst_loss =
@@ -125,7 +129,7 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
 fn the_loss_survives_a_common_offset() {
     let mut random = Random(4);
     for offset in [1e4f32, 1e6, 1e7] {
-        for classes in [10, 1500] {
+        for classes in sizes(&[10, 1500]) {
             let rows = Rows::new(5, classes);
             let x: Vec<f32> = random.logits(5 * classes, 4.0).iter().map(|v| v + offset).collect();
             let targets = random.targets(5, classes);
@@ -154,11 +158,11 @@ fn every_schedule_gives_the_same_bits() {
     let mut random = Random(5);
     let mut ran = 0;
     for gpu in GPUS.iter() {
-        for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
+        for classes in sizes(&[1, 5, 64, 100, 1024, 1025, 3000]) {
             let rows = Rows::new(3, classes);
             let x = random.logits(3 * classes, 5.0);
             let targets = random.targets(3, classes);
-            let expected: Vec<f32> = x.chunks(classes).flat_map(twin::softmax).collect();
+            let expected = flushed(gpu, x.chunks(classes).flat_map(twin::softmax).collect());
             let first = gpu.cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
             for schedule in schedules() {
                 let softmax = Softmax {
@@ -184,7 +188,7 @@ fn every_schedule_gives_the_same_bits() {
         }
     }
     println!("{ran} combinations of schedule and classes");
-    assert!(ran >= 30);
+    assert!(ran >= 30, "{ran}");
 }
 
 fn word_equal(a: f32, b: f64) -> bool {
@@ -212,7 +216,7 @@ fn rows_that_are_not_ordinary() {
         vec![1e-45, -1e-45, 0.0],
     ];
     for gpu in GPUS.iter() {
-        for length in [3, 4, 64, 1000, 1030, 2050] {
+        for length in sizes(&[3, 4, 64, 1000, 1030, 2050]) {
             let x: Vec<f32> = specials
                 .iter()
                 .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(none, length - 3)))
@@ -355,12 +359,18 @@ fn any_axis_and_any_stride() {
             ([1, 300, 70], 1),
         ] {
             let rows = Rows::of_shape(&shape, axis).unwrap();
+            if sizes(&[rows.classes()]).next().is_none() {
+                continue;
+            }
             let x = random.logits(rows.elements().unwrap(), 4.0);
             let targets = random.targets(rows.count(), rows.classes());
             check_layout(gpu, &x, &targets, rows);
         }
         for (count, classes, stride) in [(5, 10, 13), (5, 8, 12), (3, 1100, 1101), (1, 4, 9)] {
             let rows = Rows::new(count, classes).with_row_stride(stride);
+            if sizes(&[classes]).next().is_none() {
+                continue;
+            }
             // What lies between the rows must not matter.
             let mut x = random.logits(rows.elements().unwrap(), 4.0);
             x.iter_mut()

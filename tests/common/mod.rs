@@ -78,6 +78,28 @@ pub const CLASSES: &[usize] = &[
     4099,
 ];
 
+/// Values of the twin as this adapter can give them: SwiftShader has none under 2^-126 (tests/known_issues.rs).
+pub fn flushed(gpu: &Gpu, mut values: Vec<f32>) -> Vec<f32> {
+    if gpu.adapter_info().name.contains("SwiftShader") {
+        values
+            .iter_mut()
+            .filter(|v| v.is_subnormal())
+            .for_each(|v| *v = 0.0f32.copysign(*v));
+    }
+    values
+}
+
+/// Those sizes that the adapter under test gets through in reasonable time: all, or with `SMALL_CASES` set, as
+/// `cargo xtask test --all` does for SwiftShader, those up to 33.
+pub fn sizes(all: &[usize]) -> impl Iterator<Item = usize> {
+    let largest = if std::env::var_os("SMALL_CASES").is_some() {
+        33
+    } else {
+        usize::MAX
+    };
+    all.iter().copied().filter(move |&size| size <= largest)
+}
+
 /// An element type under test.
 pub trait Stored: Element {
     /// What rounding to it may cost: relative to the value, and at least.

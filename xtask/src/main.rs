@@ -1,18 +1,24 @@
-//! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the driver included.
+//! `cargo xtask demo`, `test` and `compilers`: everything from a fresh clone, the driver included.
 
+mod compilers;
+mod counts;
 mod setup;
+mod tools;
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, ExitCode, Stdio};
+use counts::{Counts, run};
+use setup::Adapter;
+use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask demo | cargo xtask test";
+const USAGE: &str = "usage: cargo xtask demo | cargo xtask test [--all] | cargo xtask compilers";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words[..] {
+        ["compilers"] => check_variants(),
         ["demo"] => setup::adapters().and_then(|_| demo()),
-        ["test"] => setup::adapters().and_then(|adapters| test(&adapters)),
+        ["test"] => setup::adapters().and_then(|adapters| test(&adapters, false)),
+        ["test", "--all"] => setup::adapters().and_then(|adapters| test(&adapters, true)),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -24,17 +30,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn cargo(arguments: &[&str], backend: Option<&str>) -> Command {
+fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.args(arguments).envs(setup::environment());
-    if let Some(backend) = backend {
-        command.env("WGPU_BACKEND", backend);
-    }
     command
 }
 
 fn demo() -> Result<(), String> {
-    let status = cargo(&["run", "--example", "digits"], None)
+    let status = cargo(&["run", "--example", "digits"])
         .status()
         .map_err(|e| e.to_string())?;
     if status.success() {
@@ -62,96 +65,90 @@ const ON_EACH: &[(&str, &[&str])] = &[
     ("documentation examples", &["test", "--workspace", "--doc"]),
 ];
 
-fn test(adapters: &[setup::Adapter]) -> Result<(), String> {
+/// What SwiftShader is fast enough for, with small cases.
+const ON_SWIFTSHADER: &[&str] = &[
+    "test",
+    "--test",
+    "conformance",
+    "--test",
+    "known_issues",
+    "--",
+    "--skip",
+    TOO_LONG,
+];
+/// More than nine minutes there.
+const TOO_LONG: &str = "every_schedule_gives_the_same_bits";
+
+/// `all`: what takes minutes more, too.
+fn test(adapters: &[Adapter], all: bool) -> Result<(), String> {
+    let variants = compilers::folder()?;
     let mut report = Vec::new();
     for (name, arguments) in ONCE {
-        let counts = run(name, cargo(arguments, None).env("RUSTDOCFLAGS", "--deny warnings"))?;
-        report.push((format!("{name}: no adapter"), counts));
+        let mut command = cargo(arguments);
+        command
+            .env("RUSTDOCFLAGS", "--deny warnings")
+            .env("VARIANTS_FOLDER", &variants);
+        report.push((name.to_string(), run(name, &mut command)?));
     }
+    report.extend(compilers::check(&variants, all)?);
+    let before = report.len();
     for adapter in adapters {
         for (name, arguments) in ON_EACH {
             let what = format!("{name}: {} ({})", adapter.name, adapter.backend);
-            let mut command = cargo(arguments, Some(adapter.backend));
-            if adapter.backend == "gl" {
-                // wgpu has one OpenGL context for all threads, and panics in one that waits 6 s for it. The library's own
-                // calls take turns; what the tests themselves submit and wait for does not.
-                command.env("RUST_TEST_THREADS", "1");
-            }
-            let counts = run(&what, &mut command)?;
+            let counts = run(&what, cargo(arguments).envs(adapter.environment()))?;
             report.push((what, counts));
         }
     }
-    println!();
-    let mut total = Counts::default();
-    let mut on_gpu = 0;
-    for (what, counts) in &report {
-        println!(
-            "{what}: {} passed, {} failed, {} skipped",
-            counts.passed, counts.failed, counts.skipped
-        );
-        total.add(counts);
-        on_gpu += if what.ends_with("no adapter") { 0 } else { counts.passed };
+    if all {
+        let what = "small cases: SwiftShader (vulkan)";
+        let counts = match setup::swiftshader() {
+            Ok(adapter) => {
+                let mut command = cargo(ON_SWIFTSHADER);
+                let mut counts = run(what, command.envs(adapter.environment()).env("SMALL_CASES", "1"))?;
+                println!("{what}: not run: {TOO_LONG}");
+                counts.skipped += 1;
+                counts
+            }
+            Err(message) => {
+                println!("{what}: not run: {message}");
+                Counts {
+                    skipped: 1,
+                    ..Counts::default()
+                }
+            }
+        };
+        report.push((what.into(), counts));
     }
-    println!(
-        "{} passed, {} failed, {} skipped",
-        total.passed, total.failed, total.skipped
-    );
-    if on_gpu == 0 {
+    if !all {
+        println!("not asked for: DXC and SwiftShader, with cargo xtask test --all");
+    }
+    let total = conclude(&report);
+    if report[before..].iter().all(|(_, counts)| counts.passed == 0) {
         return Err("no GPU test ran".into());
     }
+    total
+}
+
+fn check_variants() -> Result<(), String> {
+    let folder = compilers::folder()?;
+    let mut write = cargo(&["test", "--package", "wgpu-softmax", "--lib", "every_variant"]);
+    let what = "variants written";
+    let mut report = vec![(what.into(), run(what, write.env("VARIANTS_FOLDER", &folder))?)];
+    report.extend(compilers::check(&folder, true)?);
+    conclude(&report)
+}
+
+fn conclude(report: &[(String, Counts)]) -> Result<(), String> {
+    println!();
+    let mut total = Counts::default();
+    for (what, counts) in report {
+        println!("{what}: {counts}");
+        total.add(counts);
+    }
+    println!("{total}");
     if total.failed > 0 {
         Err(format!("{} failed", total.failed))
     } else {
         Ok(())
     }
-}
-
-#[derive(Default)]
-struct Counts {
-    passed: usize,
-    failed: usize,
-    skipped: usize,
-}
-
-impl Counts {
-    fn add(&mut self, other: &Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
-    }
-
-    /// `test result: ok. 3 passed; 0 failed; 1 ignored; …`
-    fn read(&mut self, line: &str) {
-        let Some(line) = line.strip_prefix("test result: ") else {
-            return;
-        };
-        let number = |word: &str| {
-            let before = line.split(word).next().and_then(|text| text.split_whitespace().last());
-            before.and_then(|n| n.parse().ok()).unwrap_or(0)
-        };
-        self.passed += number(" passed");
-        self.failed += number(" failed");
-        self.skipped += number(" ignored");
-    }
-}
-
-/// Runs a command, passes its output on, and counts the tests in it. A step that fails for another reason than a test
-/// counts as one failure.
-fn run(name: &str, command: &mut Command) -> Result<Counts, String> {
-    println!("== {name}");
-    let fail = |e: std::io::Error| format!("{name}: {e}");
-    let mut child = command.stdout(Stdio::piped()).spawn().map_err(fail)?;
-    let mut counts = Counts::default();
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line.map_err(fail)?;
-            println!("{line}");
-            counts.read(&line);
-        }
-    }
-    std::io::stdout().flush().map_err(fail)?;
-    if !child.wait().map_err(fail)?.success() && counts.failed == 0 {
-        counts.failed = 1;
-    }
-    Ok(counts)
 }

@@ -1,6 +1,7 @@
 //! Adapters: found, or, on Debian and its like, installed.
 
-use std::path::Path;
+use crate::tools::debian;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use wgpu_softmax::wgpu::{Backend, DeviceType};
 use wgpu_softmax::{GpuOptions, adapters as find};
@@ -11,6 +12,36 @@ pub(crate) struct Adapter {
     /// The word that `WGPU_BACKEND` knows it by.
     pub(crate) backend: &'static str,
     is_software: bool,
+    /// Where its driver is, if not where drivers usually are.
+    driver: Option<PathBuf>,
+}
+
+impl Adapter {
+    /// What makes a program take this adapter.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![("WGPU_BACKEND", self.backend.to_string())];
+        if self.backend == "gl" {
+            // wgpu has one OpenGL context for all threads, and panics in one that waits 6 s for it. The library's own
+            // calls take turns; what the tests themselves submit and wait for does not.
+            all.push(("RUST_TEST_THREADS", "1".into()));
+        }
+        if let Some(driver) = &self.driver {
+            // The older of the two names is for older loaders.
+            all.extend(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|name| (name, driver.display().to_string())));
+        }
+        all
+    }
+}
+
+/// Chromium's software driver, fetched: another compiler behind Vulkan, with subgroups of 4.
+pub(crate) fn swiftshader() -> Result<Adapter, String> {
+    let driver = debian("chromium-common", "usr/lib/chromium/vk_swiftshader_icd.json")?;
+    Ok(Adapter {
+        name: "SwiftShader".into(),
+        backend: "vulkan",
+        is_software: true,
+        driver: Some(driver),
+    })
 }
 
 /// EGL complains without a folder of its own.
@@ -74,13 +105,14 @@ fn look() -> Result<Vec<Adapter>, String> {
                 is_software: info.device_type == DeviceType::Cpu,
                 name: info.name,
                 backend,
+                driver: None,
             });
         }
     }
     Ok(found)
 }
 
-fn apt(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn apt(arguments: &[&str]) -> Result<(), String> {
     let is_root = Command::new("id")
         .arg("-u")
         .output()

@@ -1,0 +1,36 @@
+// node tint.mjs WEBGPU/index.js FILE.wgsl ...: each file through Tint, as a pipeline of Dawn's null backend, which needs no
+// GPU. The first line of a file is a comment with the overrides' values.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const [library, ...files] = process.argv.slice(2);
+const { create } = await import(pathToFileURL(library));
+// Dawn crashes once this is collected.
+globalThis.gpu = create(["backend=null"]);
+const adapter = await gpu.requestAdapter();
+const device = await adapter.requestDevice({ requiredFeatures: ["subgroups"] });
+const most = device.limits.maxStorageBuffersPerShaderStage;
+let passed = 0;
+let modules = 0;
+for (const file of files) {
+    const code = readFileSync(file, "utf8");
+    const constants = JSON.parse(code.slice(2, code.indexOf("\n")));
+    device.pushErrorScope("validation");
+    const module = device.createShaderModule({ code });
+    // Its limits cannot be raised.
+    const isPipeline = code.split("var<storage").length - 1 <= most;
+    if (isPipeline) {
+        device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main", constants } });
+    }
+    const error = await device.popErrorScope();
+    if (error) {
+        console.log(`${file}: ${error.message}`);
+    } else {
+        passed += 1;
+        modules += !isPipeline;
+    }
+}
+console.log(`Tint: ${modules} as modules only, since they have more storage buffers than the null backend's ${most}`);
+console.log(`test result: ${passed} passed; ${files.length - passed} failed`);
+// Dawn's threads would keep the process alive.
+process.exit(passed === files.length ? 0 : 1);
