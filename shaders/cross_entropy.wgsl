@@ -35,8 +35,8 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         return select(words, vec4<u32>(row.word), row.is_uniform);
     }
     // The bits are those of kept terms.
-    let seen = mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)));
-    let y = select(seen, vec4<f32>(row.inverse_sum), row.is_masked);
+    let seen = flushed4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)))));
+    let y = select(bitcast<vec4<f32>>(seen), vec4<f32>(row.inverse_sum), row.is_masked);
     var g = y - spike;
     var no_share = !hit;
     if HAS_SHARE {
@@ -54,7 +54,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
     g = sloped(g, start, quad, lane);
     // A masked class takes no part, whatever the factor.
     let is_absent = (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked) & no_share;
-    let words = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), is_absent);
+    let words = select(flushed4(bitcast<vec4<u32>>(g)), vec4<u32>(0u), is_absent);
     return select(words, vec4<u32>(row.word), row.is_uniform);
 }
 

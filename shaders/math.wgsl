@@ -19,6 +19,11 @@ fn mul(a: f32, b: f32) -> f32 {
     return opaque(a * b);
 }
 
+// What is under 2^-126 is 0, as it is on adapters that have no such numbers.
+fn flushed4(bits: vec4<u32>) -> vec4<u32> {
+    return select(bits, vec4<u32>(0u), (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x00800000u));
+}
+
 // hi + lo = a - b: the difference as it is rounded, and what the rounding lost (Knuth's sum of two).
 struct Difference {
     hi: vec4<f32>,

@@ -25,12 +25,12 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         y = select(y, bits, bits == vec4<u32>(NEG_INF));
     } else {
         // Here the bits are those of kept terms.
-        y = bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum))));
+        y = flushed4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)))));
     }
     if IS_GRADIENT {
         let p = select(bitcast<vec4<f32>>(y), vec4<f32>(row.inverse_sum), row.is_masked);
         let g = sloped(mul4(p, vec4<f32>(factor_at(lane.row * params.factor_stride))), start, quad, lane);
-        y = select(bitcast<vec4<u32>>(g), vec4<u32>(0u), (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked));
+        y = select(flushed4(bitcast<vec4<u32>>(g)), vec4<u32>(0u), (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked));
     }
     return select(y, vec4<u32>(row.word), row.is_uniform);
 }

@@ -296,7 +296,7 @@ fn by_slots(held: u32, fragments: [Fragment; 3]) -> Fragment {
     let [eight, sixteen, all] = fragments;
     match held {
         ..=8 => eight,
-        ..=16 => sixteen,
+        9..=16 => sixteen,
         _ => all,
     }
 }

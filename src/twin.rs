@@ -123,6 +123,11 @@ pub fn stats(x: &[f32]) -> (f32, f32) {
     (m, tree(&terms))
 }
 
+/// `flushed4` of shaders/math.wgsl.
+fn flushed(y: f32) -> f32 {
+    if y.is_subnormal() { 0.0 } else { y }
+}
+
 /// Softmax of one row: each span's exponentials, seen from its own largest value, times what takes them to the row's.
 pub fn softmax(x: &[f32]) -> Vec<f32> {
     let (m, d) = stats(x);
@@ -130,7 +135,9 @@ pub fn softmax(x: &[f32]) -> Vec<f32> {
     let span = |span: &[f32]| {
         let m_span = largest(span);
         let over = exp_or_zero(m_span, m) * inverse;
-        span.iter().map(|&v| exp_or_zero(v, m_span) * over).collect::<Vec<_>>()
+        span.iter()
+            .map(|&v| flushed(exp_or_zero(v, m_span) * over))
+            .collect::<Vec<_>>()
     };
     x.chunks(span_chunks(x.len()) * CHUNK).flat_map(span).collect()
 }
@@ -142,7 +149,7 @@ pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
     let gradient = probs
         .iter()
         .enumerate()
-        .map(|(c, y)| (y - if c == target { 1.0 } else { 0.0 }) * scale);
+        .map(|(c, y)| flushed((y - if c == target { 1.0 } else { 0.0 }) * scale));
     (minus(ln_exact(d), difference(x[target], m)), gradient.collect())
 }
 

@@ -25,7 +25,7 @@ fn inputs((rows, classes, spread, offset, peak): Case) -> Vec<f32> {
         z ^= z >> 31;
         let total: i64 = [0, 16, 32, 48].iter().map(|shift| ((z >> shift) & 0xffff) as i64).sum();
         let x = (total - 131_070) as f32 * scale + offset;
-        if i % classes == 0 { x + peak } else { x }
+        if i.is_multiple_of(classes) { x + peak } else { x }
     };
     (0..rows * classes).map(logit).collect()
 }

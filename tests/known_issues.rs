@@ -101,7 +101,7 @@ fn issues() -> [Issue; 10] {
             &[LAVAPIPE, LLVMPIPE, SWIFTSHADER],
         ),
         issue(
-            "results under 2^-126 are 0 (`flushed` in tests/common)",
+            "results under 2^-126 are 0 (`flushed4` in math.wgsl)",
             (BITS, "a * b"),
             [f32::MIN_POSITIVE, 0.5],
             |a, b| (a * b).to_bits(),
