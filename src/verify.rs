@@ -16,11 +16,16 @@ use tally::Tally;
 pub struct Verify {
     /// Cases of more logits than this are skipped, and counted as such: for slow adapters.
     pub most_elements: usize,
+    /// Only checks in whose name this is; empty for all.
+    pub only: String,
 }
 
 impl Default for Verify {
     fn default() -> Self {
-        Self { most_elements: 1 << 21 }
+        Self {
+            most_elements: 1 << 21,
+            only: String::new(),
+        }
     }
 }
 
@@ -112,7 +117,7 @@ impl Gpu {
     /// ```
     pub fn verify(&self, options: &Verify, mut report: impl FnMut(&Check)) -> Result<Vec<Check>, RunError> {
         let mut checks = Vec::new();
-        for (name, checker) in CHECKS {
+        for (name, checker) in options.checks() {
             let mut tally = Tally::new(self, name, options.most_elements);
             checker(&mut tally)?;
             let check = tally.finish();
@@ -121,9 +126,15 @@ impl Gpu {
         }
         Ok(checks)
     }
+}
+
+impl Verify {
+    fn checks(&self) -> impl Iterator<Item = &'static (&'static str, Checker)> {
+        CHECKS.iter().filter(|(name, _)| name.contains(&self.only))
+    }
 
     /// How many checks [`Gpu::verify`] makes.
-    pub const fn verify_count() -> usize {
-        CHECKS.len()
+    pub fn count(&self) -> usize {
+        self.checks().count()
     }
 }

@@ -12,6 +12,9 @@ pub(crate) struct VerifyArgs {
     /// Skip cases of more logits, for a slow adapter.
     #[arg(long, value_name = "N", default_value_t = Verify::default().most_elements)]
     most_elements: usize,
+    /// Only checks in whose name this is.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
 }
 
 pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
@@ -32,17 +35,24 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
             "check", "cases", "failed", "skipped", "max ULP", "mean ULP"
         ))?;
     }
-    let bar = Bar::new(Gpu::verify_count(), "checks");
-    let tell = bar.teller();
-    let (mut done, mut unwritten) = (0, Ok(()));
     let verify = Verify {
         most_elements: args.most_elements,
+        only: args.only.clone(),
     };
+    if verify.count() == 0 {
+        return Err(Failure::Caller(format!(
+            "--only {}: no check has that in its name",
+            args.only
+        )));
+    }
+    let bar = Bar::new(verify.count(), "checks");
+    let tell = bar.teller();
+    let (mut done, mut unwritten) = (0, Ok(()));
     let checks = gpu.verify(&verify, |check| {
         done += 1;
         let written = bar.aside(|| report(cli, check));
         unwritten = std::mem::replace(&mut unwritten, Ok(())).and(written);
-        tell(done, Gpu::verify_count());
+        tell(done, verify.count());
     })?;
     drop(bar);
     unwritten?;

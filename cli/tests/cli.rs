@@ -293,3 +293,20 @@ fn bench_prints_what_it_measured() {
         );
     }
 }
+
+#[test]
+fn verify_prints_what_it_checked() {
+    let folder = Folder::new();
+    let out = String::from_utf8(folder.done("--json verify --only common_offset")).unwrap();
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&line["check"], &line["failed"]), (&json!("common_offset"), &json!(0)));
+    assert_eq!((&line["cases"], &line["skipped"]), (&json!(12), &json!(0)));
+    assert!(line["max_ulp"].as_f64().unwrap() >= line["mean_ulp"].as_f64().unwrap());
+    let out = String::from_utf8(folder.done("--json verify --only twin/softmax --most-elements 20")).unwrap();
+    let line: Value = serde_json::from_str(&out).unwrap();
+    // 4 rows of 1, 2, 3, 4 and 5 classes of 29 numbers of classes, and words that every adapter gives.
+    assert_eq!((&line["cases"], &line["skipped"]), (&json!(5), &json!(24)));
+    println!("hash {}", line["hash"]);
+    let table = String::from_utf8(folder.done("verify --only bad_targets")).unwrap();
+    assert!(table.lines().nth(1).unwrap().starts_with("bad_targets "), "{table}");
+}
