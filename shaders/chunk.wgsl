@@ -71,6 +71,11 @@ fn with_8(before: Extremes, base: u32) -> Extremes {
     return e;
 }
 
+// The largest of what is held, as a key.
+fn held_max(lane: Lane) -> i32 {
+    return lanes_max(extremes_key(extremes_of_all()), lane);
+}
+
 fn exp_quad(bits: vec4<u32>, largest: f32) -> vec4<f32> {
     let y = exp4(difference4(bitcast<vec4<f32>>(bits), vec4<f32>(largest)));
     return select(y, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
@@ -127,6 +132,12 @@ fn keep_slot(slot: u32, largest: f32) {
     }
 }
 
+// Probabilities out of kept terms, with 1 / d.
+fn kept_probs(terms: vec4<u32>, inverse_sum: f32) -> vec4<u32> {
+    let over = mul(term_scale, inverse_sum);
+    return flushed4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(terms), vec4<f32>(over))));
+}
+
 fn keep_8(base: u32, largest: f32) {
     keep_slot(base, largest);
     keep_slot(base + 1u, largest);
@@ -156,6 +167,11 @@ fn flaw_8(before: i32, base: u32, at: Place, lane: Lane) -> i32 {
     flaw = flaw_slot(flaw, base + 6u, at, lane);
     flaw = flaw_slot(flaw, base + 7u, at, lane);
     return flaw;
+}
+
+// The worst that is wrong with the dense targets of what is held.
+fn held_flaw(at: Place, lane: Lane) -> i32 {
+    return lanes_max(flaw_of_all(at, lane), lane);
 }
 
 fn fold_slot(slot: u32, stride: u32) {

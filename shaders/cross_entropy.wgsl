@@ -35,8 +35,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         return select(words, vec4<u32>(row.word), row.is_uniform);
     }
     // The bits are those of kept terms.
-    let seen = flushed4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)))));
-    let y = select(bitcast<vec4<f32>>(seen), vec4<f32>(row.inverse_sum), row.is_masked);
+    let y = select(bitcast<vec4<f32>>(kept_probs(bits, row.inverse_sum)), vec4<f32>(row.inverse_sum), row.is_masked);
     var g = y - spike;
     var no_share = !hit;
     if HAS_SHARE {

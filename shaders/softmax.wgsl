@@ -25,7 +25,7 @@ fn result_quad(bits: vec4<u32>, start: u32, quad: u32, lane: Lane, row: Row) -> 
         y = select(y, bits, bits == vec4<u32>(NEG_INF));
     } else {
         // Here the bits are those of kept terms.
-        y = flushed4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(mul(term_scale, row.inverse_sum)))));
+        y = kept_probs(bits, row.inverse_sum);
     }
     if IS_GRADIENT {
         let p = select(bitcast<vec4<f32>>(y), vec4<f32>(row.inverse_sum), row.is_masked);

@@ -7,14 +7,13 @@ fn hold(start: u32, chunk: u32, lane: Lane) {
     hold_8(24u, start, chunk, lane);
 }
 
-// The largest of what is held, as a key.
-fn held_max(lane: Lane) -> i32 {
+fn extremes_of_all() -> Extremes {
     var e = no_extremes();
     e = with_8(e, 0u);
     e = with_8(e, 8u);
     e = with_8(e, 16u);
     e = with_8(e, 24u);
-    return lanes_max(extremes_key(e), lane);
+    return e;
 }
 
 fn sum_all(kind: u32, at: Place, lane: Lane) {
@@ -32,14 +31,13 @@ fn keep_terms(largest: f32) {
     keep_8(24u, largest);
 }
 
-// The worst that is wrong with the dense targets of what is held.
-fn held_flaw(at: Place, lane: Lane) -> i32 {
+fn flaw_of_all(at: Place, lane: Lane) -> i32 {
     var flaw = 0;
     flaw = flaw_8(flaw, 0u, at, lane);
     flaw = flaw_8(flaw, 8u, at, lane);
     flaw = flaw_8(flaw, 16u, at, lane);
     flaw = flaw_8(flaw, 24u, at, lane);
-    return lanes_max(flaw, lane);
+    return flaw;
 }
 
 fn first_of_all(largest: u32, chunk: u32, lane: Lane) -> i32 {
