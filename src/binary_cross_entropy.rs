@@ -170,7 +170,8 @@ impl BinaryCrossEntropy {
             slots: bound.into_iter().collect(),
         };
         let own = self.reduction != Reduction::None;
-        let losses = own.then(|| gpu.zeroed_buffer("losses", elements as u64 * 4, Usage::STORAGE));
+        // Of zeros, which the sum finds in padding.
+        let losses = own.then(|| gpu.new_buffer("losses", elements as u64 * 4, Usage::STORAGE));
         let batch_options = self.as_batch(elements, rows.count() * classes);
         Ok(BinaryCrossEntropyKernel {
             kernel: RowKernel::new(gpu, rows, spec, None)?,
@@ -294,10 +295,11 @@ impl Gpu {
         let result = Usage::STORAGE | Usage::COPY_SRC;
         let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
         let bytes = logits.len() as u64;
-        let gradient = has_gradient.then(|| gpu.zeroed_buffer("gradient", bytes * T::DTYPE.bytes(), result));
+        // Of zeros, which padding is to stay.
+        let gradient = has_gradient.then(|| gpu.new_buffer("gradient", bytes * T::DTYPE.bytes(), result));
         let gradient = gradient.transpose()?;
         let losses = (!reduces)
-            .then(|| gpu.zeroed_buffer("losses", bytes * 4, result))
+            .then(|| gpu.new_buffer("losses", bytes * 4, result))
             .transpose()?;
         let buffers = BinaryCrossEntropyBuffers {
             logits: x.slice(..),

@@ -81,7 +81,8 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A buffer out of the pool, if it has such a one, for the caller to give back with [`Pool::keep`].
+    /// A buffer out of the pool, if it has such a one, for the caller to give back with [`Pool::keep`]. One to be filled on
+    /// the host is mapped, and is to be given back so.
     pub(crate) fn kept_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         match self.pool().take(size_of_buffer(bytes), usage) {
             Some(buffer) => Ok(buffer),
@@ -89,42 +90,20 @@ impl Gpu {
         }
     }
 
-    /// A mapped buffer to fill for an upload, out of the pool if it has such a one.
-    pub(crate) fn upload_buffer(&self, what: &'static str, bytes: u64) -> Result<Buffer, EncodeError> {
-        let usage = Usage::MAP_WRITE | Usage::COPY_SRC;
-        match self.pool().take(size_of_buffer(bytes), usage) {
-            Some(buffer) => Ok(buffer),
-            None => self.create(what, bytes, usage, true),
-        }
-    }
-
-    /// A buffer of zeros, which padding is to stay.
-    pub(crate) fn zeroed_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
-        self.new_buffer(what, bytes, usage)
-    }
-
-    fn new_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
-        self.create(what, bytes, usage, false)
-    }
-
-    fn create(&self, what: &'static str, bytes: u64, usage: Usage, is_mapped: bool) -> Result<Buffer, EncodeError> {
+    /// A buffer of zeros, which nobody has used; mapped if it is to be filled on the host.
+    pub(crate) fn new_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         let out_of_memory = EncodeError::OutOfMemory { what, bytes };
         if bytes > self.limits().max_buffer_size {
             return Err(out_of_memory);
         }
-        let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-        let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some(what),
             size: size_of_buffer(bytes),
             usage,
-            mapped_at_creation: is_mapped,
-        });
-        let errors = (pollster::block_on(validation.pop()), pollster::block_on(memory.pop()));
-        if errors.0.is_some() || errors.1.is_some() {
-            return Err(out_of_memory);
-        }
-        Ok(buffer)
+            mapped_at_creation: usage.contains(Usage::MAP_WRITE),
+        };
+        self.scoped(|| self.device().create_buffer(&descriptor))
+            .map_err(|_| out_of_memory)
     }
 
     /// A uniform buffer that holds `words`, and the bytes allocated for it. Nothing ever changes one, so calls with the same

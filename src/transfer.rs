@@ -296,7 +296,9 @@ impl<'a, T: Element> Stream<'a, T> {
         buffer: &wgpu::Buffer,
         encoder: &mut wgpu::CommandEncoder,
     ) -> Result<wgpu::Buffer, RunError> {
-        let upload = self.gpu.upload_buffer(matrix.name, buffer.size())?;
+        let upload = self
+            .gpu
+            .kept_buffer(matrix.name, buffer.size(), Usage::MAP_WRITE | Usage::COPY_SRC)?;
         let unmapped = |e: wgpu::MapRangeError| self.gpu.blame(e.to_string());
         let mut view = upload.get_mapped_range_mut(..).map_err(unmapped)?;
         let mut at = 0;
