@@ -1,12 +1,12 @@
 //! A call on host slices, beside what moving its bytes takes at the least: the input copied once, and the result once.
 
 use super::timer::median;
-use super::work::{logit, target};
+use super::work::{Options, logit, target};
 use super::{Op, ROUNDS};
 use crate::npy::Failure;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-use wgpu_softmax::{CrossEntropy, Element, Gpu, Gradient, LogSumExp, Rows, RunError, Schedule, Softmax, SoftmaxGrad};
+use wgpu_softmax::{Element, Gpu, Rows, RunError, Schedule};
 
 pub(crate) struct HostTimes {
     pub(crate) ms: f64,
@@ -23,43 +23,15 @@ pub(crate) fn measure<T: Element>(
 ) -> Result<HostTimes, Failure> {
     let x: Vec<T> = (0..rows.elements()?).map(|i| T::nearest(logit(i))).collect();
     let targets: Vec<u32> = (0..rows.count()).map(|row| target(row, rows.classes())).collect();
+    let options = Options::new(op, T::DTYPE, schedule);
     // Gives the bytes of the result.
     let call = || -> Result<usize, RunError> {
         Ok(match op {
-            Op::Softmax | Op::LogSoftmax => {
-                let options = Softmax {
-                    log: op == Op::LogSoftmax,
-                    schedule,
-                    ..Softmax::default()
-                };
-                size_of_val(&gpu.softmax(&x, rows, &options)?[..])
-            }
-            Op::SoftmaxGrad => {
-                let options = SoftmaxGrad {
-                    schedule,
-                    ..SoftmaxGrad::default()
-                };
-                size_of_val(&gpu.softmax_grad(&x, &x, None, rows, &options)?[..])
-            }
-            Op::Logsumexp => {
-                let options = LogSumExp {
-                    schedule,
-                    ..LogSumExp::default()
-                };
-                size_of_val(&gpu.logsumexp(&x, rows, &options)?[..])
-            }
+            Op::Softmax | Op::LogSoftmax => size_of_val(&gpu.softmax(&x, rows, &options.softmax)?[..]),
+            Op::SoftmaxGrad => size_of_val(&gpu.softmax_grad(&x, &x, None, rows, &options.grad)?[..]),
+            Op::Logsumexp => size_of_val(&gpu.logsumexp(&x, rows, &options.logsumexp)?[..]),
             Op::CrossEntropy | Op::CrossEntropyLoss => {
-                let gradient = if op == Op::CrossEntropy {
-                    Gradient::Apart
-                } else {
-                    Gradient::None
-                };
-                let options = CrossEntropy {
-                    gradient,
-                    schedule,
-                    ..CrossEntropy::default()
-                };
-                let out = gpu.cross_entropy(&x, &targets, rows, &options)?;
+                let out = gpu.cross_entropy(&x, &targets, rows, &options.cross_entropy)?;
                 out.gradient.map_or(4, |g| size_of_val(&g[..]))
             }
         })

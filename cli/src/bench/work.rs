@@ -56,6 +56,48 @@ pub(crate) fn target(row: usize, classes: usize) -> u32 {
     (row * 7919 % classes) as u32
 }
 
+/// What each operation is asked for, on the device and on the host.
+pub(crate) struct Options {
+    pub(crate) softmax: Softmax,
+    pub(crate) grad: SoftmaxGrad,
+    pub(crate) logsumexp: LogSumExp,
+    pub(crate) cross_entropy: CrossEntropy,
+}
+
+impl Options {
+    pub(crate) fn new(op: Op, dtype: Dtype, schedule: Option<Schedule>) -> Self {
+        let storage = Storage::all(dtype);
+        Self {
+            softmax: Softmax {
+                log: op == Op::LogSoftmax,
+                storage,
+                schedule,
+                ..Softmax::default()
+            },
+            grad: SoftmaxGrad {
+                storage,
+                schedule,
+                ..SoftmaxGrad::default()
+            },
+            logsumexp: LogSumExp {
+                storage,
+                schedule,
+                ..LogSumExp::default()
+            },
+            cross_entropy: CrossEntropy {
+                gradient: if op == Op::CrossEntropy {
+                    Gradient::Apart
+                } else {
+                    Gradient::None
+                },
+                storage,
+                schedule,
+                ..CrossEntropy::default()
+            },
+        }
+    }
+}
+
 impl Work {
     pub(crate) fn new<T: Element>(gpu: &Gpu, op: Op, rows: Rows, schedule: Option<Schedule>) -> Result<Self, Failure> {
         let (count, classes) = (rows.count(), rows.classes());
@@ -82,47 +124,13 @@ impl Work {
                 mapped_at_creation: false,
             })
         };
-        let storage = Storage::all(T::DTYPE);
+        let options = Options::new(op, T::DTYPE, schedule);
         let kernel = match op {
-            Op::Softmax | Op::LogSoftmax => {
-                let log = op == Op::LogSoftmax;
-                let options = Softmax {
-                    log,
-                    storage,
-                    schedule,
-                    ..Softmax::default()
-                };
-                Kernel::Softmax(options.prepare(gpu, rows)?)
-            }
-            Op::SoftmaxGrad => {
-                let options = SoftmaxGrad {
-                    storage,
-                    schedule,
-                    ..SoftmaxGrad::default()
-                };
-                Kernel::Grad(options.prepare(gpu, rows)?)
-            }
-            Op::Logsumexp => {
-                let options = LogSumExp {
-                    storage,
-                    schedule,
-                    ..LogSumExp::default()
-                };
-                Kernel::LogSumExp(options.prepare(gpu, rows)?)
-            }
+            Op::Softmax | Op::LogSoftmax => Kernel::Softmax(options.softmax.prepare(gpu, rows)?),
+            Op::SoftmaxGrad => Kernel::Grad(options.grad.prepare(gpu, rows)?),
+            Op::Logsumexp => Kernel::LogSumExp(options.logsumexp.prepare(gpu, rows)?),
             Op::CrossEntropy | Op::CrossEntropyLoss => {
-                let gradient = if op == Op::CrossEntropy {
-                    Gradient::Apart
-                } else {
-                    Gradient::None
-                };
-                let options = CrossEntropy {
-                    gradient,
-                    storage,
-                    schedule,
-                    ..CrossEntropy::default()
-                };
-                Kernel::CrossEntropy(Box::new(options.prepare(gpu, rows)?))
+                Kernel::CrossEntropy(Box::new(options.cross_entropy.prepare(gpu, rows)?))
             }
         };
         let work = Self {
