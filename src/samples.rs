@@ -1,6 +1,9 @@
 //! Inputs for tests, the same everywhere, and how far results are from exact ones.
 
 use crate::dtype::Dtype;
+use crate::error::EncodeError;
+use crate::plan::Schedule;
+use crate::rows::Rows;
 
 /// xorshift.
 #[derive(Debug, Clone)]
@@ -61,4 +64,77 @@ pub fn ulp(got: f32, exact: f64) -> f64 {
         return 0.0;
     }
     (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32)
+}
+
+/// Their bits, which may be compared where there is a NaN or a -0 among them.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Schedules at the corners of what plan.rs allows; those that cannot run some rows say so.
+pub fn schedules() -> Vec<Schedule> {
+    let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
+    let chunked = [8, 32, 64].map(|lanes| Schedule::Chunked { lanes });
+    let split = [(8, 1), (32, 2), (64, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
+    held.into_iter().chain(chunked).chain(split).collect()
+}
+
+const NAN: f32 = f32::NAN;
+const INF: f32 = f32::INFINITY;
+const NONE: f32 = f32::NEG_INFINITY;
+const NEGATIVE_NAN: f32 = f32::from_bits(0xffc0_0001);
+
+/// The first three classes of rows that are not ordinary, for [`odd_rows`].
+pub const ODD_ROWS: [[f32; 3]; 14] = [
+    [1.0, NAN, 2.0],
+    [1.0, NEGATIVE_NAN, 2.0],
+    [NONE, NEGATIVE_NAN, NONE],
+    [1.0, INF, 2.0],
+    [INF, NAN, NONE],
+    [INF, INF, INF],
+    [NONE, NONE, NONE],
+    [NONE, 1.0, 2.0],
+    [1.0, NONE, NONE],
+    [f32::MIN, NONE, f32::MIN],
+    [f32::MAX, f32::MIN, 0.0],
+    [-0.0, 0.0, NONE],
+    [-5.0, -0.0, 0.0],
+    [1e-45, -1e-45, 0.0],
+];
+
+/// Those rows, whose other classes are -inf.
+pub fn odd_rows(classes: usize) -> Vec<f32> {
+    let rest = || std::iter::repeat_n(NONE, classes.saturating_sub(3));
+    ODD_ROWS
+        .iter()
+        .flat_map(|row| row.iter().copied().chain(rest()))
+        .collect()
+}
+
+/// Class axes that are not the last, and rows further apart than their classes.
+pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
+    let shapes = [
+        ([3, 10, 7], 1),
+        ([2, 1500, 5], 1),
+        ([12, 3, 5], 0),
+        ([2, 3, 130], -1),
+        ([1, 300, 70], 1),
+    ];
+    let strided = [(5, 10, 13), (5, 10, 14), (5, 8, 12), (3, 1100, 1101), (1, 4, 9)];
+    let strided = strided.map(|(count, classes, stride)| Rows::new(count, classes).with_row_stride(stride));
+    let axes = shapes.iter().map(|(shape, axis)| Rows::of_shape(shape, *axis));
+    axes.chain(strided.into_iter().map(Ok)).collect()
+}
+
+/// Normal numbers laid out as `rows` are, NaN between those of a stride: what lies there must not matter.
+pub fn laid_out(random: &mut Random, rows: &Rows, spread: f32) -> Result<Vec<f32>, EncodeError> {
+    let mut x = random.logits(rows.elements()?, spread);
+    if rows.inner() == 1 {
+        let between = x
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| i % rows.outer_stride() >= rows.classes());
+        between.for_each(|(_, v)| *v = NAN);
+    }
+    Ok(x)
 }

@@ -4,9 +4,10 @@
 mod common;
 
 use common::{CLASSES, GPUS, Random, bits, gpu, sizes, ulp};
+use wgpu_softmax::samples::{self, ODD_ROWS};
 use wgpu_softmax::{
-    CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Schedule, Softmax, Upstream,
-    reference, twin,
+    CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference,
+    twin,
 };
 
 /// Everything that can be asked for.
@@ -141,14 +142,6 @@ fn the_loss_survives_a_common_offset() {
     }
 }
 
-/// Schedules at the corners of what `plan.rs` allows; those that cannot run some rows say so.
-fn schedules() -> Vec<Schedule> {
-    let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
-    let chunked = [8, 32, 64].map(|lanes| Schedule::Chunked { lanes });
-    let split = [(8, 1), (32, 2), (64, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
-    held.into_iter().chain(chunked).chain(split).collect()
-}
-
 #[test]
 fn every_schedule_gives_the_same_bits() {
     let mut random = Random(5);
@@ -160,7 +153,7 @@ fn every_schedule_gives_the_same_bits() {
             let targets = random.targets(3, classes);
             let expected = x.chunks(classes).flat_map(twin::softmax).collect::<Vec<f32>>();
             let first = gpu.cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
-            for schedule in schedules() {
+            for schedule in samples::schedules() {
                 let softmax = Softmax {
                     schedule: Some(schedule),
                     ..Softmax::default()
@@ -193,31 +186,10 @@ fn word_equal(a: f32, b: f64) -> bool {
 
 #[test]
 fn rows_that_are_not_ordinary() {
-    let (nan, inf, none) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
-    let negative_nan = f32::from_bits(0xffc0_0001);
-    let specials = [
-        vec![1.0, nan, 2.0],
-        vec![1.0, negative_nan, 2.0],
-        vec![none, negative_nan, none],
-        vec![1.0, inf, 2.0],
-        vec![inf, nan, none],
-        vec![inf, inf, inf],
-        vec![none, none, none],
-        vec![none, 1.0, 2.0],
-        vec![1.0, none, none],
-        vec![f32::MIN, none, f32::MIN],
-        vec![f32::MAX, f32::MIN, 0.0],
-        vec![-0.0, 0.0, none],
-        vec![-5.0, -0.0, 0.0],
-        vec![1e-45, -1e-45, 0.0],
-    ];
     for gpu in GPUS.iter() {
         for length in sizes(&[3, 4, 64, 1000, 1030, 2050]) {
-            let x: Vec<f32> = specials
-                .iter()
-                .flat_map(|row| row.iter().copied().chain(std::iter::repeat_n(none, length - 3)))
-                .collect();
-            let rows = Rows::new(specials.len(), length);
+            let x = samples::odd_rows(length);
+            let rows = Rows::new(ODD_ROWS.len(), length);
             for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
                 for log in [false, true] {
                     let options = Softmax {
@@ -235,12 +207,12 @@ fn rows_that_are_not_ordinary() {
                         assert!(
                             word_equal(*y, exact),
                             "{y} for {exact}: {:?} class {c} of {length} {options:?}",
-                            specials[row]
+                            ODD_ROWS[row]
                         );
                     }
                 }
                 for target in [0i64, 1, 2, -100] {
-                    let targets = vec![target; specials.len()];
+                    let targets = vec![target; ODD_ROWS.len()];
                     let options = CrossEntropy {
                         fully_masked,
                         reduction: Reduction::None,
@@ -248,7 +220,7 @@ fn rows_that_are_not_ordinary() {
                     };
                     let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
                     let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-                    for (row, special) in specials.iter().enumerate() {
+                    for (row, special) in ODD_ROWS.iter().enumerate() {
                         let what = format!("{:?} of {length}, target {target}, {fully_masked:?}", special);
                         let (loss, lse) = (out.row_losses.as_ref().unwrap()[row], out.lse.as_ref().unwrap()[row]);
                         assert!(
@@ -347,33 +319,13 @@ fn the_gradient_is_the_slope_of_the_loss() {
 fn any_axis_and_any_stride() {
     let mut random = Random(8);
     for gpu in GPUS.iter() {
-        for (shape, axis) in [
-            ([3, 10, 7], 1),
-            ([2, 1500, 5], 1),
-            ([12, 3, 5], 0),
-            ([2, 3, 130], -1),
-            ([1, 300, 70], 1),
-        ] {
-            let rows = Rows::of_shape(&shape, axis).unwrap();
+        for rows in samples::layouts().unwrap() {
             if sizes(&[rows.classes()]).next().is_none() {
                 continue;
             }
-            let x = random.logits(rows.elements().unwrap(), 4.0);
+            let x = samples::laid_out(&mut random, &rows, 4.0).unwrap();
             let targets = random.targets(rows.count(), rows.classes());
             check_layout(gpu, &x, &targets, rows);
-        }
-        for (count, classes, stride) in [(5, 10, 13), (5, 8, 12), (3, 1100, 1101), (1, 4, 9)] {
-            let rows = Rows::new(count, classes).with_row_stride(stride);
-            if sizes(&[classes]).next().is_none() {
-                continue;
-            }
-            // What lies between the rows must not matter.
-            let mut x = random.logits(rows.elements().unwrap(), 4.0);
-            x.iter_mut()
-                .enumerate()
-                .filter(|(i, _)| i % stride >= classes)
-                .for_each(|(_, v)| *v = f32::NAN);
-            check_layout(gpu, &x, &random.targets(count, classes), rows);
         }
     }
 }

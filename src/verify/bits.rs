@@ -4,15 +4,10 @@ use super::accuracy::all_outputs;
 use super::tally::Tally;
 use crate::cross_entropy::{CrossEntropy, Gradient, Reduction};
 use crate::error::{EncodeError, RunError};
-use crate::plan::Schedule;
 use crate::rows::Rows;
-use crate::samples::CLASSES;
+use crate::samples::{self, CLASSES, bits};
 use crate::softmax::Softmax;
 use crate::twin;
-
-fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
-}
 
 fn twin_classes() -> impl Iterator<Item = usize> {
     CLASSES.iter().copied().chain([32_000, 50_257])
@@ -71,19 +66,14 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
     Ok(())
 }
 
-/// Schedules at the corners of what plan.rs allows; those that cannot run some rows say so.
 pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
-    let chunked = [8, 32, 64].map(|lanes| Schedule::Chunked { lanes });
-    let split = [(8, 1), (32, 2), (64, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
-    let all: Vec<Schedule> = held.into_iter().chain(chunked).chain(split).collect();
     for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
         let rows = Rows::new(3, classes);
         let x = tally.random.logits(3 * classes, 5.0);
         let targets = tally.random.targets(3, classes);
         let y = bits(&tally.gpu.softmax(&x, rows, &Softmax::default())?);
         let first = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
-        for &schedule in &all {
+        for schedule in samples::schedules() {
             let softmax = Softmax {
                 schedule: Some(schedule),
                 ..Softmax::default()

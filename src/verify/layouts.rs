@@ -5,6 +5,7 @@ use crate::cross_entropy::{CrossEntropy, Gradient};
 use crate::error::RunError;
 use crate::reference;
 use crate::rows::Rows;
+use crate::samples;
 use crate::softmax::Softmax;
 
 /// Softmax, mean loss and gradient of rows that lie as `rows` says.
@@ -27,23 +28,8 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
 }
 
 pub(super) fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    for (shape, axis) in [
-        ([3, 10, 7], 1),
-        ([2, 1500, 5], 1),
-        ([12, 3, 5], 0),
-        ([2, 3, 130], -1),
-        ([1, 300, 70], 1),
-    ] {
-        let rows = Rows::of_shape(&shape, axis)?;
-        let x = tally.random.logits(rows.elements()?, 4.0);
-        check(tally, &x, rows)?;
-    }
-    for (count, classes, stride) in [(5, 10, 13), (5, 10, 14), (5, 8, 12), (3, 1100, 1101), (1, 4, 9)] {
-        let rows = Rows::new(count, classes).with_row_stride(stride);
-        // What lies between the rows must not matter.
-        let mut x = tally.random.logits(rows.elements()?, 4.0);
-        let between = x.iter_mut().enumerate().filter(|(i, _)| i % stride >= classes);
-        between.for_each(|(_, v)| *v = f32::NAN);
+    for rows in samples::layouts()? {
+        let x = samples::laid_out(&mut tally.random, &rows, 4.0)?;
         check(tally, &x, rows)?;
     }
     Ok(())

@@ -6,6 +6,7 @@ use crate::cross_entropy::{CrossEntropy, Reduction};
 use crate::error::RunError;
 use crate::reference;
 use crate::rows::Rows;
+use crate::samples::{self, ODD_ROWS};
 use crate::softmax::{FullyMasked, Softmax};
 
 /// The loss is ln d - (a_t - m), never (m + ln d) - a_t, which a large offset would swallow.
@@ -31,37 +32,10 @@ pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// First three classes; the rest of a row is -inf.
-fn special_rows() -> Vec<[f32; 3]> {
-    let (nan, inf, none) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
-    let negative_nan = f32::from_bits(0xffc0_0001);
-    vec![
-        [1.0, nan, 2.0],
-        [1.0, negative_nan, 2.0],
-        [none, negative_nan, none],
-        [1.0, inf, 2.0],
-        [inf, nan, none],
-        [inf, inf, inf],
-        [none, none, none],
-        [none, 1.0, 2.0],
-        [1.0, none, none],
-        [f32::MIN, none, f32::MIN],
-        [f32::MAX, f32::MIN, 0.0],
-        [-0.0, 0.0, none],
-        [-5.0, -0.0, 0.0],
-        [1e-45, -1e-45, 0.0],
-    ]
-}
-
 pub(super) fn odd_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    let specials = special_rows();
-    let count = specials.len();
+    let count = ODD_ROWS.len();
     for classes in [3, 4, 64, 1000, 1030, 2050] {
-        let rest = || std::iter::repeat_n(f32::NEG_INFINITY, classes - 3);
-        let x: Vec<f32> = specials
-            .iter()
-            .flat_map(|row| row.iter().copied().chain(rest()))
-            .collect();
+        let x = samples::odd_rows(classes);
         let rows = Rows::new(count, classes);
         for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
             for log in [false, true] {

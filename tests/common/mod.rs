@@ -2,7 +2,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::LazyLock;
-pub use wgpu_softmax::samples::{CLASSES, Random, ulp};
+pub use wgpu_softmax::samples::{CLASSES, Random, bits, ulp};
 use wgpu_softmax::{Element, Gpu, GpuOptions, half};
 
 /// The adapter as it is, and without its subgroups where it has them: both families of reduction.
@@ -22,10 +22,6 @@ pub static GPUS: LazyLock<Vec<Gpu>> = LazyLock::new(|| {
 /// The adapter as a user gets it.
 pub fn gpu() -> &'static Gpu {
     &GPUS[0]
-}
-
-pub fn bits(values: &[f32]) -> Vec<u32> {
-    values.iter().map(|v| v.to_bits()).collect()
 }
 
 /// Those sizes that the adapter under test gets through in reasonable time: all, or with `SMALL_CASES` set, as
