@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::dtype::Dtype;
 use crate::plan::Traits;
 use crate::rows::Rows;
 use naga::back::{glsl, hlsl, msl, pipeline_constants::process_overrides, spv};
