@@ -55,6 +55,8 @@ pub struct Gpu {
     /// As in the options.
     part_bytes: u64,
     progress: Option<Progress>,
+    /// Whether a call may read and write parts of one buffer.
+    shares_buffers: bool,
     /// Where buffers are lent to one call.
     loans: Option<Arc<Loans>>,
 }
@@ -69,7 +71,8 @@ struct Inner {
     limits: wgpu::Limits,
     traits: Traits,
     pool: Arc<Pool>,
-    pipelines: Mutex<HashMap<Variant, Arc<wgpu::ComputePipeline>>>,
+    /// With whether buffers are shared.
+    pipelines: Mutex<HashMap<(Variant, bool), Arc<wgpu::ComputePipeline>>>,
     /// Held while a pipeline is made, on OpenGL.
     making: Mutex<()>,
     /// Held by one call at a time, on OpenGL.
@@ -268,6 +271,7 @@ impl Gpu {
             inner: Arc::new(inner),
             part_bytes: options.part_bytes,
             progress: None,
+            shares_buffers: false,
             loans: None,
         })
     }
@@ -277,6 +281,16 @@ impl Gpu {
     pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         Self {
             progress: Some(Arc::new(progress)),
+            ..self.clone()
+        }
+    }
+
+    /// A clone for callers who keep many arrays in one buffer, as the memory pools of frameworks do: a call may read and write
+    /// parts of one buffer that are apart. Its kernels bind everything to be written, which is what WebGPU asks for there,
+    /// and adapters may read a little slower through it.
+    pub fn with_shared_buffers(&self) -> Self {
+        Self {
+            shares_buffers: true,
             ..self.clone()
         }
     }
@@ -331,6 +345,10 @@ impl Gpu {
         self.inner.traits.subgroup.is_some()
     }
 
+    pub(crate) fn shares_buffers(&self) -> bool {
+        self.shares_buffers
+    }
+
     pub(crate) fn limits(&self) -> &wgpu::Limits {
         &self.inner.limits
     }
@@ -359,7 +377,8 @@ impl Gpu {
 
     /// The pipeline of a variant, made when it is first asked for.
     pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
-        let made = || lock(&self.inner.pipelines).get(variant).map(Arc::clone);
+        let key = (variant.clone(), self.shares_buffers);
+        let made = || lock(&self.inner.pipelines).get(&key).map(Arc::clone);
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
@@ -371,19 +390,21 @@ impl Gpu {
         }
         // Two threads may make the same one; the first stays.
         let pipeline = Arc::new(self.make_pipeline(variant)?);
-        Ok(Arc::clone(
-            lock(&self.inner.pipelines).entry(variant.clone()).or_insert(pipeline),
-        ))
+        Ok(Arc::clone(lock(&self.inner.pipelines).entry(key).or_insert(pipeline)))
     }
 
     fn make_pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, EncodeError> {
         let device = self.device();
         let name = variant.to_string();
+        let mut source = variant.source();
+        if self.shares_buffers {
+            source = source.replace("var<storage, read>", "var<storage, read_write>");
+        }
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&name),
-            source: wgpu::ShaderSource::Wgsl(variant.source().into()),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
         });
         let constants: Vec<_> = variant
             .constants()

@@ -185,7 +185,7 @@ pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize, bytes
 }
 
 /// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even where the parts are
-/// apart, and that what is written does not meet once offsets are aligned.
+/// apart unless all are bound to be written, and that what is written meets nothing else once offsets are aligned.
 pub(crate) fn check_apart(gpu: &Gpu, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
     let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
     let start = |slice: &Slice<'_>| slice.offset() / alignment * alignment;
@@ -193,7 +193,10 @@ pub(crate) fn check_apart(gpu: &Gpu, operands: &[Operand<'_>]) -> Result<(), Enc
     for (i, a) in operands.iter().enumerate().filter(|(_, a)| a.is_written) {
         for (j, b) in operands.iter().enumerate() {
             let meets = start(&a.slice) < end(&b.slice) && start(&b.slice) < end(&a.slice);
-            let forbidden = if b.is_written { i < j && meets } else { true };
+            let forbidden = match (b.is_written, gpu.shares_buffers()) {
+                (true, _) => i < j && meets,
+                (false, shares) => !shares || meets,
+            };
             if forbidden && a.slice.buffer() == b.slice.buffer() {
                 return Err(EncodeError::Overlap { a: a.name, b: b.name });
             }

@@ -1,0 +1,83 @@
+//! The operations as extensions of Burn's backends.
+
+#[cfg(feature = "fusion")]
+use burn::backend::fusion::custom::TensorSpec;
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, ExtensionType, backend_extension};
+#[cfg(feature = "fusion")]
+use burn::tensor::DType;
+use burn::tensor::Shape;
+use wgpu_softmax::{CrossEntropy, Reduction, Softmax, SoftmaxGrad};
+
+/// What cross-entropy is told of a batch beside its logits.
+#[derive(ExtensionType, Clone, Debug)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub enum Targets<B: Backend> {
+    /// A class for each row.
+    Indices(IntTensor<B>),
+    /// A probability for each logit.
+    Probabilities(FloatTensor<B>),
+}
+
+/// Weights of the classes.
+#[derive(ExtensionType, Clone, Debug)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub enum Weights<B: Backend> {
+    /// All alike, or those of the options.
+    None,
+    /// One for each class.
+    Tensor(FloatTensor<B>),
+}
+
+/// Operations that have a gradient.
+#[backend_extension(Cube, Autodiff, Fusion: cfg(feature = "fusion"))]
+pub trait SoftmaxBackend: Backend {
+    /// Softmax or log-softmax along `dim`.
+    #[fusion(dtype = logits, shape = logits)]
+    fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self>;
+
+    /// The loss, f32: one number, or with [`Reduction::None`] one for each row.
+    #[fusion(meta = |logits, _targets, _weights, dim, options| {
+        TensorSpec::new(loss_shape(&logits.shape, *dim, options), DType::F32)
+    })]
+    fn fused_cross_entropy(
+        logits: FloatTensor<Self>,
+        #[extension_type] targets: Targets<Self>,
+        #[extension_type] weights: Weights<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> FloatTensor<Self>;
+}
+
+/// Their gradients.
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+pub trait SoftmaxGradBackend: Backend {
+    /// The gradient of what [`SoftmaxBackend::fused_softmax`] gave.
+    #[fusion(dtype = saved, shape = saved)]
+    fn fused_softmax_grad(
+        saved: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        dim: usize,
+        options: SoftmaxGrad,
+    ) -> FloatTensor<Self>;
+
+    /// The gradient of [`SoftmaxBackend::fused_cross_entropy`] by the logits; in their place, if nobody else needs them.
+    #[fusion(dtype = logits, shape = logits)]
+    fn fused_cross_entropy_grad(
+        logits: FloatTensor<Self>,
+        #[extension_type] targets: Targets<Self>,
+        #[extension_type] weights: Weights<Self>,
+        upstream: FloatTensor<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> FloatTensor<Self>;
+}
+
+/// The shape of a loss.
+pub(crate) fn loss_shape(logits: &Shape, dim: usize, options: &CrossEntropy) -> Shape {
+    match options.reduction {
+        Reduction::None => [(logits.num_elements()).checked_div(logits[dim]).unwrap_or(0)].into(),
+        _ => [1].into(),
+    }
+}

@@ -1,0 +1,254 @@
+//! The operations on Burn's wgpu runtime: recorded by our kernels, on the tensors' own memory, into the queue that all of Burn's
+//! work goes to.
+
+use crate::backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape};
+use crate::device::gpu_of;
+use burn::backend::ops::{FloatTensorOps, IntTensorOps};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{FloatDType, IntDType, StreamId};
+use burn::tensor::{DType, Shape};
+use burn_cubecl::CubeBackend;
+use burn_cubecl::cubecl::wgpu::{AutoCompiler, WgpuServer};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use std::collections::HashSet;
+use wgpu_softmax::wgpu::CommandEncoder;
+use wgpu_softmax::{
+    AdjustBuffers, CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient,
+    Reduction, Rows, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage, Targets as Kind,
+    Upstream, Values,
+};
+
+impl SoftmaxBackend for CubeBackend {
+    fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self> {
+        let logits = into_contiguous(logits);
+        let options = Softmax {
+            storage: storage(&logits),
+            in_place: logits.handle.can_mut(),
+            ..options
+        };
+        let result = (!options.in_place).then(|| empty(&logits, logits.meta.shape().clone(), logits.dtype));
+        let tensors: Vec<_> = std::iter::once(&logits).chain(&result).collect();
+        launch(&tensors, |gpu, encoder, slices| {
+            let kernel = options.prepare(gpu, rows(&logits, dim)?)?;
+            let buffers = SoftmaxBuffers::new(slices[0], slices.get(1).copied());
+            kernel.encode(encoder, &buffers)
+        });
+        result.unwrap_or(logits)
+    }
+
+    fn fused_cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: Targets<Self>,
+        weights: Weights<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> FloatTensor<Self> {
+        let options = CrossEntropy {
+            gradient: Gradient::None,
+            upstream: Upstream::default(),
+            ..options
+        };
+        Batch::new(logits, targets, weights, dim, options).run(None).0
+    }
+}
+
+impl SoftmaxGradBackend for CubeBackend {
+    fn fused_softmax_grad(
+        saved: FloatTensor<Self>,
+        logits: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        dim: usize,
+        options: SoftmaxGrad,
+    ) -> FloatTensor<Self> {
+        let [saved, logits, upstream] = [saved, logits, upstream].map(into_contiguous);
+        let options = SoftmaxGrad {
+            storage: storage(&saved),
+            ..options
+        };
+        let gradient = empty(&saved, saved.meta.shape().clone(), saved.dtype);
+        launch(&[&saved, &upstream, &gradient, &logits], |gpu, encoder, slices| {
+            let kernel = options.prepare(gpu, rows(&saved, dim)?)?;
+            let buffers = SoftmaxGradBuffers {
+                saved: slices[0],
+                upstream: slices[1],
+                gradient: slices[2],
+                logits: options.adjust.softcap.map(|_| slices[3]),
+                adjust: AdjustBuffers::default(),
+            };
+            kernel.encode(encoder, &buffers)
+        });
+        gradient
+    }
+
+    fn fused_cross_entropy_grad(
+        logits: FloatTensor<Self>,
+        targets: Targets<Self>,
+        weights: Weights<Self>,
+        upstream: FloatTensor<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> FloatTensor<Self> {
+        let logits = into_contiguous(logits);
+        let options = CrossEntropy {
+            gradient: if logits.handle.can_mut() {
+                Gradient::InPlace
+            } else {
+                Gradient::Apart
+            },
+            upstream: Upstream::Buffer,
+            ..options
+        };
+        Batch::new(logits, targets, weights, dim, options).run(Some(upstream)).1
+    }
+}
+
+/// What cross-entropy reads.
+struct Batch {
+    logits: CubeTensor,
+    targets: CubeTensor,
+    weights: Option<CubeTensor>,
+    dim: usize,
+    options: CrossEntropy,
+}
+
+impl Batch {
+    fn new(
+        logits: CubeTensor,
+        targets: Targets<CubeBackend>,
+        weights: Weights<CubeBackend>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> Self {
+        let logits = into_contiguous(logits);
+        let (kind, targets) = match targets {
+            Targets::Indices(targets) => match targets.dtype {
+                DType::I32 | DType::U32 => (Kind::Indices, targets),
+                _ => (Kind::Indices, CubeBackend::int_cast(targets, IntDType::I32)),
+            },
+            Targets::Probabilities(targets) => (Kind::Probabilities, cast(targets, logits.dtype)),
+        };
+        let weights = match weights {
+            Weights::None => None,
+            Weights::Tensor(weights) => Some(into_contiguous(cast(weights, DType::F32))),
+        };
+        Self {
+            options: CrossEntropy {
+                storage: storage(&logits),
+                targets: kind,
+                weights: weights.as_ref().map(|_| Values::Buffer).or(options.weights),
+                ..options
+            },
+            targets: into_contiguous(targets),
+            logits,
+            weights,
+            dim,
+        }
+    }
+
+    /// The loss, and the gradient or the logits.
+    fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
+        let Self {
+            logits,
+            targets,
+            weights,
+            dim,
+            options,
+        } = self;
+        let like = |shape: Shape, dtype| empty(&logits, shape, dtype);
+        let words = CrossEntropySummary::BYTES as usize / size_of::<f32>();
+        let summary = like([words].into(), DType::F32);
+        let is_none = options.reduction == Reduction::None;
+        let losses = is_none.then(|| like(loss_shape(logits.meta.shape(), dim, &options), DType::F32));
+        let apart = options.gradient == Gradient::Apart;
+        let gradient = apart.then(|| like(logits.meta.shape().clone(), logits.dtype));
+        let upstream = upstream.map(|u| into_contiguous(cast(u, DType::F32)));
+
+        let mut tensors = vec![&logits, &targets, &summary];
+        let optional = [&gradient, &upstream, &weights, &losses];
+        tensors.extend(optional.into_iter().flatten());
+        launch(&tensors, |gpu, encoder, slices| {
+            let mut buffers = CrossEntropyBuffers::new(slices[0], slices[1], slices[2]);
+            let mut rest = slices[3..].iter().copied();
+            let mut next = |tensor: &Option<CubeTensor>| tensor.as_ref().and_then(|_| rest.next());
+            [buffers.gradient, buffers.upstream, buffers.weights, buffers.row_losses] = optional.map(&mut next);
+            let kernel = options.prepare(gpu, rows(&logits, dim)?)?;
+            kernel.encode(encoder, &buffers)
+        });
+        let loss = losses.unwrap_or_else(|| first_word(summary));
+        (loss, gradient.unwrap_or(logits))
+    }
+}
+
+/// The first element alone, where it is.
+fn first_word(tensor: CubeTensor) -> CubeTensor {
+    let mut handle = tensor.handle.clone();
+    let rest = (tensor.meta.num_elements() - 1) * size_of::<f32>();
+    handle.offset_end = Some(handle.offset_end.unwrap_or(0) + rest as u64);
+    CubeTensor::new_contiguous(tensor.client, tensor.device, [1].into(), handle, tensor.dtype)
+}
+
+fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
+}
+
+fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
+    if tensor.dtype == dtype {
+        return tensor;
+    }
+    let dtype = match dtype {
+        DType::F16 => FloatDType::F16,
+        DType::BF16 => FloatDType::BF16,
+        _ => FloatDType::F32,
+    };
+    CubeBackend::float_cast(tensor, dtype)
+}
+
+fn storage(tensor: &CubeTensor) -> Storage {
+    Storage::all(match tensor.dtype {
+        DType::F32 => Dtype::F32,
+        DType::F16 => Dtype::F16,
+        DType::BF16 => Dtype::Bf16,
+        other => panic!("burn-wgpu-softmax computes in f32, f16 or bf16, not {other:?}: cast the tensor"),
+    })
+}
+
+fn rows(tensor: &CubeTensor, dim: usize) -> Result<Rows, EncodeError> {
+    Rows::of_shape(tensor.meta.shape(), dim as isize)
+}
+
+/// Records work on the tensors' memory, and submits it after all that Burn has under way on them.
+///
+/// # Panics
+/// As Burn's own operations do, where the work cannot be done.
+fn launch<T>(
+    tensors: &[&CubeTensor],
+    record: impl FnOnce(&Gpu, &mut CommandEncoder, &[Slice<'_>]) -> Result<T, EncodeError>,
+) {
+    let gpu = gpu_of(&tensors[0].device);
+    let failed = |error: &dyn std::fmt::Display| -> ! { panic!("burn-wgpu-softmax: {error}") };
+    let memory = tensors.iter().map(|tensor| {
+        let resource = tensor
+            .client
+            .get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone());
+        resource.unwrap_or_else(|error| failed(&error))
+    });
+    let memory: Vec<_> = memory.collect();
+    // Asking for the memory has what writes it recorded; it goes to the queue before what reads it.
+    let streams = tensors.iter().map(|tensor| tensor.handle.stream);
+    for stream in streams.chain([StreamId::current()]).collect::<HashSet<_>>() {
+        let flushed = stream.executes(|| tensors[0].client.flush());
+        flushed.unwrap_or_else(|error| failed(&error));
+    }
+    let slices = memory.iter().zip(tensors).map(|(memory, tensor)| {
+        let resource = memory.resource();
+        // A slice is never empty; no memory of Burn's is.
+        let bytes = (tensor.meta.num_elements() * tensor.dtype.size()).max(4) as u64;
+        resource.buffer.slice(resource.offset..resource.offset + bytes)
+    });
+    let slices: Vec<_> = slices.collect();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    record(&gpu, &mut encoder, &slices).unwrap_or_else(|error| failed(&error));
+    gpu.queue().submit([encoder.finish()]);
+}

@@ -1,0 +1,58 @@
+//! In the place of Burn's loss.
+
+use crate::backend::Targets;
+use crate::cross_entropy_of;
+use burn::module::Module;
+use burn::nn::loss;
+use burn::tensor::{Int, Tensor};
+use wgpu_softmax::CrossEntropy;
+
+/// Burn's `CrossEntropyLoss` in one pass over the logits, its gradient in another: the same configuration, the same results.
+///
+/// ```no_run
+/// use burn::nn::loss::CrossEntropyLossConfig;
+/// use burn_wgpu_softmax::CrossEntropyLoss;
+/// # let device = burn_wgpu_softmax::device()?;
+/// let loss = CrossEntropyLoss::from(CrossEntropyLossConfig::new().with_smoothing(Some(0.1)).init(&device));
+/// # Ok::<(), burn_wgpu_softmax::DeviceError>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct CrossEntropyLoss {
+    inner: loss::CrossEntropyLoss,
+}
+
+impl From<loss::CrossEntropyLoss> for CrossEntropyLoss {
+    fn from(inner: loss::CrossEntropyLoss) -> Self {
+        Self { inner }
+    }
+}
+
+impl CrossEntropyLoss {
+    /// The mean loss of logits `[rows, classes]` with targets `[rows]`, f32. With `logits: false` Burn's own is called: there is
+    /// no softmax to fuse.
+    ///
+    /// # Panics
+    /// As [`crate::cross_entropy`].
+    pub fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        let Self { inner } = self;
+        if !inner.logits {
+            return inner.forward(logits, targets);
+        }
+        let pads = inner.pad_tokens.as_deref().unwrap_or_default();
+        let mut options = CrossEntropy {
+            label_smoothing: inner.smoothing.unwrap_or(0.0),
+            ..CrossEntropy::default()
+        };
+        let mut targets = targets;
+        // One index is ignored: the other pads become the first.
+        if let [first, others @ ..] = pads {
+            options.ignore_index = *first as i64;
+            for pad in others {
+                let is_pad = targets.clone().equal_scalar(*pad as i64);
+                targets = targets.mask_fill(is_pad, *first as i64);
+            }
+        }
+        let targets = Targets::Indices(targets.into_dispatch());
+        cross_entropy_of(logits, targets, inner.weights.clone(), 1, &options)
+    }
+}

@@ -1,0 +1,298 @@
+//! Results and gradients beside Burn's own, on the same device.
+#![allow(clippy::unwrap_used)]
+
+use burn::nn::loss::CrossEntropyLossConfig;
+use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance, activation};
+use burn_wgpu_softmax::wgpu_softmax::samples::{Random, bits};
+use burn_wgpu_softmax::wgpu_softmax::{Adjust, CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax, twin};
+use burn_wgpu_softmax::{CrossEntropyLoss, cross_entropy, cross_entropy_soft, log_softmax, softmax, softmax_with};
+use std::sync::LazyLock;
+
+static DEVICE: LazyLock<Device> = LazyLock::new(|| burn_wgpu_softmax::device().unwrap());
+
+/// One class, lane counts ± 1. (Over 50,257 classes Burn's own probabilities are off by 4e-4: there ours are held to their own
+/// bits alone.)
+const SHAPES: [[usize; 2]; 6] = [[1, 1], [5, 3], [70, 10], [9, 31], [9, 33], [20, 65]];
+
+fn device() -> Device {
+    DEVICE.clone().autodiff()
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    let seed = shape.iter().fold(9, |all, &n| all * 31 + n as u64);
+    let values = Random(seed).logits(shape.iter().product(), 6.0);
+    Tensor::from_data(TensorData::new(values, shape), &device())
+}
+
+fn targets(rows: usize, classes: usize) -> Tensor<1, Int> {
+    let labels: Vec<i32> = (0..rows).map(|row| (row * 7919 % classes) as i32).collect();
+    Tensor::from_data(TensorData::new(labels, [rows]), &device())
+}
+
+fn values<const D: usize>(x: &Tensor<D>) -> Vec<f32> {
+    x.clone().into_data().try_to_vec().unwrap()
+}
+
+/// Within 1e-5 of the largest value: Burn's exp is the adapter's own, which on lavapipe is 4e-6 off, and gradients subtract.
+#[track_caller]
+fn near<const D: usize>(got: Tensor<D>, expected: Tensor<D>) {
+    assert_eq!(got.dims(), expected.dims());
+    let (got, expected) = (values(&got), values(&expected));
+    let largest = expected.iter().fold(0.1f32, |largest, x| largest.max(x.abs()));
+    for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+        assert!(
+            (got - expected).abs() <= 1e-5 * largest,
+            "element {i}: {got} for {expected}"
+        );
+    }
+}
+
+/// The values of `ours` and `theirs`, and the gradients of their sums weighted at random.
+#[track_caller]
+fn same<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    ours: impl Fn(Tensor<D>) -> Tensor<E>,
+    theirs: impl Fn(Tensor<D>) -> Tensor<E>,
+) {
+    let both = [&ours as &dyn Fn(Tensor<D>) -> Tensor<E>, &theirs];
+    let mut weights = None;
+    let [ours, theirs] = both.map(|f| {
+        let x = x.clone().detach().require_grad();
+        let y = f(x.clone());
+        let weights = weights.get_or_insert_with(|| random(y.dims())).clone();
+        let gradients = (y.clone() * weights).sum().backward();
+        (y, x.grad(&gradients).unwrap())
+    });
+    near(ours.0, theirs.0);
+    near(ours.1, theirs.1);
+}
+
+#[test]
+fn softmax_and_its_gradient() {
+    for shape in SHAPES {
+        same(random(shape), |x| softmax(x, 1), |x| activation::softmax(x, 1));
+        same(random(shape), |x| log_softmax(x, 1), |x| activation::log_softmax(x, 1));
+    }
+}
+
+#[test]
+fn the_bits_are_those_of_wgpu_softmax() {
+    for [rows, classes] in SHAPES.into_iter().chain([[4, 1025], [2, 50_257]]) {
+        let x = random([rows, classes]).require_grad();
+        let host = values(&x);
+        let y = values(&softmax(x.clone(), 1));
+        let expected: Vec<f32> = host.chunks(classes).flat_map(twin::softmax).collect();
+        assert_eq!(bits(&y), bits(&expected), "{rows} x {classes}");
+
+        let targets: Vec<u32> = (0..rows).map(|row| (row * 7919 % classes) as u32).collect();
+        let options = CrossEntropy {
+            gradient: Gradient::Apart,
+            ..CrossEntropy::default()
+        };
+        let loss = cross_entropy(x.clone(), self::targets(rows, classes), 1, &CrossEntropy::default());
+        let gradient = x.grad(&loss.clone().backward()).unwrap();
+        let gpu = Gpu::new().unwrap();
+        let expected = gpu
+            .cross_entropy(&host, &targets, Rows::new(rows, classes), &options)
+            .unwrap();
+        assert_eq!(bits(&values(&loss)), bits(&[expected.loss.unwrap()]));
+        assert_eq!(bits(&values(&gradient)), bits(&expected.gradient.unwrap()));
+    }
+}
+
+#[test]
+fn any_dimension_and_layout() {
+    for dim in 0..3 {
+        same(random([3, 4, 5]), |x| softmax(x, dim), |x| activation::softmax(x, dim));
+        let swapped = |x: Tensor<3>| x.swap_dims(0, 2).slice([1..4, 0..4, 0..2]);
+        same(
+            random([3, 4, 5]),
+            |x| log_softmax(swapped(x), dim),
+            |x| activation::log_softmax(swapped(x), dim),
+        );
+    }
+}
+
+#[test]
+fn options_reach_the_kernel() {
+    let options = Softmax {
+        adjust: Adjust {
+            softcap: Some(2.0),
+            ..Adjust::scaled(0.5)
+        },
+        ..Softmax::default()
+    };
+    let theirs = |x: Tensor<2>| activation::softmax((x * 0.5 / 2.0).tanh() * 2.0, 1);
+    same(random([6, 40]), |x| softmax_with(x, 1, &options), theirs);
+}
+
+#[test]
+fn the_loss_in_the_place_of_burns() {
+    for [rows, classes] in SHAPES {
+        let weights: Vec<f32> = (0..classes).map(|c| 0.5 + (c % 5) as f32).collect();
+        for config in [
+            CrossEntropyLossConfig::new(),
+            CrossEntropyLossConfig::new().with_smoothing(Some(0.1)),
+            CrossEntropyLossConfig::new().with_weights(Some(weights.clone())),
+            CrossEntropyLossConfig::new()
+                .with_weights(Some(weights))
+                .with_smoothing(Some(0.2)),
+            CrossEntropyLossConfig::new().with_pad_tokens(Some(vec![classes, 7919 % classes, 0])),
+        ] {
+            if rows == 1 && config.pad_tokens.is_some() {
+                continue; // nothing would be left
+            }
+            let theirs = config.init(&device());
+            let ours = CrossEntropyLoss::from(theirs.clone());
+            let targets = targets(rows, classes);
+            same(
+                random([rows, classes]),
+                |x| ours.forward(x, targets.clone()),
+                |x| theirs.forward(x, targets.clone()),
+            );
+        }
+    }
+}
+
+#[test]
+fn probabilities_for_logits_are_burns_own() {
+    let theirs = CrossEntropyLossConfig::new().with_logits(false).init(&device());
+    let ours = CrossEntropyLoss::from(theirs.clone());
+    let (targets, probs) = (targets(5, 4), activation::softmax(random([5, 4]), 1));
+    near(
+        ours.forward(probs.clone(), targets.clone()),
+        theirs.forward(probs, targets),
+    );
+}
+
+#[test]
+fn losses_of_rows_and_of_images() {
+    let (rows, classes) = (2 * 5 * 6, 4);
+    let image_targets = targets(rows, classes).reshape([2, 5, 6]);
+    let options = CrossEntropy {
+        reduction: Reduction::None,
+        ..CrossEntropy::default()
+    };
+    same(
+        random([2, classes, 5, 6]),
+        |x| cross_entropy(x, image_targets.clone(), 1, &options),
+        |x| {
+            let logs = activation::log_softmax(x, 1);
+            let index = image_targets.clone().reshape([2, 1, 5, 6]);
+            logs.gather(1, index).neg().reshape([rows])
+        },
+    );
+}
+
+#[test]
+fn targets_that_are_probabilities() {
+    let soft = activation::softmax(random([7, 12]), 1);
+    let options = CrossEntropy {
+        reduction: Reduction::Sum,
+        ..CrossEntropy::default()
+    };
+    same(
+        random([7, 12]),
+        |x| cross_entropy_soft(x, soft.clone(), 1, &options),
+        |x| (activation::log_softmax(x, 1) * soft.clone()).sum().neg(),
+    );
+}
+
+#[test]
+fn between_burns_own_operations() {
+    // Each of ours reads what the one before has written and nobody has waited for.
+    let (x, targets) = (random([33, 20]), targets(33, 20));
+    let chain = |x: Tensor<2>, ours: bool| {
+        let mut x = x;
+        for _ in 0..5 {
+            let y = if ours {
+                softmax(x.clone(), 1)
+            } else {
+                activation::softmax(x.clone(), 1)
+            };
+            x = x * 1.5 + y.exp();
+        }
+        let loss = if ours {
+            cross_entropy(x, targets.clone(), 1, &CrossEntropy::default())
+        } else {
+            CrossEntropyLossConfig::new()
+                .init(&device())
+                .forward(x, targets.clone())
+        };
+        loss * 3.0 + 1.0
+    };
+    same(x, |x| chain(x, true), |x| chain(x, false));
+}
+
+#[test]
+fn a_tensor_that_others_hold_stays_as_it_is() {
+    let x = random([5, 6]).detach();
+    let before = x.clone().into_data();
+    let (held, y) = (x.clone(), softmax(x.clone(), 1));
+    y.into_data();
+    held.into_data().assert_eq(&before, true);
+}
+
+#[test]
+fn tensors_from_other_threads() {
+    let x = random([9, 17]).detach();
+    let expected = activation::softmax(x.clone(), 1);
+    let theirs: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| softmax(softmax(x.clone() * 1.0, 1).log(), 1)))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    for y in theirs {
+        near(softmax((y + 1e-30).log(), 1), expected.clone());
+    }
+}
+
+#[test]
+fn half_precision() {
+    let x = random([8, 65]).detach();
+    let y = softmax(x.clone().cast(DType::F16), 1);
+    assert_eq!(y.dtype(), DType::F16);
+    let tolerance = Tolerance::<f32>::absolute(2e-3);
+    let expected = activation::softmax(x, 1).into_data();
+    y.cast(DType::F32)
+        .into_data()
+        .assert_approx_eq::<f32>(&expected, tolerance);
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    let message = |f: Box<dyn FnOnce() + std::panic::UnwindSafe>| {
+        let panic = std::panic::catch_unwind(f).unwrap_err();
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap()
+    };
+    let dim = message(Box::new(|| drop(softmax(random([2, 3]), 2))));
+    assert_eq!(dim, "dimension 2 of a tensor of 2");
+    let shapes = message(Box::new(|| {
+        drop(cross_entropy(
+            random([2, 3]),
+            targets(3, 3),
+            1,
+            &CrossEntropy::default(),
+        ));
+    }));
+    assert!(shapes.contains("need targets of [2], not [3]"), "{shapes}");
+}
+
+#[test]
+fn no_target_no_gradient_from_a_bad_one() {
+    let x = random([3, 4]).require_grad();
+    let targets = Tensor::<1, Int>::from_ints([1, 9, 2], &device());
+    let options = CrossEntropy {
+        reduction: Reduction::None,
+        ..CrossEntropy::default()
+    };
+    let loss = cross_entropy(x.clone(), targets, 1, &options);
+    let gradient = x.grad(&loss.clone().sum().backward()).unwrap();
+    let loss = values(&loss);
+    assert!(loss[0].is_finite() && loss[1].is_nan() && loss[2].is_finite());
+    let gradient = values(&gradient);
+    assert!(gradient[..4].iter().chain(&gradient[8..]).all(|g| g.is_finite()));
+    assert!(gradient[4..8].iter().all(|g| g.is_nan()));
+}
