@@ -1,6 +1,8 @@
 //! What the tests share: the adapter under test (`WGPU_BACKEND` chooses it), inputs, comparisons.
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod buffers;
+
 use std::sync::LazyLock;
 pub use wgpu_softmax::samples::{CLASSES, Random, bits, ulp};
 use wgpu_softmax::{Element, Gpu, GpuOptions, half};

@@ -1,0 +1,166 @@
+//! A small network on the UCI digits, trained by Burn twice from the same start: with its own cross-entropy, and with ours.
+//!
+//! `cargo run --release -p burn-wgpu-softmax --example digits` prints the losses of both and how far they are apart, then what
+//! each loss takes with its gradient, and softmax, on a batch of a language model's size.
+#![allow(unreachable_pub)] // Burn's derive makes its own types public
+
+#[path = "../../examples/digits/data.rs"]
+mod data;
+
+use burn::module::Module;
+use burn::nn::loss::{CrossEntropyLoss as BurnLoss, CrossEntropyLossConfig};
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::momentum::MomentumConfig;
+use burn::optim::{GradientsParams, SgdConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData, activation};
+use burn_wgpu_softmax::CrossEntropyLoss;
+use data::{CLASSES, Images, PIXELS};
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+const EPOCHS: usize = 20;
+const HIDDEN: usize = 32;
+const LEARNING_RATE: f64 = 0.2;
+/// What rounding may do to a loss of about 1 over 60 steps.
+const TOLERANCE: f32 = 1e-4;
+/// Rows and classes of the large batch.
+const LARGE: [usize; 2] = [4096, 1024];
+
+#[derive(Module, Debug)]
+struct Network {
+    first: Linear,
+    last: Linear,
+}
+
+impl Network {
+    fn new(device: &Device) -> Self {
+        Self {
+            first: LinearConfig::new(PIXELS, HIDDEN).init(device),
+            last: LinearConfig::new(HIDDEN, CLASSES).init(device),
+        }
+    }
+
+    fn logits(&self, pixels: Tensor<2>) -> Tensor<2> {
+        self.last.forward(activation::relu(self.first.forward(pixels)))
+    }
+}
+
+/// Either loss.
+type Loss<'a> = &'a dyn Fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>;
+
+fn tensors(images: &Images, device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
+    let rows = images.digits.len();
+    let digits: Vec<i32> = images.digits.iter().map(|&d| d as i32).collect();
+    let pixels = TensorData::new(images.pixels.clone(), [rows, PIXELS]);
+    (
+        Tensor::from_data(pixels, device),
+        Tensor::from_data(TensorData::new(digits, [rows]), device),
+    )
+}
+
+/// The mean loss of each epoch, and the network.
+fn train(
+    mut network: Network,
+    train: &[Images],
+    device: &Device,
+    loss: Loss<'_>,
+) -> Result<(Vec<f32>, Network), Box<dyn Error>> {
+    let momentum = MomentumConfig::new().with_momentum(0.9);
+    let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
+    let mut losses = Vec::new();
+    for _ in 0..EPOCHS {
+        let mut total = 0.0;
+        for images in train {
+            let (pixels, digits) = tensors(images, device);
+            let loss = loss(network.logits(pixels), digits);
+            let gradients = GradientsParams::from_grads(loss.backward(), &network);
+            network = optimizer.step(LEARNING_RATE, network, gradients);
+            total += loss.into_data().try_to_vec::<f32>()?[0];
+        }
+        losses.push(total / train.len() as f32);
+    }
+    Ok((losses, network))
+}
+
+fn accuracy(network: &Network, test: &Images, device: &Device) -> Result<f64, Box<dyn Error>> {
+    let (pixels, digits) = tensors(test, device);
+    let right = network
+        .logits(pixels)
+        .argmax(1)
+        .reshape([test.digits.len()])
+        .equal(digits);
+    let right = right.int().sum().into_data().iter::<i64>().next().ok_or("no sum")?;
+    Ok(100.0 * right as f64 / test.digits.len() as f64)
+}
+
+/// The median of nine runs, after three that compile. What they make lives until the device is done, or it would be skipped.
+fn median<T>(device: &Device, mut run: impl FnMut() -> T) -> Result<Duration, Box<dyn Error>> {
+    let mut times = Vec::new();
+    for i in 0..12 {
+        device.sync()?;
+        let start = Instant::now();
+        let made = run();
+        device.sync()?;
+        if i >= 3 {
+            times.push(start.elapsed());
+        }
+        drop(made);
+    }
+    times.sort();
+    Ok(times[times.len() / 2])
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let device = burn_wgpu_softmax::device()?.autodiff();
+    let identity = device.identity().ok_or("Burn does not name its device")?;
+    println!("adapter: {}", identity.name);
+    let (batches, test) = data::load()?;
+    let start = Network::new(&device);
+    let theirs: BurnLoss = CrossEntropyLossConfig::new().init(&device);
+    let ours = CrossEntropyLoss::from(theirs.clone());
+    let theirs = |logits: Tensor<2>, targets| theirs.forward(logits, targets);
+    let ours = |logits: Tensor<2>, targets| ours.forward(logits, targets);
+
+    let (their_losses, their_network) = train(start.clone(), &batches, &device, &theirs)?;
+    let (our_losses, our_network) = train(start, &batches, &device, &ours)?;
+    println!("epoch  Burn's loss  ours");
+    let mut furthest = 0f32;
+    for (epoch, (theirs, ours)) in their_losses.iter().zip(&our_losses).enumerate() {
+        println!("{:5}  {theirs:.7}    {ours:.7}", epoch + 1);
+        furthest = furthest.max((theirs - ours).abs());
+    }
+    let their_accuracy = accuracy(&their_network, &test, &device)?;
+    let our_accuracy = accuracy(&our_network, &test, &device)?;
+    println!("test set: {their_accuracy:.2} % right with Burn's loss, {our_accuracy:.2} % with ours");
+    println!("losses at most {furthest:.1e} apart, {TOLERANCE:.0e} allowed");
+
+    let [rows, classes] = LARGE;
+    let values = (0..rows * classes).map(|i| ((i * 7919) % 10_007) as f32 / 1e3 - 5.0);
+    let x = Tensor::<2>::from_data(TensorData::new(values.collect::<Vec<_>>(), LARGE), &device);
+    let labels = (0..rows).map(|row| (row * 31 % classes) as i32).collect::<Vec<_>>();
+    let targets = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows]), &device);
+    let both = |loss: Loss<'_>| {
+        median(&device, || {
+            let x = x.clone().require_grad();
+            let loss = loss(x.clone(), targets.clone());
+            let gradients = loss.backward();
+            (loss, x.grad(&gradients))
+        })
+    };
+    let report = |what: &str, theirs: Duration, ours: Duration| {
+        let [theirs, ours] = [theirs, ours].map(|t| t.as_secs_f64() * 1e3);
+        println!(
+            "{rows} x {classes}, {what}: Burn {theirs:.1} ms, ours {ours:.1} ms: {:.1} times as fast",
+            theirs / ours
+        );
+    };
+    report("loss and gradient", both(&theirs)?, both(&ours)?);
+    let x = x.clone().inner();
+    let their_softmax = median(&device, || activation::softmax(x.clone(), 1))?;
+    let our_softmax = median(&device, || burn_wgpu_softmax::softmax(x.clone(), 1))?;
+    report("softmax", their_softmax, our_softmax);
+    if furthest > TOLERANCE {
+        return Err("the losses are further apart than rounding takes them".into());
+    }
+    Ok(())
+}
