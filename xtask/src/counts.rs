@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 #[derive(Default)]
 pub(crate) struct Counts {
@@ -46,14 +47,20 @@ impl fmt::Display for Counts {
 /// Runs a command, passes its output on, and counts the tests in it. A step that fails for another reason than a test
 /// counts as one failure.
 pub(crate) fn run(name: &str, command: &mut Command) -> Result<Counts, String> {
+    run_beside(name, "", command)
+}
+
+/// As [`run`], beside others: each line of output has a `tag` before it.
+pub(crate) fn run_beside(name: &str, tag: &str, command: &mut Command) -> Result<Counts, String> {
     println!("== {name}");
+    let start = Instant::now();
     let fail = |e: std::io::Error| format!("{name}: {e}");
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(fail)?;
     let mut counts = Counts::default();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines() {
             let line = line.map_err(fail)?;
-            println!("{line}");
+            println!("{tag}{line}");
             counts.read(&line);
         }
     }
@@ -61,5 +68,6 @@ pub(crate) fn run(name: &str, command: &mut Command) -> Result<Counts, String> {
     if !child.wait().map_err(fail)?.success() && counts.failed == 0 {
         counts.failed = 1;
     }
+    println!("== {name}: {:.0} s", start.elapsed().as_secs_f64());
     Ok(counts)
 }

@@ -5,8 +5,9 @@ mod counts;
 mod setup;
 mod tools;
 
-use counts::{Counts, run};
+use counts::{Counts, run, run_beside};
 use setup::Adapter;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask demo | cargo xtask test [--all] | cargo xtask compilers";
@@ -47,23 +48,42 @@ fn demo() -> Result<(), String> {
     }
 }
 
-/// What runs once, whatever the adapter, and what runs on each.
-const ONCE: &[(&str, &[&str])] = &[
+/// What runs once, whatever the adapter, what runs on each, and what `--all` adds: the crate for Burn, which takes as long to
+/// build as all the rest to test.
+const ONCE: Steps = &[
     ("formatting", &["fmt", "--all", "--check"]),
-    (
-        "clippy",
-        &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
-    ),
+    ("clippy", &["clippy", "--all-targets", "--", "--deny", "warnings"]),
     (
         "documentation",
         &["doc", "--package", "wgpu-softmax", "--no-deps", "--quiet"],
     ),
-    ("tests without a GPU", &["test", "--workspace", "--lib", "--bins"]),
+    ("tests without a GPU", &["test", "--lib", "--bins"]),
 ];
-const ON_EACH: &[(&str, &[&str])] = &[
-    ("tests", &["test", "--workspace", "--test", "*"]),
-    ("documentation examples", &["test", "--workspace", "--doc"]),
+const ON_EACH: Steps = &[
+    ("tests", &["test", "--test", "*"]),
+    ("documentation examples", &["test", "--doc"]),
 ];
+const BURN: Steps = &[
+    (
+        "Burn: clippy",
+        &[
+            "clippy",
+            "--package",
+            "burn-wgpu-softmax",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    ),
+    (
+        "Burn: documentation",
+        &["doc", "--package", "burn-wgpu-softmax", "--no-deps", "--quiet"],
+    ),
+    ("Burn: tests", &["test", "--package", "burn-wgpu-softmax"]),
+];
+type Steps = &'static [(&'static str, &'static [&'static str])];
+type Report = Vec<(String, Counts)>;
 
 /// What SwiftShader is fast enough for, with small cases.
 const ON_SWIFTSHADER: &[&str] = &[
@@ -82,51 +102,64 @@ const TOO_LONG: &str = "every_schedule_gives_the_same_bits";
 /// `all`: what takes minutes more, too.
 fn test(adapters: &[Adapter], all: bool) -> Result<(), String> {
     let variants = compilers::folder()?;
-    let mut report = Vec::new();
-    for (name, arguments) in ONCE {
+    let mut report = once(ONCE, &variants)?;
+    report.extend(compilers::check(&variants, all)?);
+    let on_adapters = on_each(adapters)?;
+    let has_run = on_adapters.iter().any(|(_, counts)| counts.passed > 0);
+    report.extend(on_adapters);
+    if all {
+        report.extend(once(BURN, &variants)?);
+        report.push(on_swiftshader()?);
+    } else {
+        println!("not asked for: DXC, SwiftShader and the crate for Burn, with cargo xtask test --all");
+    }
+    let total = conclude(&report);
+    if has_run { total } else { Err("no GPU test ran".into()) }
+}
+
+fn once(steps: Steps, variants: &Path) -> Result<Report, String> {
+    let each = steps.iter().map(|(name, arguments)| {
         let mut command = cargo(arguments);
         command
             .env("RUSTDOCFLAGS", "--deny warnings")
-            .env("VARIANTS_FOLDER", &variants);
-        report.push((name.to_string(), run(name, &mut command)?));
-    }
-    report.extend(compilers::check(&variants, all)?);
-    let before = report.len();
-    for adapter in adapters {
-        for (name, arguments) in ON_EACH {
+            .env("VARIANTS_FOLDER", variants);
+        Ok((name.to_string(), run(name, &mut command)?))
+    });
+    each.collect()
+}
+
+/// The adapters side by side: each has times when it leaves cores idle.
+fn on_each(adapters: &[Adapter]) -> Result<Report, String> {
+    let on_one = |adapter: &Adapter| -> Result<Report, String> {
+        let steps = ON_EACH.iter().map(|(name, arguments)| {
             let what = format!("{name}: {} ({})", adapter.name, adapter.backend);
-            let counts = run(&what, cargo(arguments).envs(adapter.environment()))?;
-            report.push((what, counts));
+            let tag = format!("{}: ", adapter.backend);
+            let counts = run_beside(&what, &tag, cargo(arguments).envs(adapter.environment()))?;
+            Ok((what, counts))
+        });
+        steps.collect()
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = adapters.iter().map(|a| scope.spawn(move || on_one(a))).collect();
+        let reports = threads.into_iter().map(|t| t.join().map_err(|_| "a run panicked")?);
+        let reports: Result<Vec<Report>, String> = reports.collect();
+        Ok(reports?.into_iter().flatten().collect())
+    })
+}
+
+fn on_swiftshader() -> Result<(String, Counts), String> {
+    let what = "small cases: SwiftShader (vulkan)";
+    let mut counts = Counts::default();
+    match setup::swiftshader() {
+        Ok(adapter) => {
+            let mut command = cargo(ON_SWIFTSHADER);
+            counts = run(what, command.envs(adapter.environment()).env("SMALL_CASES", "1"))?;
+            println!("{what}: not run: {TOO_LONG}");
         }
+        Err(message) => println!("{what}: not run: {message}"),
     }
-    if all {
-        let what = "small cases: SwiftShader (vulkan)";
-        let counts = match setup::swiftshader() {
-            Ok(adapter) => {
-                let mut command = cargo(ON_SWIFTSHADER);
-                let mut counts = run(what, command.envs(adapter.environment()).env("SMALL_CASES", "1"))?;
-                println!("{what}: not run: {TOO_LONG}");
-                counts.skipped += 1;
-                counts
-            }
-            Err(message) => {
-                println!("{what}: not run: {message}");
-                Counts {
-                    skipped: 1,
-                    ..Counts::default()
-                }
-            }
-        };
-        report.push((what.into(), counts));
-    }
-    if !all {
-        println!("not asked for: DXC and SwiftShader, with cargo xtask test --all");
-    }
-    let total = conclude(&report);
-    if report[before..].iter().all(|(_, counts)| counts.passed == 0) {
-        return Err("no GPU test ran".into());
-    }
-    total
+    counts.skipped += 1;
+    Ok((what.into(), counts))
 }
 
 fn check_variants() -> Result<(), String> {
