@@ -28,6 +28,9 @@ fn each_shape<T: Element>(
     run: impl Fn(&Gpu, &[T], Rows, &mut Random) -> Result<Parts, RunError>,
 ) -> Result<(), RunError> {
     for (count, classes) in SHAPES {
+        if !tally.fits(count * classes) {
+            continue;
+        }
         let rows = Rows::new(count, classes);
         let x: Vec<T> = stored(&tally.random.logits(count * classes, 4.0));
         for (what, compared) in run(tally.gpu, &x, rows, &mut tally.random)? {

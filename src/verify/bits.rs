@@ -68,6 +68,9 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
 
 pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
+        if !tally.fits(3 * classes) {
+            continue;
+        }
         let rows = Rows::new(3, classes);
         let x = tally.random.logits(3 * classes, 5.0);
         let targets = tally.random.targets(3, classes);
@@ -144,6 +147,9 @@ pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
 pub(super) fn parts(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let in_parts = tally.gpu.with_part_bytes(4096);
     for (count, classes) in [(700, 10), (9, 1030)] {
+        if !tally.fits(count * classes) {
+            continue;
+        }
         let rows = Rows::new(count, classes);
         let x = tally.random.logits(count * classes, 5.0);
         let targets = tally.random.targets(count, classes);

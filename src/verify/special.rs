@@ -13,6 +13,9 @@ use crate::softmax::{FullyMasked, Softmax};
 pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for offset in [1e4f32, 1e6, 1e7] {
         for classes in [10, 1500] {
+            if !tally.fits(5 * classes) {
+                continue;
+            }
             let rows = Rows::new(5, classes);
             let x: Vec<f32> = tally
                 .random
@@ -35,6 +38,9 @@ pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
 pub(super) fn odd_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let count = ODD_ROWS.len();
     for classes in [3, 4, 64, 1000, 1030, 2050] {
+        if !tally.fits(count * classes) {
+            continue;
+        }
         let x = samples::odd_rows(classes);
         let rows = Rows::new(count, classes);
         for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
