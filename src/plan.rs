@@ -78,6 +78,8 @@ pub(crate) struct Traits {
     pub(crate) is_software: bool,
     /// The smallest subgroup, where subgroups are used.
     pub(crate) subgroup: Option<u32>,
+    /// Quads that a lane can hold in a loop over chunks.
+    held_in_loops: usize,
     invocations: u32,
     group_memory: u32,
 }
@@ -88,6 +90,8 @@ impl Traits {
         Self {
             is_software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
+            // SwiftShader takes memory without end to compile a loop that stores 8 quads one element at a time.
+            held_in_loops: if info.name.contains("SwiftShader") { 4 } else { HELD_MAX },
             invocations: limits.max_compute_invocations_per_workgroup.min(1024),
             group_memory: limits.max_compute_workgroup_storage_size,
         }
@@ -115,7 +119,10 @@ impl Plan {
         let mut plan = Self::of(schedule, rows, traits, span_words);
         if forced.is_none() && plan.is_err() {
             // A row of millions of classes, of which much is kept, overflows group memory.
-            schedule = Schedule::Split { lanes: 8, pieces: 1 };
+            schedule = Schedule::Split {
+                lanes: (CHUNK / 4 / traits.held_in_loops) as u32,
+                pieces: 1,
+            };
             plan = Self::of(schedule, rows, traits, span_words);
         }
         plan.map_err(|why| EncodeError::Schedule {
@@ -150,6 +157,9 @@ impl Plan {
         let held = quads_held.div_ceil(lanes as usize);
         if held > HELD_MAX {
             return Err("too few lanes to hold it in registers");
+        }
+        if !matches!(schedule, Schedule::Held { .. }) && held > traits.held_in_loops {
+            return Err("SwiftShader cannot compile it with fewer than 64 lanes");
         }
         if matches!(schedule, Schedule::Held { .. }) && lanes as usize > quads_held {
             return Err("more lanes than quads of four classes");
@@ -234,6 +244,7 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
         // Without subgroups (OpenGL), or with many options, long rows take more lanes: 1.5 times slower, but the driver
         // compiles a kernel in a quarter of the time: 1 s rather than 4, in which no other thread may use an OpenGL device.
         let lanes = if traits.subgroup.is_some() && !is_heavy { 8 } else { 32 };
+        let looped = lanes.max((CHUNK / 4 / traits.held_in_loops) as u32);
         return match (classes, count) {
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },
@@ -243,10 +254,10 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
                 Schedule::Held { lanes }
             }
             (16_384.., ..=3) => Schedule::Split {
-                lanes,
+                lanes: looped,
                 pieces: chunks.min(16) as u32,
             },
-            _ => Schedule::Chunked { lanes },
+            _ => Schedule::Chunked { lanes: looped },
         };
     }
     // Real GPUs run hundreds of work-groups at once, and want neighbouring lanes on neighbouring addresses.
@@ -286,6 +297,7 @@ mod tests {
                     all.push(Traits {
                         is_software,
                         subgroup,
+                        held_in_loops: if subgroup == Some(4) { 4 } else { HELD_MAX },
                         invocations,
                         group_memory,
                     });

@@ -221,6 +221,8 @@ enum Kind {
         spec: RowSpec,
         access: Access,
         stats: Stats,
+        /// Whether lanes go through a row chunk by chunk, rather than have one each.
+        in_pieces: bool,
         shape: RowShape,
         first_pass: bool,
     },
@@ -269,6 +271,7 @@ impl Variant {
             spec,
             access,
             stats,
+            in_pieces: !matches!(plan.schedule, Schedule::Held { .. }),
             shape,
             first_pass,
         })

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CLASSES, GPUS, Random, bits, gpu, sizes, ulp};
+use common::{CLASSES, GPUS, Random, bits, gpu, near, sizes, ulp};
 use wgpu_softmax::samples::{self, ODD_ROWS};
 use wgpu_softmax::{
     CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference,
@@ -178,6 +178,41 @@ fn every_schedule_gives_the_same_bits() {
     }
     println!("{ran} combinations of schedule and classes");
     assert!(ran >= 30, "{ran}");
+}
+
+/// The backward pass alone reads a row once, whoever holds it.
+#[test]
+fn a_saved_lse_gives_the_same_bits_under_every_schedule() {
+    let mut random = Random(6);
+    for gpu in GPUS.iter() {
+        // Less than a chunk, more than one, and five, for as many rows as are held in registers.
+        for classes in sizes(&[5, 300, 1025, 5000]) {
+            let rows = Rows::new(5, classes);
+            let x = random.logits(5 * classes, 5.0);
+            let targets = random.targets(5, classes);
+            let forward = gpu.cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
+            let backward = |schedule| CrossEntropy {
+                gradient: Gradient::Apart,
+                from_lse: forward.lse.clone().map(Into::into),
+                schedule,
+                ..CrossEntropy::default()
+            };
+            let run = |options: &CrossEntropy| gpu.cross_entropy(&x, &targets, rows, options);
+            let first = run(&backward(None)).unwrap().gradient.unwrap();
+            let exact = reference::cross_entropy(&x, &targets, rows, &backward(None)).unwrap();
+            near("gradient", &first, &exact.gradient);
+            for schedule in samples::schedules() {
+                match run(&backward(Some(schedule))) {
+                    Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
+                    out => assert_eq!(
+                        bits(&out.unwrap().gradient.unwrap()),
+                        bits(&first),
+                        "{schedule}, {classes}"
+                    ),
+                }
+            }
+        }
+    }
 }
 
 fn word_equal(a: f32, b: f64) -> bool {

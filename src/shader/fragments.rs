@@ -135,6 +135,7 @@ impl Variant {
                 spec,
                 access,
                 stats,
+                in_pieces,
                 shape,
                 first_pass,
             } => {
@@ -167,7 +168,7 @@ impl Variant {
                     RowOp::SoftmaxGrad { .. } => fragment!("terms/product.wgsl"),
                     _ => fragment!("terms/exp.wgsl"),
                 });
-                if !matches!(stats, Stats::Held | Stats::HeldChunks) {
+                if *in_pieces {
                     all.push(fragment!("pieces.wgsl"));
                 }
                 if stats.has_spans() {
@@ -202,8 +203,10 @@ impl Variant {
                             fragment!("write/32.wgsl"),
                         ],
                     ));
-                    if !matches!(stats, Stats::Held | Stats::HeldChunks) {
-                        all.push(fragment!("write_pieces.wgsl"));
+                    match stats {
+                        Stats::Held | Stats::HeldChunks => {}
+                        _ if *in_pieces => all.push(fragment!("write_pieces.wgsl")),
+                        _ => all.push(fragment!("write_once.wgsl")),
                     }
                 }
             }
