@@ -90,8 +90,8 @@ impl Traits {
         Self {
             is_software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
-            // SwiftShader takes memory without end to compile a loop that stores 8 quads one element at a time.
-            held_in_loops: if info.name.contains("SwiftShader") { 4 } else { HELD_MAX },
+            // SwiftShader takes memory without end to compile a loop that stores more quads one element at a time.
+            held_in_loops: if info.name.contains("SwiftShader") { 2 } else { HELD_MAX },
             invocations: limits.max_compute_invocations_per_workgroup.min(1024),
             group_memory: limits.max_compute_workgroup_storage_size,
         }
@@ -159,7 +159,7 @@ impl Plan {
             return Err("too few lanes to hold it in registers");
         }
         if !matches!(schedule, Schedule::Held { .. }) && held > traits.held_in_loops {
-            return Err("SwiftShader cannot compile it with fewer than 64 lanes");
+            return Err("SwiftShader cannot compile it with fewer than 128 lanes");
         }
         if matches!(schedule, Schedule::Held { .. }) && lanes as usize > quads_held {
             return Err("more lanes than quads of four classes");
@@ -297,7 +297,11 @@ mod tests {
                     all.push(Traits {
                         is_software,
                         subgroup,
-                        held_in_loops: if subgroup == Some(4) { 4 } else { HELD_MAX },
+                        held_in_loops: if subgroup == Some(4) && invocations > 64 {
+                            2
+                        } else {
+                            HELD_MAX
+                        },
                         invocations,
                         group_memory,
                     });

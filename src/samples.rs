@@ -74,8 +74,8 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
 /// Schedules at the corners of what plan.rs allows; those that cannot run some rows say so.
 pub fn schedules() -> Vec<Schedule> {
     let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
-    let chunked = [8, 32, 64].map(|lanes| Schedule::Chunked { lanes });
-    let split = [(8, 1), (32, 2), (64, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
+    let chunked = [8, 32, 128].map(|lanes| Schedule::Chunked { lanes });
+    let split = [(8, 1), (32, 2), (128, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
     held.into_iter().chain(chunked).chain(split).collect()
 }
 

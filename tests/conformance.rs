@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CLASSES, GPUS, Random, bits, gpu, near, sizes, ulp};
+use common::{CLASSES, GPUS, Random, bits, gpu, near, ulp};
 use wgpu_softmax::samples::{self, ODD_ROWS};
 use wgpu_softmax::{
     CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference,
@@ -27,7 +27,7 @@ fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
     let mut random = Random(1);
     for gpu in GPUS.iter() {
         let (mut worst, mut total, mut count) = (0f64, 0f64, 0usize);
-        for classes in sizes(CLASSES) {
+        for classes in CLASSES.iter().copied() {
             let rows = Rows::new(3, classes);
             // Narrow, usual, and so wide that most classes underflow.
             for spread in [0.1, 3.0, 60.0] {
@@ -63,7 +63,7 @@ fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
 fn log_softmax_is_near_the_reference() {
     let mut random = Random(2);
     for gpu in GPUS.iter() {
-        for classes in sizes(CLASSES) {
+        for classes in CLASSES.iter().copied() {
             let rows = Rows::new(2, classes);
             let x = random.logits(2 * classes, 5.0);
             let y = gpu.softmax(&x, rows, &Softmax::log()).unwrap();
@@ -83,7 +83,7 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
     let mut random = Random(3);
     for gpu in GPUS.iter() {
         let (mut worst_loss, mut worst_gradient) = (0f64, 0f64);
-        for classes in sizes(CLASSES) {
+        for classes in CLASSES.iter().copied() {
             let rows = Rows::new(4, classes);
             let x = random.logits(4 * classes, 4.0);
             let targets = random.targets(4, classes);
@@ -126,7 +126,7 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
 fn the_loss_survives_a_common_offset() {
     let mut random = Random(4);
     for offset in [1e4f32, 1e6, 1e7] {
-        for classes in sizes(&[10, 1500]) {
+        for classes in [10, 1500] {
             let rows = Rows::new(5, classes);
             let x: Vec<f32> = random.logits(5 * classes, 4.0).iter().map(|v| v + offset).collect();
             let targets = random.targets(5, classes);
@@ -147,7 +147,7 @@ fn every_schedule_gives_the_same_bits() {
     let mut random = Random(5);
     let mut ran = 0;
     for gpu in GPUS.iter() {
-        for classes in sizes(&[1, 5, 64, 100, 1024, 1025, 3000]) {
+        for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
             let rows = Rows::new(3, classes);
             let x = random.logits(3 * classes, 5.0);
             let targets = random.targets(3, classes);
@@ -186,7 +186,7 @@ fn a_saved_lse_gives_the_same_bits_under_every_schedule() {
     let mut random = Random(6);
     for gpu in GPUS.iter() {
         // Less than a chunk, more than one, and five, for as many rows as are held in registers.
-        for classes in sizes(&[5, 300, 1025, 5000]) {
+        for classes in [5, 300, 1025, 5000] {
             let rows = Rows::new(5, classes);
             let x = random.logits(5 * classes, 5.0);
             let targets = random.targets(5, classes);
@@ -222,7 +222,7 @@ fn word_equal(a: f32, b: f64) -> bool {
 #[test]
 fn rows_that_are_not_ordinary() {
     for gpu in GPUS.iter() {
-        for length in sizes(&[3, 4, 64, 1000, 1030, 2050]) {
+        for length in [3, 4, 64, 1000, 1030, 2050] {
             let x = samples::odd_rows(length);
             let rows = Rows::new(ODD_ROWS.len(), length);
             for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
@@ -355,9 +355,6 @@ fn any_axis_and_any_stride() {
     let mut random = Random(8);
     for gpu in GPUS.iter() {
         for rows in samples::layouts().unwrap() {
-            if sizes(&[rows.classes()]).next().is_none() {
-                continue;
-            }
             let x = samples::laid_out(&mut random, &rows, 4.0).unwrap();
             let targets = random.targets(rows.count(), rows.classes());
             check_layout(gpu, &x, &targets, rows);

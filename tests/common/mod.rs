@@ -26,17 +26,6 @@ pub fn gpu() -> &'static Gpu {
     &GPUS[0]
 }
 
-/// Those sizes that the adapter under test gets through in reasonable time: all, or with `SMALL_CASES` set, as
-/// `cargo xtask test --all` does for SwiftShader, those up to 33.
-pub fn sizes(all: &[usize]) -> impl Iterator<Item = usize> {
-    let largest = if std::env::var_os("SMALL_CASES").is_some() {
-        33
-    } else {
-        usize::MAX
-    };
-    all.iter().copied().filter(move |&size| size <= largest)
-}
-
 /// An element type under test.
 pub trait Stored: Element {
     /// What rounding to it may cost: relative to the value, and at least.

@@ -85,7 +85,7 @@ const BURN: Steps = &[
 type Steps = &'static [(&'static str, &'static [&'static str])];
 type Report = Vec<(String, Counts)>;
 
-/// What SwiftShader is fast enough for, with small cases.
+/// What SwiftShader is fast enough for.
 const ON_SWIFTSHADER: &[&str] = &[
     "test",
     "--test",
@@ -145,12 +145,9 @@ fn on_each(adapters: &[Adapter]) -> Result<Report, String> {
 }
 
 fn on_swiftshader() -> Result<(String, Counts), String> {
-    let what = "small cases: SwiftShader (vulkan)";
+    let what = "tests: SwiftShader (vulkan)";
     let counts = match setup::swiftshader() {
-        Ok(adapter) => {
-            let mut command = cargo(ON_SWIFTSHADER);
-            run(what, command.envs(adapter.environment()).env("SMALL_CASES", "1"))?
-        }
+        Ok(adapter) => run(what, cargo(ON_SWIFTSHADER).envs(adapter.environment()))?,
         Err(message) => {
             println!("{what}: not run: {message}");
             Counts {
