@@ -4,8 +4,9 @@
 //! each loss takes with its gradient, and softmax, on a batch of a language model's size.
 #![allow(unreachable_pub)] // Burn's derive makes its own types public
 
-#[path = "../../examples/digits/data.rs"]
+#[path = "../../../examples/digits/data.rs"]
 mod data;
+mod timing;
 
 use burn::module::Module;
 use burn::nn::loss::{CrossEntropyLoss as BurnLoss, CrossEntropyLossConfig};
@@ -16,7 +17,6 @@ use burn::tensor::{Device, Int, Tensor, TensorData, activation};
 use burn_wgpu_softmax::CrossEntropyLoss;
 use data::{CLASSES, Images, PIXELS};
 use std::error::Error;
-use std::time::{Duration, Instant};
 
 const EPOCHS: usize = 20;
 const HIDDEN: usize = 32;
@@ -93,23 +93,6 @@ fn accuracy(network: &Network, test: &Images, device: &Device) -> Result<f64, Bo
     Ok(100.0 * right as f64 / test.digits.len() as f64)
 }
 
-/// The median of nine runs, after three that compile. What they make lives until the device is done, or it would be skipped.
-fn median<T>(device: &Device, mut run: impl FnMut() -> T) -> Result<Duration, Box<dyn Error>> {
-    let mut times = Vec::new();
-    for i in 0..12 {
-        device.sync()?;
-        let start = Instant::now();
-        let made = run();
-        device.sync()?;
-        if i >= 3 {
-            times.push(start.elapsed());
-        }
-        drop(made);
-    }
-    times.sort();
-    Ok(times[times.len() / 2])
-}
-
 fn main() -> Result<(), Box<dyn Error>> {
     let device = burn_wgpu_softmax::device()?.autodiff();
     let identity = device.identity().ok_or("Burn does not name its device")?;
@@ -134,31 +117,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("test set: {their_accuracy:.2} % right with Burn's loss, {our_accuracy:.2} % with ours");
     println!("losses at most {furthest:.1e} apart, {TOLERANCE:.0e} allowed");
 
-    let [rows, classes] = LARGE;
-    let values = (0..rows * classes).map(|i| ((i * 7919) % 10_007) as f32 / 1e3 - 5.0);
-    let x = Tensor::<2>::from_data(TensorData::new(values.collect::<Vec<_>>(), LARGE), &device);
-    let labels = (0..rows).map(|row| (row * 31 % classes) as i32).collect::<Vec<_>>();
-    let targets = Tensor::<1, Int>::from_data(TensorData::new(labels, [rows]), &device);
-    let both = |loss: Loss<'_>| {
-        median(&device, || {
-            let x = x.clone().require_grad();
-            let loss = loss(x.clone(), targets.clone());
-            let gradients = loss.backward();
-            (loss, x.grad(&gradients))
-        })
-    };
-    let report = |what: &str, theirs: Duration, ours: Duration| {
-        let [theirs, ours] = [theirs, ours].map(|t| t.as_secs_f64() * 1e3);
-        println!(
-            "{rows} x {classes}, {what}: Burn {theirs:.1} ms, ours {ours:.1} ms: {:.1} times as fast",
-            theirs / ours
-        );
-    };
-    report("loss and gradient", both(&theirs)?, both(&ours)?);
-    let x = x.clone().inner();
-    let their_softmax = median(&device, || activation::softmax(x.clone(), 1))?;
-    let our_softmax = median(&device, || burn_wgpu_softmax::softmax(x.clone(), 1))?;
-    report("softmax", their_softmax, our_softmax);
+    timing::beside_burn(LARGE, &device)?;
     if furthest > TOLERANCE {
         return Err("the losses are further apart than rounding takes them".into());
     }
