@@ -18,6 +18,8 @@
 //! | `binary_cross_entropy_with_logits` | [`BinaryCrossEntropy`] | [`BinaryCrossEntropy::gradient`] |
 //! | `jacobian(softmax)` | [`Softmax::prepare_jacobian`] | |
 //!
+//! The [`guide`] says how to choose, why the numbers are what they are, and what to do about a NaN.
+//!
 //! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
 //! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
 //! operations in f64 on the CPU.
@@ -32,6 +34,7 @@ mod cross_entropy;
 mod dtype;
 mod error;
 mod gpu;
+pub mod guide;
 mod host;
 mod jacobian;
 mod kernel;

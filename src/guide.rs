@@ -1,0 +1,10 @@
+// The text is in docs/guide, in parts, for the figures to stand between them.
+#![doc = include_str!("../docs/guide/1_use.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/figures/offset.svg")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/2_numerics.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/figures/schedules.svg")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/3_schedules.md")]
