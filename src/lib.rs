@@ -22,7 +22,7 @@
 //!
 //! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
 //! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
-//! operations in f64 on the CPU.
+//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures.
 //!
 //! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
 //! or the batch around a row: the results have the same bits.
@@ -50,6 +50,7 @@ mod shader;
 mod softmax;
 mod softmax_grad;
 mod transfer;
+pub mod tutorial;
 #[doc(hidden)]
 pub mod twin;
 mod values;

@@ -1,0 +1,6 @@
+#![doc = include_str!("../docs/tutorial/1.md")]
+#![doc = include_str!("../docs/figures/surface.svg")]
+#![doc = include_str!("../docs/tutorial/2.md")]
+#![doc = include_str!("../docs/figures/logistic.svg")]
+#![doc = include_str!("../docs/tutorial/3.md")]
+#![doc = include_str!("../docs/figures/loss.svg")]
