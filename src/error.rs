@@ -105,6 +105,16 @@ pub enum EncodeError {
         /// Elements it has.
         got: usize,
     },
+    /// An array of the wrong shape.
+    #[error("{what}: shape {got:?}, but {expected:?} is needed")]
+    WrongShape {
+        /// Which argument.
+        what: &'static str,
+        /// The shape it must have.
+        expected: Vec<usize>,
+        /// The shape it has.
+        got: Vec<usize>,
+    },
     /// A buffer that holds less than the shape asks for.
     #[error("buffer {buffer} needs {needed} bytes, but {bound} are bound")]
     BufferTooSmall {
@@ -243,6 +253,19 @@ pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> R
     } else {
         Err(EncodeError::WrongLength { what, expected, got })
     }
+}
+
+/// Checks the shape of an array.
+#[cfg(feature = "ndarray")]
+pub(crate) fn check_shape(what: &'static str, expected: &[usize], got: &[usize]) -> Result<(), EncodeError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(EncodeError::WrongShape {
+        what,
+        expected: expected.to_vec(),
+        got: got.to_vec(),
+    })
 }
 
 /// Why a blocking or `_async` call has no result.

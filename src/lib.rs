@@ -22,12 +22,14 @@
 //!
 //! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
 //! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
-//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures.
+//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures. The feature `ndarray` adds calls such as `Gpu::softmax_array`, on that crate's arrays.
 //!
 //! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
 //! or the batch around a row: the results have the same bits.
 
 mod adjust;
+#[cfg(feature = "ndarray")]
+mod array;
 mod batch;
 mod binary_cross_entropy;
 mod cross_entropy;
@@ -57,6 +59,8 @@ mod values;
 mod verify;
 
 pub use adjust::{Adjust, AdjustBuffers, Mask, Scale};
+#[cfg(feature = "ndarray")]
+pub use array::CrossEntropyArrays;
 pub use binary_cross_entropy::{
     BinaryCrossEntropy, BinaryCrossEntropyBuffers, BinaryCrossEntropyKernel, BinaryCrossEntropyOutput,
 };
@@ -72,6 +76,8 @@ pub use host::{CrossEntropyOutput, TargetIndex};
 pub use jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};
 pub use kernel::{Recorded, Slice};
 pub use logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
+#[cfg(feature = "ndarray")]
+pub use ndarray;
 pub use plan::Schedule;
 pub use rows::Rows;
 pub use softmax::{FullyMasked, Softmax, SoftmaxBuffers, SoftmaxKernel};

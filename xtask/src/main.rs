@@ -49,19 +49,29 @@ fn demo() -> Result<(), String> {
 }
 
 /// What runs once, whatever the adapter, what runs on each, and what `--all` adds: the crate for Burn, which takes as long to
-/// build as all the rest to test.
+/// build as all the rest to test. The others have every feature, each of them: else one would rebuild what another has built.
 const ONCE: Steps = &[
     ("formatting", &["fmt", "--all", "--check"]),
-    ("clippy", &["clippy", "--all-targets", "--", "--deny", "warnings"]),
+    (
+        "clippy",
+        &["clippy", "--all-features", "--all-targets", "--", "--deny", "warnings"],
+    ),
     (
         "documentation",
-        &["doc", "--package", "wgpu-softmax", "--no-deps", "--quiet"],
+        &[
+            "doc",
+            "--all-features",
+            "--package",
+            "wgpu-softmax",
+            "--no-deps",
+            "--quiet",
+        ],
     ),
-    ("tests without a GPU", &["test", "--lib", "--bins"]),
+    ("tests without a GPU", &["test", "--all-features", "--lib", "--bins"]),
 ];
 const ON_EACH: Steps = &[
-    ("tests", &["test", "--test", "*"]),
-    ("documentation examples", &["test", "--doc"]),
+    ("tests", &["test", "--all-features", "--test", "*"]),
+    ("documentation examples", &["test", "--all-features", "--doc"]),
 ];
 const BURN: Steps = &[
     (
@@ -88,6 +98,7 @@ type Report = Vec<(String, Counts)>;
 /// What SwiftShader is fast enough for.
 const ON_SWIFTSHADER: &[&str] = &[
     "test",
+    "--all-features",
     "--test",
     "conformance",
     "--test",
@@ -161,7 +172,14 @@ fn on_swiftshader() -> Result<(String, Counts), String> {
 
 fn check_variants() -> Result<(), String> {
     let folder = compilers::folder()?;
-    let mut write = cargo(&["test", "--package", "wgpu-softmax", "--lib", "every_variant"]);
+    let mut write = cargo(&[
+        "test",
+        "--all-features",
+        "--package",
+        "wgpu-softmax",
+        "--lib",
+        "every_variant",
+    ]);
     let what = "variants written";
     let mut report = vec![(what.into(), run(what, write.env("VARIANTS_FOLDER", &folder))?)];
     report.extend(compilers::check(&folder, true)?);
