@@ -1,4 +1,4 @@
-//! Curves over z.
+//! Curves over z, or over something else.
 
 use crate::figure::{self, INK, px, text, tick};
 use plotters::prelude::*;
@@ -51,6 +51,8 @@ impl Curve {
 
 pub(crate) struct Plot {
     pub(crate) title: &'static str,
+    pub(crate) across: &'static str,
+    pub(crate) along: Range<f32>,
     pub(crate) up: &'static str,
     pub(crate) values: Range<f32>,
     /// Of the numbers beside it.
@@ -68,11 +70,11 @@ impl Plot {
                 .margin(px(16))
                 .x_label_area_size(px(52))
                 .y_label_area_size(px(64))
-                .build_cartesian_2d(-6f32..6f32, values)?;
+                .build_cartesian_2d(self.along.clone(), values)?;
             chart
                 .configure_mesh()
                 .set_all_tick_mark_size(px(6))
-                .x_desc("z")
+                .x_desc(self.across)
                 .y_desc(self.up)
                 .axis_desc_style(text(20))
                 .label_style(text(17))

@@ -1,6 +1,6 @@
 //! The tutorial that this library comes from, "How to implement a neural network, intermezzo 2: softmax classification" by
 //! Peter Roelants, step by step: each formula beside the call that computes it and what that gives, checked against the
-//! formula in plain f64.
+//! formula in plain f64; then what the tutorial leaves to its NumPy, how to compute the loss in f32.
 //!
 //! `cargo run --release --example tutorial [FOLDER]` writes its figures into FOLDER, `tutorial` unless given, and fails where
 //! a number is off by more than [`page::TOLERANCE`].
@@ -9,6 +9,7 @@ mod curves;
 mod exact;
 mod figure;
 mod loss;
+mod offset;
 mod page;
 mod softmax;
 mod surface;
@@ -32,5 +33,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     loss::gradient(&gpu, &mut page)?;
     two_classes::logistic(&gpu, &mut page)?;
     two_classes::cross_entropy(&gpu, &mut page)?;
+    offset::swallowed_digits(&gpu, &mut page)?;
     page.end()
 }

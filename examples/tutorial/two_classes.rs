@@ -39,6 +39,8 @@ pub(crate) fn logistic(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error>>
     let sigma = Curve::new("σ(z)", Stroke::Line, INK, &z, &sigma);
     let plot = curves::Plot {
         title: "Softmax of two classes is the logistic function",
+        across: "z",
+        along: -6.0..6.0,
         up: "probability",
         values: 0.0..1.0,
         digits: 1,
@@ -111,6 +113,8 @@ pub(crate) fn cross_entropy(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Er
     }
     let plot = curves::Plot {
         title: "Cross-entropy of [z, 0] and its gradient σ(z) − t",
+        across: "z",
+        along: -6.0..6.0,
         up: "loss, gradient",
         values: -1.0..6.0,
         digits: 0,
