@@ -5,14 +5,16 @@ mod host;
 mod timer;
 mod work;
 
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use crate::shared::DtypeWord;
-use crate::{Cli, options, say};
+use crate::{Cli, options, plot, say};
 use clap::{Args, ValueEnum};
 use copy::Copy;
 use half::{bf16, f16};
 use host::HostTimes;
+use plot::Bar;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use timer::{Timer, median};
 use wgpu_softmax::wgpu::Features;
@@ -39,6 +41,9 @@ pub(crate) struct BenchArgs {
     /// Seconds for each measurement.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
     time: f64,
+    /// Draws each as a share of the copy's speed.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +92,14 @@ struct Measured {
     host: HostTimes,
 }
 
+impl Measured {
+    fn share(&self) -> f64 {
+        self.copy_ms / self.ms
+    }
+}
+
 pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
+    plot::check(args.plot.as_deref())?;
     let gpu = Gpu::with_options(&GpuOptions {
         features: Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS,
         ..options(cli)
@@ -103,7 +115,7 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
     ));
     if !cli.json {
         say::line(&format!(
-            "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}",
+            "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}  share of a copy",
             "op",
             "rows x classes",
             "type",
@@ -124,6 +136,7 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
         _ => SHAPES.to_vec(),
     };
     let ops = or(&args.op, &[Op::Softmax, Op::CrossEntropy]);
+    let mut bars = Vec::new();
     for &dtype in or(&args.dtype, &[DtypeWord::F32]) {
         for &op in ops {
             for &shape in &shapes {
@@ -133,7 +146,10 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
                     DtypeWord::Bf16 => measure::<bf16>(&gpu, &timer, args, op, shape),
                 };
                 match measured {
-                    Ok(measured) => report(cli, &gpu, op, shape, dtype, &measured)?,
+                    Ok(measured) => {
+                        report(cli, &gpu, op, shape, dtype, &measured)?;
+                        bars.push(bar(op, shape, dtype, &measured));
+                    }
                     // One of many that this adapter has no room for.
                     Err(Failure::Machine(why)) if args.rows.is_none() => {
                         say::note(&format!("skipped {} {}x{}: {why}", word(op), shape.0, shape.1));
@@ -143,7 +159,26 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
             }
         }
     }
+    if let Some(path) = &args.plot {
+        let adapter = format!("{} ({}) {}", info.name, info.backend, info.driver_info);
+        let title = "Speed as a share of a copy of the same bytes";
+        plot::write(path, title, &adapter, (1.0, "a copy"), &bars)?;
+    }
     Ok(())
+}
+
+fn bar(op: Op, (rows, classes): (usize, usize), dtype: DtypeWord, measured: &Measured) -> Bar {
+    let Measured { schedule, ms, .. } = measured;
+    let share = measured.share();
+    Bar {
+        name: format!("{} {rows} x {classes} {}, {schedule}", word(op), word(dtype)),
+        share,
+        text: format!("{:.0} %, {ms:.2} ms", 100.0 * share),
+        color: match op {
+            Op::Softmax | Op::LogSoftmax | Op::SoftmaxGrad => plot::BLUE,
+            Op::Logsumexp | Op::CrossEntropy | Op::CrossEntropyLoss => plot::ORANGE,
+        },
+    }
 }
 
 fn or<'a, T>(given: &'a [T], usual: &'a [T]) -> &'a [T] {
@@ -217,8 +252,10 @@ fn report(
     }
     let shape = format!("{rows} x {classes}");
     let record_us = measured.record_us;
+    // Ten blocks are a copy.
+    let share = "█".repeat((10.0 * measured.share()).round().clamp(0.0, 12.0) as usize);
     say::line(&format!(
         "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {gbps:>8.2} {record_us:>10.1} \
-         {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}"
+         {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}  {share}"
     ))
 }

@@ -4,7 +4,7 @@ mod args;
 
 pub(crate) use args::CrossEntropyArgs;
 
-use crate::npy::{Failure, Targets};
+use crate::arrays::{Failure, Targets};
 use crate::output::{self, Output};
 use crate::say;
 use crate::shared::{self, DtypeWord};
@@ -51,22 +51,23 @@ fn run_stored<T: Element>(cli: &Cli, args: &CrossEntropyArgs) -> Result<(), Fail
     let gradient = out.gradient.take().map(shared::widen);
 
     let mut outputs = Vec::new();
-    let mut add = |path: &Option<PathBuf>, shape: &[usize], values: Option<&[f32]>| -> Result<(), Failure> {
-        if let (Some(path), Some(values)) = (path, values) {
-            outputs.push(Output::new(path, shape, values)?);
-        }
-        Ok(())
-    };
+    let mut add =
+        |path: &Option<PathBuf>, name: &str, shape: &[usize], values: Option<&[f32]>| -> Result<(), Failure> {
+            if let (Some(path), Some(values)) = (path, values) {
+                outputs.push(Output::new(path, name, shape, values)?);
+            }
+            Ok(())
+        };
     match out.loss {
-        Some(loss) => add(&args.loss, &[], Some(&[loss]))?,
-        None => add(&args.loss, &row_shape, out.row_losses.as_deref())?,
+        Some(loss) => add(&args.loss, "loss", &[], Some(&[loss]))?,
+        None => add(&args.loss, "loss", &row_shape, out.row_losses.as_deref())?,
     }
-    add(&args.grad, &shape, gradient.as_deref())?;
-    add(&args.lse, &row_shape, out.lse.as_deref())?;
-    add(&args.log_probs, &shape, log_probs.as_deref())?;
+    add(&args.grad, "gradient", &shape, gradient.as_deref())?;
+    add(&args.lse, "lse", &row_shape, out.lse.as_deref())?;
+    add(&args.log_probs, "log_probs", &shape, log_probs.as_deref())?;
     if let (Some(path), Some(argmax)) = (&args.predictions, &out.argmax) {
         let classes: Vec<i64> = argmax.iter().map(|&c| i64::from(c)).collect();
-        outputs.push(Output::new(path, &row_shape, &classes)?);
+        outputs.push(Output::new(path, "predictions", &row_shape, &classes)?);
     }
     output::publish(outputs)?;
     report(cli, args, &out, rows, &gpu.adapter_info().name)

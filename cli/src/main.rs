@@ -1,21 +1,23 @@
 //! The `wgpu-softmax` command: a thin layer over the library. It reads arrays, makes one library call (and one more for
 //! `--log-probs`), writes arrays.
 
+mod arrays;
 mod bench;
 mod cross_entropy;
-mod npy;
+
 mod output;
+mod plot;
 mod progress;
 mod say;
 mod shared;
 mod softmax;
 mod verify;
 
+use arrays::Failure;
 use bench::BenchArgs;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use cross_entropy::CrossEntropyArgs;
-use npy::Failure;
 use progress::Bar;
 use serde_json::json;
 use softmax::SoftmaxArgs;
@@ -24,7 +26,7 @@ use verify::VerifyArgs;
 use wgpu_softmax::wgpu::{AdapterInfo, Backends, DeviceType};
 use wgpu_softmax::{EncodeError, Gpu, GpuError, GpuOptions, RunError, adapters};
 
-/// Softmax and cross-entropy of .npy arrays on the GPU.
+/// Softmax and cross-entropy of .npy and .safetensors arrays on the GPU.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

@@ -1,6 +1,6 @@
-//! `.npy` arrays out.
+//! Arrays out, as `.npy` or `.safetensors`.
 
-use crate::npy::Failure;
+use crate::arrays::{Failure, SafetensorsPlace, SafetensorsType, safetensors_of};
 use crate::say;
 use npyz::{AutoSerialize, Serialize, WriteOptions, WriterBuilder};
 use std::io::{ErrorKind, Write};
@@ -37,6 +37,12 @@ impl Place {
     fn of(path: &Path) -> Result<Self, Failure> {
         if is_standard(path) {
             return Ok(Self::Standard);
+        }
+        if SafetensorsPlace::of(path).is_some_and(|place| place.name.is_some()) {
+            return Err(caller(
+                path,
+                "a tensor that is written is named after what it is: leave the name off",
+            ));
         }
         let real = || path.canonicalize();
         match std::fs::metadata(path) {
@@ -103,22 +109,23 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    pub(crate) fn new<T: Serialize + AutoSerialize>(
+    /// `name` is that of the tensor, where the file is to have names.
+    pub(crate) fn new<T: Serialize + AutoSerialize + SafetensorsType>(
         path: &Path,
+        name: &str,
         shape: &[usize],
         values: &[T],
     ) -> Result<Self, Failure> {
         let machine = |e: std::io::Error| machine(path, &e);
-        let mut bytes = Vec::new();
-        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
-        let mut writer = WriteOptions::new()
-            .default_dtype()
-            .shape(&shape)
-            .writer(&mut bytes)
-            .begin_nd()
-            .map_err(machine)?;
-        writer.extend(values).map_err(machine)?;
-        writer.finish().map_err(machine)?;
+        let bytes = match SafetensorsPlace::of(path) {
+            Some(_) => safetensors_of(name, shape, values).map_err(|e| machine(std::io::Error::other(e)))?,
+            None => npy(shape, values).map_err(machine)?,
+        };
+        Self::of_bytes(path, bytes)
+    }
+
+    pub(crate) fn of_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, Failure> {
+        let machine = |e: std::io::Error| machine(path, &e);
         Ok(match Place::of(path)? {
             Place::Standard => Self::Standard(bytes),
             Place::Stream(place) => Self::Stream(bytes, place),
@@ -151,6 +158,19 @@ impl Output {
             }
         }
     }
+}
+
+fn npy<T: Serialize + AutoSerialize>(shape: &[usize], values: &[T]) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+    let mut writer = WriteOptions::new()
+        .default_dtype()
+        .shape(&shape)
+        .writer(&mut bytes)
+        .begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// Puts outputs in their places: files last, as they are the least likely to fail.

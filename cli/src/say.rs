@@ -1,6 +1,6 @@
 //! Text to people and scripts. Macros that print would panic where nothing can be written.
 
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use std::io::{ErrorKind, Write};
 
 /// On standard output. A reader that has gone has seen enough.

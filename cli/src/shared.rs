@@ -1,6 +1,6 @@
 //! What softmax and cross-entropy share: the flags that say what becomes of a stored logit, and how it is stored.
 
-use crate::npy::{self, Array, Failure};
+use crate::arrays::{self, Array, Failure};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Element, FullyMasked, Mask, Rows, Scale, Values};
@@ -13,7 +13,7 @@ pub(crate) struct Shared {
     /// Bounds the scaled logits softly: CAP * tanh(v / CAP). Above 0.
     #[arg(long, value_name = "CAP", allow_hyphen_values = true)]
     softcap: Option<f32>,
-    /// Added last, -inf takes a class out: an .npy of floats of shape [classes], of the logits' shape, or where the
+    /// Added last, -inf takes a class out: floats of shape [classes], of the logits' shape, or where the
     /// class axis is the last [rows, classes]. Or the word causal: row r of a group sees classes 0 to r; a group is the
     /// axis before the class axis where that is the last, else all rows.
     #[arg(long, value_name = "MASK")]
@@ -51,7 +51,7 @@ pub(crate) fn widen<T: Element>(values: Vec<T>) -> Vec<f32> {
 
 /// Logits, and how their rows lie.
 pub(crate) fn logits(path: &Path, axis: isize) -> Result<(Array<f32>, Rows), Failure> {
-    let logits = npy::floats(path, "logits")?;
+    let logits = arrays::floats(path, "logits")?;
     let rows = Rows::of_shape(&logits.shape, axis)?;
     rows.elements()?;
     Ok((logits, rows))
@@ -97,7 +97,7 @@ impl Shared {
             let group = group.max(1);
             return Ok(Mask::Causal { group, offset: 0 });
         }
-        let mask = npy::floats(path, "a mask (0 keeps a class, -inf takes it out)")?;
+        let mask = arrays::floats(path, "a mask (0 keeps a class, -inf takes it out)")?;
         if mask.shape == [rows.classes()] {
             return Ok(Mask::Classes(Values::from(mask.values)));
         }

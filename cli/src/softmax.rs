@@ -1,6 +1,6 @@
 //! `wgpu-softmax softmax`.
 
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use crate::output::{self, Output};
 use crate::shared::{self, DtypeWord, Shared};
 use crate::{Cli, open_gpu};
@@ -11,9 +11,9 @@ use wgpu_softmax::{Element, Softmax};
 
 #[derive(Args)]
 pub(crate) struct SoftmaxArgs {
-    /// An .npy array of f32, f16 or f64 (which is rounded to f32).
+    /// An array of f32, f16, bf16 or f64 (which is rounded to f32): FILE.npy, or FILE.safetensors[:NAME].
     logits: PathBuf,
-    /// Where the result goes, f32; - is standard output.
+    /// Where the result goes, f32, as .npy or .safetensors; - is standard output.
     #[arg(short, value_name = "OUT")]
     output: PathBuf,
     /// The logarithm of the probabilities.
@@ -46,6 +46,7 @@ fn run_stored<T: Element>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> 
     let (gpu, bar) = open_gpu(cli, rows.count())?;
     let result = gpu.softmax(&shared::store::<T>(logits.values), rows, &options)?;
     drop(bar);
-    let output = Output::new(&args.output, &logits.shape, &shared::widen(result))?;
+    let name = if args.log { "log_probs" } else { "probs" };
+    let output = Output::new(&args.output, name, &logits.shape, &shared::widen(result))?;
     output::publish(vec![output])
 }

@@ -1,10 +1,12 @@
 //! `wgpu-softmax verify`: what the library promises, checked on this adapter.
 
-use crate::npy::Failure;
+use crate::arrays::Failure;
+use crate::plot::{self, Bar as Drawn};
 use crate::progress::Bar;
 use crate::{Cli, options, say};
 use clap::Args;
 use serde_json::json;
+use std::path::PathBuf;
 use wgpu_softmax::{Check, Gpu, Verify};
 
 #[derive(Args)]
@@ -15,9 +17,13 @@ pub(crate) struct VerifyArgs {
     /// Only checks in whose name this is.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+    /// Draws the largest error of each check.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
+    plot::check(args.plot.as_deref())?;
     let gpu = Gpu::with_options(&options(cli))?;
     let info = gpu.adapter_info();
     say::note(&format!(
@@ -56,6 +62,12 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
     })?;
     drop(bar);
     unwritten?;
+    if let Some(path) = &args.plot {
+        let adapter = format!("{} ({}) {}", info.name, info.backend, info.driver_info);
+        let title = "Largest errors, in units in the last place of what is stored";
+        let drawn: Vec<Drawn> = checks.iter().map(drawn).collect();
+        plot::write(path, title, &adapter, (1.0 / MOST_ULP, "1 ULP"), &drawn)?;
+    }
     let count = |of: fn(&Check) -> usize| checks.iter().map(of).sum::<usize>();
     let (cases, failed, skipped) = (count(|c| c.cases), count(|c| c.failed), count(|c| c.skipped));
     if failed > 0 {
@@ -65,6 +77,24 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
     }
     say::note(&format!("{cases} cases, none failed, {skipped} skipped"));
     Ok(())
+}
+
+/// What the longest bar stands for.
+const MOST_ULP: f64 = 6.0;
+
+fn drawn(check: &Check) -> Drawn {
+    let ulp = check.max_ulp.map_or_else(String::new, |ulp| format!("{ulp:.2} ULP, "));
+    let (cases, failed) = (check.cases, check.failed);
+    Drawn {
+        name: check.name.clone(),
+        share: check.max_ulp.unwrap_or(0.0) / MOST_ULP,
+        text: if failed > 0 {
+            format!("{ulp}{failed} of {cases} cases failed")
+        } else {
+            format!("{ulp}{cases} cases")
+        },
+        color: if failed > 0 { plot::RED } else { plot::BLUE },
+    }
 }
 
 fn report(cli: &Cli, check: &Check) -> Result<(), Failure> {

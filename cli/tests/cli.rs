@@ -310,3 +310,20 @@ fn verify_prints_what_it_checked() {
     let table = String::from_utf8(folder.done("verify --only bad_targets")).unwrap();
     assert!(table.lines().nth(1).unwrap().starts_with("bad_targets "), "{table}");
 }
+
+#[test]
+fn bench_and_verify_draw_what_they_print() {
+    let folder = Folder::new();
+    folder.done("bench --rows 3 --classes 5 --time 0 --plot speed.svg");
+    folder.done("verify --only nll_loss --most-elements 20 --plot errors.svg");
+    for (name, says) in [
+        ("speed.svg", "softmax 3 x 5 f32, held/1"),
+        ("errors.svg", "nll_loss/bf16"),
+    ] {
+        let svg = std::fs::read_to_string(folder.at(name)).unwrap();
+        assert!(svg.starts_with("<svg") && svg.contains(says), "{svg}");
+    }
+    let (code, line) = folder.fails("bench --plot speed.png");
+    assert!(code == 2 && line.contains("speed.png: --plot draws an SVG"), "{line}");
+    assert_eq!(folder.names(), ["errors.svg", "speed.svg"]);
+}

@@ -1,7 +1,7 @@
 //! The copy that the operations are measured against.
 
 use super::timer::{Timer, median};
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use wgpu_softmax::Gpu;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 

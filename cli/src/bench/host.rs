@@ -3,7 +3,7 @@
 use super::timer::median;
 use super::work::{Options, logit, target};
 use super::{Op, ROUNDS};
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use wgpu_softmax::{Element, Gpu, Rows, RunError, Schedule};

@@ -1,6 +1,6 @@
 //! How long the device takes over what is recorded: by its own clock where it has one, else by the host's.
 
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use std::time::Instant;
 use wgpu_softmax::Gpu;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};

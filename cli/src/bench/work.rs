@@ -2,7 +2,7 @@
 
 use super::Op;
 use super::timer::read;
-use crate::npy::Failure;
+use crate::arrays::Failure;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
     Adjust, CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Dtype, Element, FullyMasked,

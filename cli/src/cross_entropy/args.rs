@@ -1,6 +1,6 @@
 //! The flags of `cross-entropy`, and what the library calls them.
 
-use crate::npy::{self, Array, Failure, Targets};
+use crate::arrays::{self, Array, Failure, Targets};
 use crate::output;
 use crate::shared::Shared;
 use clap::{Args, ValueEnum};
@@ -9,15 +9,15 @@ use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Reducti
 
 #[derive(Args)]
 pub(crate) struct CrossEntropyArgs {
-    /// An .npy array of f32, f16 or f64 (which is rounded to f32).
+    /// An array of f32, f16, bf16 or f64 (which is rounded to f32): FILE.npy, or FILE.safetensors[:NAME].
     pub(super) logits: PathBuf,
-    /// An .npy array of integers, of the logits' shape without the class axis: a class for each row. Or of floats, of
+    /// An array of integers, of the logits' shape without the class axis: a class for each row. Or of floats, of
     /// the logits' shape: a probability for each class.
     targets: PathBuf,
     /// The class axis; a negative one counts from the end.
     #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
     pub(super) axis: isize,
-    /// A weight for each class: an .npy of floats of shape [classes].
+    /// A weight for each class: floats of shape [classes].
     #[arg(long, value_name = "W")]
     weight: Option<PathBuf>,
     /// Rows with this target take no part [default: -100]. Not with probabilities as targets.
@@ -131,7 +131,7 @@ impl CrossEntropyArgs {
     }
 
     pub(super) fn targets(&self, shape: &[usize], row_shape: &[usize]) -> Result<Targets, Failure> {
-        let targets = npy::targets(&self.targets)?;
+        let targets = arrays::targets(&self.targets)?;
         let (got, need, what) = match &targets {
             Targets::Classes(Array { shape: got, .. }) => (got, row_shape, "classes (integers)"),
             Targets::Probabilities(Array { shape: got, .. }) => (got, shape, "probabilities (floats)"),
@@ -158,7 +158,7 @@ impl CrossEntropyArgs {
         let Some(path) = &self.weight else {
             return Ok(None);
         };
-        let weights = npy::floats(path, "weights")?;
+        let weights = arrays::floats(path, "weights")?;
         if weights.shape != [classes] {
             return Err(Failure::Caller(format!(
                 "{}: weights have shape {:?}, but {classes} classes need {:?}",

@@ -1,43 +1,13 @@
-//! `.npy` arrays in and out.
+//! `.npy` arrays.
 
+use super::{Array, Class, Failure, Targets};
 use crate::say;
 use half::f16;
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use std::path::Path;
-use wgpu_softmax::TargetIndex;
 
 #[cfg(test)]
 mod tests;
-
-/// A caller's mistake, or the machine's.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Caller(String),
-    Machine(String),
-}
-
-/// An array in C order.
-pub(crate) struct Array<T> {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<T>,
-}
-
-/// A target as it was written: an error names it.
-#[derive(Clone, Copy)]
-pub(crate) struct Class(i128);
-
-impl TargetIndex for Class {
-    fn value(self) -> i128 {
-        self.0
-    }
-}
-
-pub(crate) enum Targets {
-    /// One for each row.
-    Classes(Array<Class>),
-    /// One for each class of each row.
-    Probabilities(Array<f32>),
-}
 
 /// A file that is what its header says.
 struct File<'a> {
@@ -146,14 +116,14 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
 }
 
 /// Floats: f32 or f16, or f64, which is rounded to f32. `what` says what they are, for the message.
-pub(crate) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
+pub(super) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {}", brief(kind)));
     file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
 /// Targets: any integers, or floats.
-pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
+pub(super) fn targets(path: &Path) -> Result<Targets, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {}", brief(kind)));
     // npyz reads times as integers.

@@ -114,7 +114,7 @@ fn config() -> Config {
     Config {
         cases: 4_000,
         rng_seed: RngSeed::Fixed(7),
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("src/npy/regressions"))),
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("src/arrays/npy/regressions"))),
         ..Config::default()
     }
 }

@@ -1,0 +1,152 @@
+//! Tensors of `.safetensors` files, in and out: `FILE.safetensors`, or `FILE.safetensors:NAME` where there are several.
+
+use super::{Array, Class, Failure, Targets};
+use crate::say;
+use bytemuck::{AnyBitPattern, NoUninit};
+use half::{bf16, f16};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+const ENDING: &str = ".safetensors";
+
+/// A file, and which of its tensors.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Place {
+    path: PathBuf,
+    pub(crate) name: Option<String>,
+}
+
+impl Place {
+    /// `None` for another kind of file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        if path.extension().is_some_and(|e| e == &ENDING[1..]) {
+            return Some(Self {
+                path: path.into(),
+                name: None,
+            });
+        }
+        let text = path.to_str()?;
+        let (file, name) = text.split_once(&format!("{ENDING}:"))?;
+        Some(Self {
+            path: format!("{file}{ENDING}").into(),
+            name: Some(name.into()),
+        })
+    }
+
+    fn caller(&self, message: &str) -> Failure {
+        let name = self.name.as_ref().map_or(String::new(), |name| format!(":{name}"));
+        Failure::Caller(format!("{}{name}: {message}", self.path.display()))
+    }
+
+    fn read(&self) -> Result<Vec<u8>, Failure> {
+        std::fs::read(&self.path).map_err(|e| self.caller(&e.to_string()))
+    }
+
+    fn tensor<'a>(&self, bytes: &'a [u8]) -> Result<TensorView<'a>, Failure> {
+        let bad =
+            |e: safetensors::SafeTensorError| self.caller(&format!("no .safetensors file: {}", brief(&e.to_string())));
+        let file = SafeTensors::deserialize(bytes).map_err(bad)?;
+        let names = || {
+            let mut names: Vec<&str> = file.names();
+            names.sort_unstable();
+            brief(&names.join(", "))
+        };
+        match (&self.name, &file.names()[..]) {
+            (Some(name), _) => {
+                (file.tensor(name)).map_err(|_| self.caller(&format!("there is no such tensor among {}", names())))
+            }
+            (None, [only]) => file.tensor(only).map_err(bad),
+            (None, []) => Err(self.caller("there is no tensor in it")),
+            (None, _) => Err(self.caller(&format!("say which tensor, FILE{ENDING}:NAME, of {}", names()))),
+        }
+    }
+}
+
+/// A part of what may be as long as a file.
+fn brief(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
+/// The format is little-endian, and promises no alignment.
+fn values<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>) -> Vec<T> {
+    let bytes = tensor.data().chunks_exact(size_of::<T>());
+    bytes.map(|b| bytemuck::pod_read_unaligned(b)).collect()
+}
+
+fn widened<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>, widen: impl Fn(T) -> f32) -> Vec<f32> {
+    values(tensor).into_iter().map(widen).collect()
+}
+
+fn some_floats(place: &Place, tensor: &TensorView<'_>) -> Option<Array<f32>> {
+    let values = match tensor.dtype() {
+        Dtype::F32 => values(tensor),
+        Dtype::F16 => widened(tensor, f16::to_f32),
+        Dtype::BF16 => widened(tensor, bf16::to_f32),
+        Dtype::F64 => {
+            say::note(&format!("note: {} is f64 and was rounded to f32", place.path.display()));
+            widened(tensor, |v: f64| v as f32)
+        }
+        _ => return None,
+    };
+    let shape = tensor.shape().to_vec();
+    Some(Array { shape, values })
+}
+
+pub(super) fn floats(place: &Place, what: &str) -> Result<Array<f32>, Failure> {
+    let bytes = place.read()?;
+    let tensor = place.tensor(&bytes)?;
+    let must_be = || {
+        place.caller(&format!(
+            "{what} must be F32, F16, BF16 or F64, not {:?}",
+            tensor.dtype()
+        ))
+    };
+    some_floats(place, &tensor).ok_or_else(must_be)
+}
+
+pub(super) fn targets(place: &Place) -> Result<Targets, Failure> {
+    let bytes = place.read()?;
+    let tensor = place.tensor(&bytes)?;
+    fn classes<T: AnyBitPattern + NoUninit + Into<i128>>(tensor: &TensorView<'_>) -> Targets {
+        let values = values::<T>(tensor).into_iter().map(|v| Class(v.into())).collect();
+        let shape = tensor.shape().to_vec();
+        Targets::Classes(Array { shape, values })
+    }
+    Ok(match tensor.dtype() {
+        Dtype::I64 => classes::<i64>(&tensor),
+        Dtype::I32 => classes::<i32>(&tensor),
+        Dtype::I16 => classes::<i16>(&tensor),
+        Dtype::I8 => classes::<i8>(&tensor),
+        Dtype::U64 => classes::<u64>(&tensor),
+        Dtype::U32 => classes::<u32>(&tensor),
+        Dtype::U16 => classes::<u16>(&tensor),
+        Dtype::U8 => classes::<u8>(&tensor),
+        other => {
+            let must_be = || place.caller(&format!("targets must be integers or floats, not {other:?}"));
+            Targets::Probabilities(some_floats(place, &tensor).ok_or_else(must_be)?)
+        }
+    })
+}
+
+/// What has a type that the format has a word for.
+pub(crate) trait Stored: NoUninit {
+    const DTYPE: Dtype;
+}
+
+impl Stored for f32 {
+    const DTYPE: Dtype = Dtype::F32;
+}
+
+impl Stored for i64 {
+    const DTYPE: Dtype = Dtype::I64;
+}
+
+/// A file of one tensor.
+pub(crate) fn bytes_of<T: Stored>(name: &str, shape: &[usize], values: &[T]) -> Result<Vec<u8>, String> {
+    let tensor = TensorView::new(T::DTYPE, shape.to_vec(), bytemuck::cast_slice(values)).map_err(|e| e.to_string())?;
+    safetensors::serialize([(name, tensor)], None).map_err(|e| e.to_string())
+}
