@@ -261,10 +261,55 @@ fn half_precision() {
     let y = softmax(x.clone().cast(DType::F16), 1);
     assert_eq!(y.dtype(), DType::F16);
     let tolerance = Tolerance::<f32>::absolute(2e-3);
-    let expected = activation::softmax(x, 1).into_data();
+    let expected = activation::softmax(x.clone(), 1).into_data();
     y.cast(DType::F32)
         .into_data()
         .assert_approx_eq::<f32>(&expected, tolerance);
+
+    let x = x.cast(DType::F16).require_grad();
+    let targets = targets(8, 65);
+    let loss = cross_entropy(x.clone(), targets.clone(), 1, &CrossEntropy::default());
+    assert_eq!(loss.dtype(), DType::F32);
+    // Scaled by 2^12, so that what f16 could not hold of it is there: rounded once, after it was scaled.
+    let gradient = x.grad(&(loss * 4096.0).backward()).unwrap();
+    assert_eq!(gradient.dtype(), DType::F16);
+    let wide = x.clone().inner().cast(DType::F32);
+    let wide = Tensor::<2>::from_data(wide.into_data(), &device()).require_grad();
+    let theirs = CrossEntropyLossConfig::new()
+        .init(&device())
+        .forward(wide.clone(), targets);
+    let expected = wide.grad(&(theirs * 4096.0).backward()).unwrap();
+    let (got, expected) = (values(&gradient.cast(DType::F32)), values(&expected));
+    for (got, expected) in got.iter().zip(&expected) {
+        assert!(
+            (got - expected).abs() <= 1e-3 * expected.abs() + 0.01,
+            "{got} for {expected}"
+        );
+    }
+}
+
+#[test]
+fn batches_of_nothing() {
+    let x = Tensor::<2>::zeros([0, 5], &device());
+    assert_eq!(softmax(x.clone(), 1).dims(), [0, 5]);
+    let none = Tensor::<1, Int>::zeros([0], &device());
+    let loss = cross_entropy(x, none, 1, &CrossEntropy::default());
+    assert!(values(&loss)[0].is_nan(), "the mean of nothing");
+}
+
+#[test]
+fn under_gradient_checkpointing() {
+    let device = device().gradient_checkpointing();
+    let x = Tensor::<2>::from_data(random([6, 21]).into_data(), &device).require_grad();
+    let targets = Tensor::<1, Int>::from_data(targets(6, 21).into_data(), &device);
+    let before = |x: Tensor<2>| (x * 0.5).exp() + 1.0;
+    let loss = cross_entropy(before(x.clone()), targets.clone(), 1, &CrossEntropy::default());
+    let ours = x.grad(&loss.backward()).unwrap();
+    let loss = CrossEntropyLossConfig::new()
+        .init(&device)
+        .forward(before(x.clone()), targets);
+    let theirs = x.grad(&loss.backward()).unwrap();
+    near(ours, theirs, 0.1);
 }
 
 #[test]
