@@ -1,5 +1,7 @@
 //! Arrays in: `.npy`, and tensors of `.safetensors`.
 
+#[cfg(test)]
+mod harm;
 mod npy;
 mod safetensors;
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::arrays::harm::{harm, harmed};
 use npyz::Deserialize;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -50,21 +51,6 @@ const PIECES: [&str; 14] = [
     "'shape': (1,), ",
 ];
 
-#[derive(Debug, Clone)]
-enum Harm {
-    Byte(usize, u8),
-    Piece(usize, &'static str),
-    Cut(usize),
-}
-
-fn harm() -> impl Strategy<Value = Harm> {
-    prop_oneof![
-        3 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Harm::Byte(at, byte)),
-        3 => (any::<usize>(), select(&PIECES[..])).prop_map(|(at, piece)| Harm::Piece(at, piece)),
-        1 => any::<usize>().prop_map(Harm::Cut),
-    ]
-}
-
 fn file() -> impl Strategy<Value = Vec<u8>> {
     let parts = (
         select(&TYPES[..]),
@@ -73,12 +59,12 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
         1..=3u8,
         0..=60usize,
     );
-    (parts, prop::collection::vec(harm(), 0..4)).prop_map(|((kind, fortran, shape, version, data), harms)| {
+    (parts, prop::collection::vec(harm(&PIECES), 0..4)).prop_map(|((kind, fortran, shape, version, data), harms)| {
         let order = if fortran { "True" } else { "False" };
         let header = format!("{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}\n");
         let length = (header.len() as u32).to_le_bytes();
         let length = if version == 1 { &length[..2] } else { &length[..] };
-        let mut bytes = [
+        let bytes = [
             &b"\x93NUMPY"[..],
             &[version, 0],
             length,
@@ -86,21 +72,7 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
             &vec![7; data],
         ]
         .concat();
-        for harm in harms {
-            let at = |at: usize| at % bytes.len().max(1);
-            match harm {
-                Harm::Byte(place, byte) => {
-                    let place = at(place);
-                    bytes.get_mut(place).into_iter().for_each(|b| *b = byte);
-                }
-                Harm::Piece(place, piece) => {
-                    let place = at(place);
-                    bytes.splice(place..place, piece.bytes());
-                }
-                Harm::Cut(place) => bytes.truncate(at(place)),
-            }
-        }
-        bytes
+        harmed(bytes, harms)
     })
 }
 

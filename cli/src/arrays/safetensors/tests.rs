@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::arrays::harm::{harm, harmed};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
@@ -100,13 +101,6 @@ fn mistakes_name_the_tensor_and_what_there_is() {
     assert!(message(targets(&missing)).starts_with("nowhere.safetensors: "));
 }
 
-#[derive(Debug, Clone)]
-enum Harm {
-    Byte(usize, u8),
-    Text(usize, &'static str),
-    Cut(usize),
-}
-
 const TEXTS: [&str; 10] = [
     "9999999999999999999",
     "-1",
@@ -120,14 +114,6 @@ const TEXTS: [&str; 10] = [
     "0,",
 ];
 
-fn harm() -> impl Strategy<Value = Harm> {
-    prop_oneof![
-        3 => (any::<usize>(), any::<u8>()).prop_map(|(at, byte)| Harm::Byte(at, byte)),
-        3 => (any::<usize>(), prop::sample::select(&TEXTS[..])).prop_map(|(at, text)| Harm::Text(at, text)),
-        1 => any::<usize>().prop_map(Harm::Cut),
-    ]
-}
-
 proptest! {
     #![proptest_config(Config {
         cases: 4_000,
@@ -137,22 +123,9 @@ proptest! {
     })]
 
     #[test]
-    fn any_bytes_are_a_tensor_or_the_callers_mistake(harms in prop::collection::vec(harm(), 0..5)) {
-        let mut bytes = file(&[("x", Dtype::F32, &[2, 3], &[1; 24]), ("t", Dtype::I64, &[2], &[0; 16])]);
-        for harm in harms {
-            let at = |at: usize| at % bytes.len().max(1);
-            match harm {
-                Harm::Byte(place, byte) => {
-                    let place = at(place);
-                    bytes.get_mut(place).into_iter().for_each(|b| *b = byte);
-                }
-                Harm::Text(place, text) => {
-                    let place = at(place);
-                    bytes.splice(place..place, text.bytes());
-                }
-                Harm::Cut(place) => bytes.truncate(at(place)),
-            }
-        }
+    fn any_bytes_are_a_tensor_or_the_callers_mistake(harms in prop::collection::vec(harm(&TEXTS), 0..5)) {
+        let bytes = file(&[("x", Dtype::F32, &[2, 3], &[1; 24]), ("t", Dtype::I64, &[2], &[0; 16])]);
+        let bytes = harmed(bytes, harms);
         let (_folder, place) = written(&bytes, Some("x"));
         match floats(&place, "logits") {
             Ok(array) => prop_assert_eq!(array.values.len(), array.shape.iter().product::<usize>()),
