@@ -25,7 +25,7 @@ impl SoftmaxBackend for CubeBackend {
         let logits = into_contiguous(logits);
         let options = Softmax {
             storage: storage(&logits),
-            in_place: logits.handle.can_mut(),
+            in_place: is_ours_alone(&logits),
             ..options
         };
         let result = (!options.in_place).then(|| empty(&logits, logits.meta.shape().clone(), logits.dtype));
@@ -62,6 +62,7 @@ impl SoftmaxGradBackend for CubeBackend {
         dim: usize,
         options: SoftmaxGrad,
     ) -> FloatTensor<Self> {
+        let upstream = cast(upstream, saved.dtype);
         let [saved, logits, upstream] = [saved, logits, upstream].map(into_contiguous);
         let options = SoftmaxGrad {
             storage: storage(&saved),
@@ -92,7 +93,7 @@ impl SoftmaxGradBackend for CubeBackend {
     ) -> FloatTensor<Self> {
         let logits = into_contiguous(logits);
         let options = CrossEntropy {
-            gradient: if logits.handle.can_mut() {
+            gradient: if is_ours_alone(&logits) {
                 Gradient::InPlace
             } else {
                 Gradient::Apart
@@ -125,7 +126,7 @@ impl Batch {
         let (kind, targets) = match targets {
             Targets::Indices(targets) => match targets.dtype {
                 DType::I32 | DType::U32 => (Kind::Indices, targets),
-                _ => (Kind::Indices, CubeBackend::int_cast(targets, IntDType::I32)),
+                _ => (Kind::Indices, to_i32(targets)),
             },
             Targets::Probabilities(targets) => (Kind::Probabilities, cast(targets, logits.dtype)),
         };
@@ -205,6 +206,23 @@ fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
     CubeBackend::float_cast(tensor, dtype)
 }
 
+/// What does not fit is out of range, and stays so.
+fn to_i32(targets: CubeTensor) -> CubeTensor {
+    let fitting = match targets.dtype {
+        DType::I64 => CubeBackend::int_clamp(targets, i32::MIN.into(), i32::MAX.into()),
+        DType::U64 => CubeBackend::int_clamp_max(targets, i32::MAX.into()),
+        _ => targets,
+    };
+    CubeBackend::int_cast(fitting, IntDType::I32)
+}
+
+/// Whether nobody else holds a tensor, nor does work that another thread has queued and not submitted.
+fn is_ours_alone(tensor: &CubeTensor) -> bool {
+    // Our own queued work holds what it reads; once submitted it comes before ours.
+    let submitted = tensor.client.flush().is_ok();
+    submitted && tensor.handle.can_mut() && !tensor.handle.memory.is_bound()
+}
+
 fn storage(tensor: &CubeTensor) -> Storage {
     Storage::all(match tensor.dtype {
         DType::F32 => Dtype::F32,
@@ -227,6 +245,10 @@ fn launch<T>(
     record: impl FnOnce(&Gpu, &mut CommandEncoder, &[Slice<'_>]) -> Result<T, EncodeError>,
 ) {
     let gpu = gpu_of(&tensors[0].device);
+    assert!(
+        !tensors[0].client.is_capturing(),
+        "burn-wgpu-softmax: a graph that is being captured cannot record these kernels; leave them out of it"
+    );
     let failed = |error: &dyn std::fmt::Display| -> ! { panic!("burn-wgpu-softmax: {error}") };
     let memory = tensors.iter().map(|tensor| {
         let resource = tensor

@@ -64,6 +64,20 @@ pub fn attach(device: &Device, setup: &WgpuSetup) -> Result<(), DeviceError> {
     Ok(())
 }
 
+/// Checks that a device can run our kernels, before work is queued that may be run later, where nobody sees it fail.
+pub(crate) fn check(device: &Device) {
+    match device.clone().inner().as_dispatch() {
+        DispatchDevice::Cube(key @ CubeDevice::Wgpu(_)) => drop(gpu_of(key)),
+        #[allow(unreachable_patterns)]
+        _ => panic!(
+            "{}",
+            DeviceError::NotWgpu {
+                device: format!("{device:?}")
+            }
+        ),
+    }
+}
+
 /// The device of a tensor.
 pub(crate) fn gpu_of(device: &CubeDevice) -> Gpu {
     let gpus = GPUS.read().unwrap_or_else(PoisonError::into_inner);

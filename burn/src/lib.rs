@@ -31,8 +31,11 @@
 //! **Gradients** go to logits alone: not to targets that are probabilities, weights, masks, scales or biases. The loss's backward pass
 //! computes the softmax again rather than keep a gradient that may never be asked for.
 //!
-//! **Errors.** As Burn's operations these return tensors, not results: what cannot be done panics, with the reason. A target out
-//! of range makes its row's loss and gradient NaN, and the mean.
+//! **Errors.** As Burn's operations these return tensors, not results. Shapes, types and devices that do not fit panic, with the reason.
+//! Options that contradict each other panic where the operation is run, which under fusion is later: then Burn reports it when the
+//! result is read. A target out of range makes its row's loss and gradient NaN, and the mean.
+//!
+//! **Captured graphs** cannot hold these operations: they panic while one is recorded.
 
 mod autodiff;
 mod backend;
@@ -46,7 +49,7 @@ pub use loss::CrossEntropyLoss;
 pub use wgpu_softmax;
 
 use burn::backend::Dispatch;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 use wgpu_softmax::{CrossEntropy, Softmax};
 
 /// `y_c = exp(z_c − m) / d` along `dim`, in the tensor's type; see [`Softmax`].
@@ -70,7 +73,7 @@ pub fn log_softmax<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
 /// # Panics
 /// As [`softmax`], and where options contradict each other.
 pub fn softmax_with<const D: usize>(logits: Tensor<D>, dim: usize, options: &Softmax) -> Tensor<D> {
-    check_dim::<D>(dim);
+    check(&logits, dim);
     let result = Dispatch::fused_softmax(logits.into_dispatch(), dim, options.clone());
     Tensor::from_dispatch(result)
 }
@@ -78,7 +81,8 @@ pub fn softmax_with<const D: usize>(logits: Tensor<D>, dim: usize, options: &Sof
 /// The cross-entropy `ξ = ln d − (z_t − m)` of logits whose classes lie along `dim`, for targets of the same shape without it: one
 /// number, or with [`wgpu_softmax::Reduction::None`] one for each row, in the order of `targets`. It is f32 whatever the logits are.
 ///
-/// All options that are numbers or come from the host; `storage`, `targets`, `gradient` and `upstream` follow from the tensors.
+/// All options that are numbers or come from the host; `storage`, `targets`, `gradient` and `upstream` follow from the tensors, and
+/// what a kernel gives beside the loss (`lse`, `entropy`, `argmax`, …) or in its place (`from_lse`) is left off.
 ///
 /// # Panics
 /// As [`softmax`], and where shapes do not match or options contradict each other.
@@ -88,7 +92,7 @@ pub fn cross_entropy<const D: usize, const E: usize>(
     dim: usize,
     options: &CrossEntropy,
 ) -> Tensor<1> {
-    check_dim::<D>(dim);
+    check(&logits, dim);
     let mut expected = logits.dims().to_vec();
     expected.remove(dim);
     // One row has one target, which a tensor of no dimensions cannot hold.
@@ -112,7 +116,7 @@ pub fn cross_entropy_soft<const D: usize>(
     dim: usize,
     options: &CrossEntropy,
 ) -> Tensor<1> {
-    check_dim::<D>(dim);
+    check(&logits, dim);
     assert_eq!(logits.dims(), targets.dims(), "there is a target for each logit");
     cross_entropy_of(
         logits,
@@ -131,10 +135,28 @@ fn cross_entropy_of<const D: usize>(
     options: &CrossEntropy,
 ) -> Tensor<1> {
     let weights = weights.map_or(Weights::None, |w| Weights::Tensor(w.into_dispatch()));
-    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options.clone());
+    let options = CrossEntropy {
+        row_losses: false,
+        row_z_losses: false,
+        lse: false,
+        log_prob: false,
+        entropy: false,
+        argmax: false,
+        correct: false,
+        from_lse: None,
+        ..options.clone()
+    };
+    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
     Tensor::from_dispatch(loss)
 }
 
-fn check_dim<const D: usize>(dim: usize) {
+/// What is sure to be seen before the work is queued.
+fn check<const D: usize>(logits: &Tensor<D>, dim: usize) {
     assert!(dim < D, "dimension {dim} of a tensor of {D}");
+    let dtype = logits.dtype();
+    assert!(
+        matches!(dtype, DType::F32 | DType::F16 | DType::BF16),
+        "burn-wgpu-softmax computes in f32, f16 or bf16, not {dtype:?}: cast the tensor"
+    );
+    device::check(&logits.device());
 }

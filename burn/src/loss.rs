@@ -29,7 +29,7 @@ impl From<loss::CrossEntropyLoss> for CrossEntropyLoss {
 
 impl CrossEntropyLoss {
     /// The mean loss of logits `[rows, classes]` with targets `[rows]`, f32. With `logits: false` Burn's own is called: there is
-    /// no softmax to fuse.
+    /// no softmax to fuse. Without pad tokens a target of -100 is ignored, as in PyTorch.
     ///
     /// # Panics
     /// As [`crate::cross_entropy`].
@@ -37,6 +37,11 @@ impl CrossEntropyLoss {
         let Self { inner } = self;
         if !inner.logits {
             return inner.forward(logits, targets);
+        }
+        let [rows, classes] = logits.dims();
+        assert_eq!(targets.dims(), [rows], "logits of {rows} rows need a target for each");
+        if let Some(weights) = &inner.weights {
+            assert_eq!(weights.dims(), [classes], "{classes} classes need a weight for each");
         }
         let pads = inner.pad_tokens.as_deref().unwrap_or_default();
         let mut options = CrossEntropy {

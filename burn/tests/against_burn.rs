@@ -330,6 +330,33 @@ fn what_cannot_be_done_says_why() {
         ));
     }));
     assert!(shapes.contains("need targets of [2], not [3]"), "{shapes}");
+    let loss = message(Box::new(|| {
+        let loss = CrossEntropyLoss::from(CrossEntropyLossConfig::new().init(&device()));
+        drop(loss.forward(random([2, 3]), targets(3, 3)));
+    }));
+    assert!(loss.contains("logits of 2 rows need a target for each"), "{loss}");
+    let dtype = message(Box::new(|| drop(softmax(random([2, 3]).cast(DType::F64), 1))));
+    assert!(dtype.contains("f32, f16 or bf16, not F64"), "{dtype}");
+    let everything = CrossEntropy {
+        lse: true,
+        argmax: true,
+        entropy: true,
+        ..CrossEntropy::default()
+    };
+    assert!(values(&cross_entropy(random([2, 3]), targets(2, 3), 1, &everything))[0].is_finite());
+}
+
+#[test]
+fn a_target_of_64_bits_is_no_other_class() {
+    let x = random([3, 4]).detach();
+    let options = CrossEntropy {
+        reduction: Reduction::None,
+        ..CrossEntropy::default()
+    };
+    let targets = TensorData::new(vec![1i64, (1 << 32) + 1, -100], [3]);
+    let targets = Tensor::<1, Int>::from_data(targets, (&device(), DType::I64));
+    let loss = values(&cross_entropy(x, targets, 1, &options));
+    assert!(loss[0].is_finite() && loss[1].is_nan() && loss[2] == 0.0, "{loss:?}");
 }
 
 #[test]
