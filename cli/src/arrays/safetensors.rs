@@ -4,8 +4,8 @@ use super::{Array, Class, Failure, Targets};
 use crate::say;
 use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorView};
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -46,24 +46,42 @@ impl Place {
         std::fs::read(&self.path).map_err(|e| self.caller(&e.to_string()))
     }
 
+    /// The tensor, whose length is that of its shape; that, and that tensors follow each other without gaps, the crate checks.
     fn tensor<'a>(&self, bytes: &'a [u8]) -> Result<TensorView<'a>, Failure> {
-        let bad =
-            |e: safetensors::SafeTensorError| self.caller(&format!("no .safetensors file: {}", brief(&e.to_string())));
-        let file = SafeTensors::deserialize(bytes).map_err(bad)?;
-        let names = || {
-            let mut names: Vec<&str> = file.names();
-            names.sort_unstable();
-            brief(&names.join(", "))
+        let bad = |message: &str| self.caller(&format!("no .safetensors file: {}", brief(message)));
+        let (header, data) = header(bytes).map_err(|e| bad(&e))?;
+        let mut names = header.offset_keys();
+        names.sort_unstable();
+        let listed = || brief(&names.join(", "));
+        let name = match (&self.name, &names[..]) {
+            (_, []) => return Err(self.caller("there is no tensor in it")),
+            (Some(name), _) => name,
+            (None, [only]) => only,
+            (None, _) => return Err(self.caller(&format!("say which tensor, FILE{ENDING}:NAME, of {}", listed()))),
         };
-        match (&self.name, &file.names()[..]) {
-            (Some(name), _) => {
-                (file.tensor(name)).map_err(|_| self.caller(&format!("there is no such tensor among {}", names())))
-            }
-            (None, [only]) => file.tensor(only).map_err(bad),
-            (None, []) => Err(self.caller("there is no tensor in it")),
-            (None, _) => Err(self.caller(&format!("say which tensor, FILE{ENDING}:NAME, of {}", names()))),
-        }
+        let none = || self.caller(&format!("there is no such tensor among {}", listed()));
+        let tensor = header.info(name).ok_or_else(none)?;
+        let (start, end) = tensor.data_offsets;
+        let data = data.get(start..end).unwrap_or_default();
+        TensorView::new(tensor.dtype, tensor.shape.clone(), data).map_err(|e| bad(&e.to_string()))
     }
+}
+
+/// The header, and all bytes behind it, as many as it speaks of. (The crate's own reader adds lengths up, and overflows.)
+fn header(bytes: &[u8]) -> Result<(Metadata, &[u8]), String> {
+    let short = || format!("{} bytes hold no whole header", bytes.len());
+    let (length, rest) = bytes.split_first_chunk().ok_or_else(short)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+    let (text, data) = rest.split_at_checked(length).ok_or_else(short)?;
+    let header: Metadata = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    if header.data_len() != data.len() {
+        let needed = header.data_len();
+        return Err(format!(
+            "its tensors need {needed} bytes, but {} follow the header",
+            data.len()
+        ));
+    }
+    Ok((header, data))
 }
 
 /// A part of what may be as long as a file.

@@ -114,6 +114,24 @@ const TEXTS: [&str; 10] = [
     "0,",
 ];
 
+/// Eight tensors, each as long as its shape says, which end near the last number there is.
+#[test]
+fn lengths_that_add_up_past_the_end_of_numbers() {
+    let each = 1usize << 61;
+    let tensors: Vec<String> = (0..8)
+        .map(|i| {
+            let (start, end) = (i * each, if i < 7 { (i + 1) * each } else { usize::MAX - 99 });
+            let shape = end - start;
+            format!("\"t{i}\":{{\"dtype\":\"U8\",\"shape\":[{shape}],\"data_offsets\":[{start},{end}]}}")
+        })
+        .collect();
+    let header = format!("{{{}}}", tensors.join(","));
+    let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 40]].concat();
+    let (_folder, place) = written(&bytes, Some("t0"));
+    let message = message(targets(&place));
+    assert!(message.contains("no .safetensors file"), "{message}");
+}
+
 proptest! {
     #![proptest_config(Config {
         cases: 4_000,
