@@ -96,6 +96,11 @@ impl Traits {
             group_memory: limits.max_compute_workgroup_storage_size,
         }
     }
+
+    /// Lanes that a loop over chunks needs at least.
+    fn lanes_in_loops(&self) -> u32 {
+        (CHUNK / 4 / self.held_in_loops) as u32
+    }
 }
 
 /// A schedule and the numbers of its kernel.
@@ -120,7 +125,7 @@ impl Plan {
         if forced.is_none() && plan.is_err() {
             // A row of millions of classes, of which much is kept, overflows group memory.
             schedule = Schedule::Split {
-                lanes: (CHUNK / 4 / traits.held_in_loops) as u32,
+                lanes: traits.lanes_in_loops(),
                 pieces: 1,
             };
             plan = Self::of(schedule, rows, traits, span_words);
@@ -244,7 +249,7 @@ fn choose(rows: &Rows, traits: &Traits, is_heavy: bool) -> Schedule {
         // Without subgroups (OpenGL), or with many options, long rows take more lanes: 1.5 times slower, but the driver
         // compiles a kernel in a quarter of the time: 1 s rather than 4, in which no other thread may use an OpenGL device.
         let lanes = if traits.subgroup.is_some() && !is_heavy { 8 } else { 32 };
-        let looped = lanes.max((CHUNK / 4 / traits.held_in_loops) as u32);
+        let looped = lanes.max(traits.lanes_in_loops());
         return match (classes, count) {
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },

@@ -24,7 +24,7 @@ impl SoftmaxBackend for CubeBackend {
     fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self> {
         let logits = into_contiguous(logits);
         let options = Softmax {
-            storage: storage(&logits),
+            storage: storage(logits.dtype),
             in_place: is_ours_alone(&logits),
             ..options
         };
@@ -65,7 +65,7 @@ impl SoftmaxGradBackend for CubeBackend {
         let upstream = cast(upstream, saved.dtype);
         let [saved, logits, upstream] = [saved, logits, upstream].map(into_contiguous);
         let options = SoftmaxGrad {
-            storage: storage(&saved),
+            storage: storage(saved.dtype),
             ..options
         };
         let gradient = empty(&saved, saved.meta.shape().clone(), saved.dtype);
@@ -136,7 +136,7 @@ impl Batch {
         };
         Self {
             options: CrossEntropy {
-                storage: storage(&logits),
+                storage: storage(logits.dtype),
                 targets: kind,
                 weights: weights.as_ref().map(|_| Values::Buffer).or(options.weights),
                 ..options
@@ -219,12 +219,12 @@ fn to_i32(targets: CubeTensor) -> CubeTensor {
 /// Whether nobody else holds a tensor, nor does work that another thread has queued and not submitted.
 fn is_ours_alone(tensor: &CubeTensor) -> bool {
     // Our own queued work holds what it reads; once submitted it comes before ours.
-    let submitted = tensor.client.flush().is_ok();
-    submitted && tensor.handle.can_mut() && !tensor.handle.memory.is_bound()
+    tensor.handle.can_mut() && tensor.client.flush().is_ok() && !tensor.handle.memory.is_bound()
 }
 
-fn storage(tensor: &CubeTensor) -> Storage {
-    Storage::all(match tensor.dtype {
+/// How our kernels store a type.
+pub(crate) fn storage(dtype: DType) -> Storage {
+    Storage::all(match dtype {
         DType::F32 => Dtype::F32,
         DType::F16 => Dtype::F16,
         DType::BF16 => Dtype::Bf16,

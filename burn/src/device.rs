@@ -52,29 +52,29 @@ pub fn device() -> Result<Device, DeviceError> {
 /// # Errors
 /// [`DeviceError::NotWgpu`], [`DeviceError::Gpu`].
 pub fn attach(device: &Device, setup: &WgpuSetup) -> Result<(), DeviceError> {
-    let plain = device.clone().inner();
-    let DispatchDevice::Cube(key @ CubeDevice::Wgpu(_)) = plain.as_dispatch() else {
-        let device = format!("{device:?}");
-        return Err(DeviceError::NotWgpu { device });
-    };
+    let key = key_of(device)?;
     // Burn keeps many tensors in one buffer.
     let gpu = Gpu::from_device(setup.device.clone(), setup.queue.clone())?.with_shared_buffers();
     let mut gpus = GPUS.write().unwrap_or_else(PoisonError::into_inner);
-    gpus.insert(key.clone(), gpu);
+    gpus.insert(key, gpu);
     Ok(())
 }
 
 /// Checks that a device can run our kernels, before work is queued that may be run later, where nobody sees it fail.
 pub(crate) fn check(device: &Device) {
+    match key_of(device) {
+        Ok(key) => drop(gpu_of(&key)),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// What its tensors name it by.
+fn key_of(device: &Device) -> Result<CubeDevice, DeviceError> {
     match device.clone().inner().as_dispatch() {
-        DispatchDevice::Cube(key @ CubeDevice::Wgpu(_)) => drop(gpu_of(key)),
-        #[allow(unreachable_patterns)]
-        _ => panic!(
-            "{}",
-            DeviceError::NotWgpu {
-                device: format!("{device:?}")
-            }
-        ),
+        DispatchDevice::Cube(key @ CubeDevice::Wgpu(_)) => Ok(key.clone()),
+        _ => Err(DeviceError::NotWgpu {
+            device: format!("{device:?}"),
+        }),
     }
 }
 

@@ -5,6 +5,7 @@ mod harm;
 mod npy;
 mod safetensors;
 
+use crate::say;
 use std::path::Path;
 use wgpu_softmax::TargetIndex;
 
@@ -56,4 +57,13 @@ pub(crate) fn targets(path: &Path) -> Result<Targets, Failure> {
         Some(place) => safetensors::targets(&place),
         None => npy::targets(path),
     }
+}
+
+fn tell_rounded(path: &Path) {
+    say::note(&format!("note: {} is f64 and was rounded to f32", path.display()));
+}
+
+/// A part of what may be as long as a file.
+fn brief(text: &str) -> String {
+    text.chars().take(200).collect()
 }

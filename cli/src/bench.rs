@@ -160,9 +160,8 @@ pub(crate) fn run(cli: &Cli, args: &BenchArgs) -> Result<(), Failure> {
         }
     }
     if let Some(path) = &args.plot {
-        let adapter = format!("{} ({}) {}", info.name, info.backend, info.driver_info);
         let title = "Speed as a share of a copy of the same bytes";
-        plot::write(path, title, &adapter, (1.0, "a copy"), &bars)?;
+        plot::write(path, title, info, (1.0, "a copy"), &bars)?;
     }
     Ok(())
 }

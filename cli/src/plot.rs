@@ -5,6 +5,7 @@ use crate::output::{self, Output};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::path::Path;
+use wgpu_softmax::wgpu::AdapterInfo;
 
 const INK: RGBColor = RGBColor(40, 60, 90);
 pub(crate) const BLUE: RGBColor = RGBColor(70, 120, 190);
@@ -39,9 +40,16 @@ pub(crate) fn check(path: Option<&Path>) -> Result<(), Failure> {
     output::check(&[("--plot", Some(path))])
 }
 
-/// Draws the bars, with a line where they are `limit` long that says what that is.
-pub(crate) fn write(path: &Path, title: &str, subtitle: &str, limit: (f64, &str), bars: &[Bar]) -> Result<(), Failure> {
-    let svg = draw(title, subtitle, limit, bars);
+/// Draws what an adapter gave, with a line where bars are `limit` long that says what that is.
+pub(crate) fn write(
+    path: &Path,
+    title: &str,
+    info: &AdapterInfo,
+    limit: (f64, &str),
+    bars: &[Bar],
+) -> Result<(), Failure> {
+    let adapter = format!("{} ({}) {}", info.name, info.backend, info.driver_info);
+    let svg = draw(title, &adapter, limit, bars);
     let svg = svg.map_err(|e| Failure::Machine(format!("{}: {e}", path.display())))?;
     output::publish(vec![Output::of_bytes(path, svg.into_bytes())?])
 }

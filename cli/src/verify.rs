@@ -63,10 +63,9 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
     drop(bar);
     unwritten?;
     if let Some(path) = &args.plot {
-        let adapter = format!("{} ({}) {}", info.name, info.backend, info.driver_info);
         let title = "Largest errors, in units in the last place of what is stored";
         let drawn: Vec<Drawn> = checks.iter().map(drawn).collect();
-        plot::write(path, title, &adapter, (1.0 / MOST_ULP, "1 ULP"), &drawn)?;
+        plot::write(path, title, info, (1.0 / MOST_ULP, "1 ULP"), &drawn)?;
     }
     let count = |of: fn(&Check) -> usize| checks.iter().map(of).sum::<usize>();
     let (cases, failed, skipped) = (count(|c| c.cases), count(|c| c.failed), count(|c| c.skipped));

@@ -1,7 +1,6 @@
 //! `.npy` arrays.
 
-use super::{Array, Class, Failure, Targets};
-use crate::say;
+use super::{Array, Class, Failure, Targets, brief, tell_rounded};
 use half::f16;
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use std::path::Path;
@@ -37,7 +36,7 @@ impl File<'_> {
         } else if let Some(values) = self.values::<f16>()? {
             values.into_iter().map(f32::from).collect()
         } else if let Some(values) = self.values::<f64>()? {
-            say::note(&format!("note: {} is f64 and was rounded to f32", self.path.display()));
+            tell_rounded(self.path);
             values.into_iter().map(|v| v as f32).collect()
         } else {
             return Ok(None);
@@ -69,11 +68,6 @@ fn nesting(bytes: &[u8]) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
-}
-
-/// A part of what may be as long as a header.
-fn brief(text: &str) -> String {
-    text.chars().take(200).collect()
 }
 
 /// Reads a file and checks that it is what its header says, before anything is allocated for it.

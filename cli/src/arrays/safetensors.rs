@@ -1,7 +1,6 @@
 //! Tensors of `.safetensors` files, in and out: `FILE.safetensors`, or `FILE.safetensors:NAME` where there are several.
 
-use super::{Array, Class, Failure, Targets};
-use crate::say;
+use super::{Array, Class, Failure, Targets, brief, tell_rounded};
 use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -84,11 +83,6 @@ fn header(bytes: &[u8]) -> Result<(Metadata, &[u8]), String> {
     Ok((header, data))
 }
 
-/// A part of what may be as long as a file.
-fn brief(text: &str) -> String {
-    text.chars().take(200).collect()
-}
-
 /// The format is little-endian, and promises no alignment.
 fn values<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>) -> Vec<T> {
     let bytes = tensor.data().chunks_exact(size_of::<T>());
@@ -105,7 +99,7 @@ fn some_floats(place: &Place, tensor: &TensorView<'_>) -> Option<Array<f32>> {
         Dtype::F16 => widened(tensor, f16::to_f32),
         Dtype::BF16 => widened(tensor, bf16::to_f32),
         Dtype::F64 => {
-            say::note(&format!("note: {} is f64 and was rounded to f32", place.path.display()));
+            tell_rounded(&place.path);
             widened(tensor, |v: f64| v as f32)
         }
         _ => return None,
