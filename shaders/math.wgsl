@@ -1,8 +1,61 @@
-// exp and ln that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Twin: src/twin.rs.
-//
-// No product may be contracted with a sum, nor folded with another product: each passes through `opaque`, so that
-// the same words come out whatever the compiler, the schedule or the adapter.
+// Numbers that are not ordinary, known by their bits; arithmetic that no compiler may rearrange; and exp, ln, tanh and 1/d
+// that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Rust twins: src/twin.rs, function by function.
 
+//#import "params"
+
+// WGSL lets a compiler assume that there is neither NaN nor infinity, so no float comparison may decide about them.
+const NEG_INF: u32 = 0xff800000u;
+const POS_INF: u32 = 0x7f800000u;
+const NAN: u32 = 0x7fc00000u;
+// The ordered keys of -inf and +inf.
+const KEY_NEG_INF: i32 = -2139095041;
+const KEY_POS_INF: i32 = 0x7f800000;
+
+// Maps the bits of a float to an integer of the same order; NaN, canonical, is above +inf. Its own inverse.
+fn ordered_key(bits: u32) -> i32 {
+    let signed = bitcast<i32>(bits);
+    return signed ^ ((signed >> 31u) & 0x7fffffff);
+}
+
+fn bits_of_key(key: i32) -> u32 {
+    return bitcast<u32>(key ^ ((key >> 31u) & 0x7fffffff));
+}
+
+// Whether a row with this largest key has a NaN or +inf in it.
+fn has_nan_or_inf(max_key: i32) -> bool {
+    return max_key >= KEY_POS_INF;
+}
+
+// The largest of many loaded words, by integer operations alone. As integers, floats of positive sign are in
+// order (`high`), of negative sign in reverse order (`low`), and a NaN of negative sign is above -inf (`top`).
+struct Extremes {
+    high: vec4<i32>,
+    low: vec4<u32>,
+    top: vec4<u32>,
+}
+
+fn no_extremes() -> Extremes {
+    return Extremes(vec4<i32>(bitcast<i32>(NEG_INF)), vec4<u32>(NEG_INF), vec4<u32>(NEG_INF));
+}
+
+fn extremes_with(e: Extremes, bits: vec4<u32>) -> Extremes {
+    return Extremes(max(e.high, bitcast<vec4<i32>>(bits)), min(e.low, bits), max(e.top, bits));
+}
+
+fn extremes_key(e: Extremes) -> i32 {
+    let high = max(max(e.high.x, e.high.y), max(e.high.z, e.high.w));
+    let low = min(min(e.low.x, e.low.y), min(e.low.z, e.low.w));
+    let top = max(max(e.top.x, e.top.y), max(e.top.z, e.top.w));
+    // -0 counts as +0, so that the first of several zeros is the first maximum.
+    let negative = select(low, 0u, low == 0x80000000u);
+    let max_bits = select(negative, bitcast<u32>(high), high >= 0);
+    let has_nan = (max_bits > POS_INF && max_bits < 0x80000000u) || top > NEG_INF;
+    return ordered_key(select(max_bits, NAN, has_nan));
+}
+
+// No product may be contracted with a sum, nor folded with another product, nor a sum re-associated: what must be rounded
+// as it is written passes through `opaque`, so that the same words come out whatever the compiler, the schedule or the
+// adapter.
 fn opaque4(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.zero));
 }
@@ -19,26 +72,35 @@ fn mul(a: f32, b: f32) -> f32 {
     return opaque(a * b);
 }
 
-// What is under 2^-126 is 0, as it is on adapters that have no such numbers.
-fn flushed4(bits: vec4<u32>) -> vec4<u32> {
+// What is under 2^-126 becomes 0, as it is on adapters that have no subnormal numbers.
+fn flush4(bits: vec4<u32>) -> vec4<u32> {
     return select(bits, vec4<u32>(0u), (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x00800000u));
 }
 
-// hi + lo = a - b: the difference as it is rounded, and what the rounding lost (Knuth's sum of two).
-struct Difference {
+// An unevaluated sum hi + lo, of which hi is the rounded value and lo what the rounding lost.
+struct TwoFloat4 {
     hi: vec4<f32>,
     lo: vec4<f32>,
 }
 
-fn difference4(a: vec4<f32>, b: vec4<f32>) -> Difference {
+fn two_float4(x: vec4<f32>) -> TwoFloat4 {
+    return TwoFloat4(x, vec4<f32>(0.0));
+}
+
+fn splat_two_float4(x: vec2<f32>) -> TwoFloat4 {
+    return TwoFloat4(vec4<f32>(x.x), vec4<f32>(x.y));
+}
+
+// hi + lo = a - b exactly (Knuth's TwoSum, of a and -b).
+fn two_diff4(a: vec4<f32>, b: vec4<f32>) -> TwoFloat4 {
     let hi = opaque4(a - b);
     let back = opaque4(hi - a);
-    return Difference(hi, opaque4(opaque4(a - opaque4(hi - back)) - opaque4(b + back)));
+    return TwoFloat4(hi, opaque4(opaque4(a - opaque4(hi - back)) - opaque4(b + back)));
 }
 
 // a - b, rounded once. It may overflow.
-fn minus4(a: Difference, b: Difference) -> vec4<f32> {
-    let d = difference4(a.hi, b.hi);
+fn sub_rounded4(a: TwoFloat4, b: TwoFloat4) -> vec4<f32> {
+    let d = two_diff4(a.hi, b.hi);
     let lo = opaque4(d.lo + opaque4(a.lo - b.lo));
     let is_infinite = (bitcast<vec4<u32>>(d.hi) & vec4<u32>(0x7fffffffu)) == vec4<u32>(POS_INF);
     return d.hi + select(lo, vec4<f32>(0.0), is_infinite);
@@ -51,20 +113,19 @@ const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -2.12194440054690583e-4;
 // Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then are.
 const ROUNDER: f32 = 12582912.0;
-// Bits of 2^-126: what is under it is 0 here.
-const SMALLEST: i32 = 0x00800000;
-// Bits of -128, which is below the logarithm of every f32.
-const LOWEST: u32 = 0xc3000000u;
+// The bits of 2^-126: what is under it is 0 here.
+const SMALLEST_NORMAL: i32 = 0x00800000;
+// The bits of -128, which is below the logarithm of every f32.
+const BELOW_ALL_EXPONENTS: u32 = 0xc3000000u;
 
 // e^x = 2^n (1 + p).
-struct Reduced {
+struct ReducedExp4 {
     // n, in the low bits.
     n: vec4<u32>,
     p: vec4<f32>,
 }
 
-// Of x.hi + x.lo.
-fn reduced4(x: Difference) -> Reduced {
+fn reduced_exp4(x: TwoFloat4) -> ReducedExp4 {
     let shifted = opaque4(mul4(x.hi, vec4<f32>(LOG2_E)) + vec4<f32>(ROUNDER));
     let n = shifted - vec4<f32>(ROUNDER);
     let low = opaque4(mul4(n, vec4<f32>(LN2_LOW)) - x.lo);
@@ -74,30 +135,26 @@ fn reduced4(x: Difference) -> Reduced {
     q = mul4(q, r) + vec4<f32>(4.1668389e-2);
     q = mul4(q, r) + vec4<f32>(1.6666521e-1);
     q = mul4(q, r) + vec4<f32>(0.49999994);
-    return Reduced(bitcast<vec4<u32>>(shifted), opaque4(mul4(mul4(r, r), q) + r));
+    return ReducedExp4(bitcast<vec4<u32>>(shifted), opaque4(mul4(mul4(r, r), q) + r));
 }
 
 // e^(x.hi + x.lo) for x.hi <= 0.
-fn exp4(x: Difference) -> vec4<f32> {
-    let e = reduced4(x);
+fn exp4(x: TwoFloat4) -> vec4<f32> {
+    let e = reduced_exp4(x);
     let scaled = bitcast<vec4<i32>>(e.p + vec4<f32>(1.0)) + bitcast<vec4<i32>>(e.n << vec4<u32>(23u));
-    // So far down that n and p may be anything, or not so far.
-    let is_none = (bitcast<vec4<u32>>(x.hi) > vec4<u32>(LOWEST)) | (scaled < vec4<i32>(SMALLEST));
-    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), is_none);
-}
-
-fn exact4(x: vec4<f32>) -> Difference {
-    return Difference(x, vec4<f32>(0.0));
+    // Where x is far below, n and p may be anything; where it is not quite so far, the exponent bits have run under.
+    let is_zero = (bitcast<vec4<u32>>(x.hi) > vec4<u32>(BELOW_ALL_EXPONENTS)) | (scaled < vec4<i32>(SMALLEST_NORMAL));
+    return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), is_zero);
 }
 
 // ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial, minimax for
 // (ln(1 + f) - f + f^2 / 2) / f^3 (7.5e-10 relative).
 fn ln(d: f32) -> f32 {
-    return ln_exact(d).x;
+    return ln_two_float(d).x;
 }
 
-// And what its rounding lost.
-fn ln_exact(d: f32) -> vec2<f32> {
+// The same as hi and lo: ln d as it is rounded, and what the rounding lost.
+fn ln_two_float(d: f32) -> vec2<f32> {
     let bits = bitcast<u32>(d) + (0x3f800000u - 0x3f3504f3u);
     let k = f32(i32(bits >> 23u) - 127);
     let f = bitcast<f32>((bits & 0x007fffffu) + 0x3f3504f3u) - 1.0;
@@ -119,43 +176,44 @@ fn ln_exact(d: f32) -> vec2<f32> {
     return vec2<f32>(hi, opaque(rest - opaque(hi - sum)));
 }
 
-fn splat4(x: vec2<f32>) -> Difference {
-    return Difference(vec4<f32>(x.x), vec4<f32>(x.y));
+// ln(1 + e) for e from 0 to 1: from 1 + e as it is rounded, and what the rounding lost.
+fn ln_1p(e: f32) -> f32 {
+    let d = opaque(1.0 + e);
+    let lost = opaque(e - opaque(d - 1.0));
+    return ln(d) + mul(lost, reciprocal(d));
 }
 
-struct Tanh {
+struct Tanh4 {
     tanh: vec4<f32>,
     // 1 - tanh^2
-    slope: vec4<f32>,
+    derivative: vec4<f32>,
 }
 
 // By w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
-fn tanh4(v: vec4<f32>) -> Tanh {
-    let e = reduced4(exact4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0))));
+fn tanh4(v: vec4<f32>) -> Tanh4 {
+    let e = reduced_exp4(two_float4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0))));
     let power = bitcast<vec4<f32>>((e.n << vec4<u32>(23u)) + vec4<u32>(0x3f800000u));
     let w = opaque4(mul4(power, e.p) + opaque4(power - vec4<f32>(1.0)));
-    let both = w + vec4<f32>(2.0);
-    let over = vec4<f32>(inverse(both.x), inverse(both.y), inverse(both.z), inverse(both.w));
-    let size = bitcast<vec4<u32>>(mul4(-w, over));
-    let four = mul4(power, e.p + vec4<f32>(1.0)) * vec4<f32>(4.0);
-    return Tanh(
-        bitcast<vec4<f32>>((size & vec4<u32>(0x7fffffffu)) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u))),
-        mul4(mul4(four, over), over),
+    let two_plus_w = w + vec4<f32>(2.0);
+    let inv = vec4<f32>(
+        reciprocal(two_plus_w.x),
+        reciprocal(two_plus_w.y),
+        reciprocal(two_plus_w.z),
+        reciprocal(two_plus_w.w),
+    );
+    let magnitude = bitcast<vec4<u32>>(mul4(-w, inv));
+    let numerator = mul4(power, e.p + vec4<f32>(1.0)) * vec4<f32>(4.0);
+    return Tanh4(
+        bitcast<vec4<f32>>((magnitude & vec4<u32>(0x7fffffffu)) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u))),
+        mul4(mul4(numerator, inv), inv),
     );
 }
 
 // 1 / d by Newton's method, from an integer's guess, for d from 1 up to 2^32: drivers' own division differs.
-fn inverse(d: f32) -> f32 {
+fn reciprocal(d: f32) -> f32 {
     var r = bitcast<f32>(0x7ef311c7u - bitcast<u32>(d));
     for (var i = 0u; i < 4u; i++) {
         r += mul(r, 1.0 - mul(d, r));
     }
     return r;
-}
-
-// ln(1 + e) for e from 0 to 1: from 1 + e as it is rounded, and what the rounding lost.
-fn ln_1p(e: f32) -> f32 {
-    let d = opaque(1.0 + e);
-    let lost = opaque(e - opaque(d - 1.0));
-    return ln(d) + mul(lost, inverse(d));
 }

@@ -1,4 +1,5 @@
-// The numbers of one dispatch. Twin: `Params` in src/shader.rs; a test compares the two layouts.
+// The numbers of one dispatch, and where a kernel finds its part of each buffer. Rust twin: `Params` in
+// src/shader/params.rs; a test compares the two layouts.
 
 struct Params {
     // Rows of this dispatch, and classes of each.
@@ -7,39 +8,50 @@ struct Params {
     // Element (row, class) is at (row / inner) * outer_stride + row % inner + class * inner, plus its buffer's offset.
     inner: u32,
     outer_stride: u32,
-    // Where the first row stands in the whole batch.
+    // The number of this dispatch's first row in the whole batch.
     first_row: u32,
     // Work-groups are folded into two dimensions, this many wide.
     groups_x: u32,
-    // Work-groups that share a row (schedule/split.wgsl); spans of a row (spans.wgsl).
+    // Work-groups that share a row (schedule/split.wgsl), and spans of a row (row/spans.wgsl).
     pieces: u32,
     spans: u32,
-    // What a row of -inf alone gives: 0 NaN, 1 zeros, 2 uniform. What the mean of no rows gives: 0 NaN, 1 zero.
-    policy: u32,
+    // One of the FULLY_MASKED constants below.
+    fully_masked: u32,
     ignore_index: u32,
-    // Row r's factor of the gradient is factor[offset + r * factor_stride], or the two that settle.wgsl left there.
-    factor_stride: u32,
+    // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0 by the two numbers
+    // that loss/normalizer.wgsl left in the summary.
+    grad_scale_stride: u32,
     // Always 0, but no compiler knows: see `opaque` in math.wgsl.
     zero: u32,
-    // a = softcap(scale * x + bias) + mask: see value/shaped.wgsl.
+    // a = softcap(scale * x + bias) + mask: see adjust.wgsl.
     scale: f32,
     softcap: f32,
-    softcap_inverse: f32,
+    softcap_reciprocal: f32,
     // Row r of each `causal_group` rows sees classes 0 ..= r + causal_offset.
     causal_group: u32,
     causal_offset: i32,
     // 1 - label_smoothing, label_smoothing / classes, and the label smoothing itself.
-    kept: f32,
-    spread: f32,
+    one_minus_smoothing: f32,
+    smoothing_per_class: f32,
     smoothing: f32,
     z_loss: f32,
     // The mean's denominator, where the caller or the shape gives it.
     normalizer: f32,
-    unused_1: u32,
-    unused_2: u32,
+    // One of the EMPTY_MEAN constants below.
+    empty_mean: u32,
+    unused: u32,
     // In elements of its buffer, for each binding.
-    offsets: array<vec4<u32>, 5>,
+    offsets: array<vec4<u32>, 6>,
 }
+
+// What a row of -inf alone gives.
+const FULLY_MASKED_NAN: u32 = 0u;
+const FULLY_MASKED_ZEROS: u32 = 1u;
+const FULLY_MASKED_UNIFORM: u32 = 2u;
+
+// What the mean over nothing gives.
+const EMPTY_MEAN_NAN: u32 = 0u;
+const EMPTY_MEAN_ZERO: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 

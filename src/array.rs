@@ -1,16 +1,15 @@
 //! Arrays of the crate `ndarray` on the host: shapes and axes in place of [`Rows`], over the calls that take slices.
 
-use crate::cross_entropy::CrossEntropy;
-#[cfg(doc)]
-use crate::cross_entropy::Reduction;
 use crate::dtype::Element;
-use crate::error::{EncodeError, RunError, check_shape};
+use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
-use crate::host::{CrossEntropyOutput, TargetIndex};
-use crate::logsumexp::LogSumExp;
+use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyOutput, TargetIndex};
+use crate::ops::logsumexp::LogSumExp;
+#[cfg(doc)]
+use crate::ops::loss::Reduction;
+use crate::ops::softmax::Softmax;
+use crate::ops::softmax_grad::SoftmaxGrad;
 use crate::rows::Rows;
-use crate::softmax::Softmax;
-use crate::softmax_grad::SoftmaxGrad;
 use ndarray::{Array, ArrayRef, Axis, Dimension, RemoveAxis};
 use std::borrow::Cow;
 
@@ -40,6 +39,18 @@ pub struct CrossEntropyArrays<T, D: RemoveAxis> {
     pub correct: Option<usize>,
     /// Rows that were not ignored.
     pub counted: usize,
+}
+
+/// Checks the shape of an array.
+fn check_shape(what: &'static str, expected: &[usize], got: &[usize]) -> Result<(), RunError> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(RunError::WrongShape {
+        what,
+        expected: expected.to_vec(),
+        got: got.to_vec(),
+    })
 }
 
 /// The rows of an array whose `axis` holds the classes.
@@ -116,7 +127,7 @@ impl Gpu {
     /// and the result have one shape.
     ///
     /// # Errors
-    /// [`EncodeError::AxisOutOfRange`], [`EncodeError::WrongShape`], and those of [`Gpu::softmax_grad`].
+    /// [`EncodeError::AxisOutOfRange`], [`RunError::WrongShape`], and those of [`Gpu::softmax_grad`].
     ///
     /// ```
     /// use ndarray::{Axis, array};
@@ -171,7 +182,7 @@ impl Gpu {
     /// gradient, as [`CrossEntropy`] says. `targets` have the logits' shape without `axis`: a class for each row.
     ///
     /// # Errors
-    /// [`EncodeError::AxisOutOfRange`], [`EncodeError::WrongShape`] for the targets, and those of [`Gpu::cross_entropy`],
+    /// [`EncodeError::AxisOutOfRange`], [`RunError::WrongShape`] for the targets, and those of [`Gpu::cross_entropy`],
     /// in which a row's number is that of its target in C order.
     ///
     /// ```
@@ -202,7 +213,7 @@ impl Gpu {
     /// [`Gpu::cross_entropy_array`] with soft targets: `probabilities` have the logits' shape.
     ///
     /// # Errors
-    /// [`EncodeError::AxisOutOfRange`], [`EncodeError::WrongShape`] for the probabilities, and those of
+    /// [`EncodeError::AxisOutOfRange`], [`RunError::WrongShape`] for the probabilities, and those of
     /// [`Gpu::cross_entropy_soft`].
     ///
     /// ```

@@ -1,4 +1,7 @@
-//! What can go wrong: one enum for getting a [`Gpu`](crate::Gpu), one for recording, one for running.
+//! What can go wrong: one enum for getting a [`Gpu`](crate::Gpu), one for preparing and recording on the device, one for the
+//! calls that take and give host slices.
+
+use crate::schedule::Schedule;
 
 /// Why there is no [`Gpu`](crate::Gpu).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,25 +98,15 @@ pub enum EncodeError {
         /// The device's limit.
         limit: u64,
     },
-    /// A slice of the wrong length.
+    /// Numbers of an option, or a slice, of the wrong length.
     #[error("{what} has {got} elements, but the shape asks for {expected}")]
     WrongLength {
-        /// Which argument.
+        /// Which option or argument.
         what: &'static str,
         /// Elements it must have.
         expected: usize,
         /// Elements it has.
         got: usize,
-    },
-    /// An array of the wrong shape.
-    #[error("{what}: shape {got:?}, but {expected:?} is needed")]
-    WrongShape {
-        /// Which argument.
-        what: &'static str,
-        /// The shape it must have.
-        expected: Vec<usize>,
-        /// The shape it has.
-        got: Vec<usize>,
     },
     /// A buffer that holds less than the shape asks for.
     #[error("buffer {buffer} needs {needed} bytes, but {bound} are bound")]
@@ -210,7 +203,7 @@ pub enum EncodeError {
     #[error("schedule {schedule} cannot run rows of {classes} classes: {why}")]
     Schedule {
         /// The schedule asked for.
-        schedule: String,
+        schedule: Schedule,
         /// Classes of a row.
         classes: usize,
         /// Why not.
@@ -227,7 +220,7 @@ pub enum EncodeError {
     /// The driver refused a kernel, which is a defect of this crate or of the driver.
     #[error("the driver refused kernel {kernel}: {message}")]
     Pipeline {
-        /// The kernel's fragments.
+        /// The kernel: its file, what it was joined with, its constants.
         kernel: String,
         /// What was said.
         message: String,
@@ -255,26 +248,41 @@ pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> R
     }
 }
 
-/// Checks the shape of an array.
-#[cfg(feature = "ndarray")]
-pub(crate) fn check_shape(what: &'static str, expected: &[usize], got: &[usize]) -> Result<(), EncodeError> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(EncodeError::WrongShape {
-        what,
-        expected: expected.to_vec(),
-        got: got.to_vec(),
-    })
-}
-
 /// Why a blocking or `_async` call has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The call could not be recorded.
+    /// The call could not be prepared or recorded.
     #[error(transparent)]
     Encode(EncodeError),
+    /// A slice of the wrong length.
+    #[error("{what} has {got} elements, but the shape asks for {expected}")]
+    WrongLength {
+        /// Which argument.
+        what: &'static str,
+        /// Elements it must have.
+        expected: usize,
+        /// Elements it has.
+        got: usize,
+    },
+    /// An array of the wrong shape.
+    #[error("{what}: shape {got:?}, but {expected:?} is needed")]
+    WrongShape {
+        /// Which argument.
+        what: &'static str,
+        /// The shape it must have.
+        expected: Vec<usize>,
+        /// The shape it has.
+        got: Vec<usize>,
+    },
+    /// An option that takes its numbers out of a device buffer, which these calls have none of.
+    #[error("{option} cannot go with slices on the host: there is no buffer; use {instead}")]
+    NeedsBuffer {
+        /// The option, as it is set.
+        option: &'static str,
+        /// What to set it to.
+        instead: &'static str,
+    },
     /// Targets that name no class.
     #[error("row {row} has target {target}, but there are {classes} classes (0 to {}); {count} such rows in all", classes - 1)]
     TargetOutOfRange {
@@ -302,9 +310,10 @@ pub enum RunError {
 }
 
 impl From<EncodeError> for RunError {
-    /// What the device said is the same whether it was being recorded for or run.
+    /// What has a variant of its own here is the same, whichever step found it.
     fn from(error: EncodeError) -> Self {
         match error {
+            EncodeError::WrongLength { what, expected, got } => Self::WrongLength { what, expected, got },
             EncodeError::DeviceLost { message } => Self::DeviceLost { message },
             EncodeError::Device { message } => Self::Device { message },
             error => Self::Encode(error),

@@ -27,62 +27,51 @@
 //! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
 //! or the batch around a row: the results have the same bits.
 
-mod adjust;
 #[cfg(feature = "ndarray")]
 mod array;
-mod batch;
-mod binary_cross_entropy;
-mod cross_entropy;
+mod dispatch;
 mod dtype;
 mod error;
 mod gpu;
 pub mod guide;
-mod host;
-mod jacobian;
-mod kernel;
-mod logsumexp;
-mod operand;
+mod ops;
 mod plan;
-mod pool;
 pub mod reference;
 mod rows;
-#[doc(hidden)]
-pub mod samples;
+mod schedule;
 mod shader;
-mod softmax;
-mod softmax_grad;
-mod transfer;
+#[doc(hidden)]
+pub mod testing;
 pub mod tutorial;
 #[doc(hidden)]
 pub mod twin;
-mod values;
 mod verify;
 
-pub use adjust::{Adjust, AdjustBuffers, Mask, Scale};
 #[cfg(feature = "ndarray")]
 pub use array::CrossEntropyArrays;
-pub use binary_cross_entropy::{
-    BinaryCrossEntropy, BinaryCrossEntropyBuffers, BinaryCrossEntropyKernel, BinaryCrossEntropyOutput,
-};
-pub use cross_entropy::{
-    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, EmptyMean, Gradient, Input, Normalizer,
-    Reduction, Targets, Upstream,
-};
+pub use dispatch::{Recorded, Slice};
 pub use dtype::{Dtype, Element, Storage};
 pub use error::{EncodeError, GpuError, RunError};
 pub use gpu::{Gpu, GpuOptions, adapters};
 pub use half;
-pub use host::{CrossEntropyOutput, TargetIndex};
-pub use jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};
-pub use kernel::{Recorded, Slice};
-pub use logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
 #[cfg(feature = "ndarray")]
 pub use ndarray;
-pub use plan::Schedule;
+pub use ops::adjust::{Adjust, AdjustBuffers, Mask, Scale};
+pub use ops::binary_cross_entropy::{
+    BinaryCrossEntropy, BinaryCrossEntropyBuffers, BinaryCrossEntropyKernel, BinaryCrossEntropyOutput,
+};
+pub use ops::cross_entropy::{
+    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropyOutput, Input, TargetIndex, Targets,
+};
+pub use ops::logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
+pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
+pub use ops::row_op::FullyMasked;
+pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
+pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
+pub use ops::softmax_jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};
+pub use ops::values::Values;
 pub use rows::Rows;
-pub use softmax::{FullyMasked, Softmax, SoftmaxBuffers, SoftmaxKernel};
-pub use softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
-pub use values::Values;
+pub use schedule::Schedule;
 pub use verify::{Check, Verify};
 pub use wgpu;
 

@@ -18,11 +18,11 @@ pub use binary_cross_entropy::{BinaryCrossEntropyReference, binary_cross_entropy
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
 pub use softmax::{logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian};
 
-use crate::adjust::{Adjust, Mask, Scale};
 use crate::error::{EncodeError, check_length};
+use crate::ops::adjust::{Adjust, Mask, Scale};
+use crate::ops::row_op::FullyMasked;
+use crate::ops::values::Values;
 use crate::rows::Rows;
-use crate::softmax::FullyMasked;
-use crate::values::{NO_BUFFER, Values};
 
 /// Places of a row's elements in the batch.
 fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
@@ -47,7 +47,7 @@ fn on_host<'a>(values: &'a Values, what: &'static str, expected: usize) -> Resul
             check_length(what, expected, values.len())?;
             Ok(values)
         }
-        Values::Buffer => Err(NO_BUFFER),
+        Values::Buffer => Err(no_buffer("Values::Buffer", "there is no buffer; use Values::Host")),
     }
 }
 

@@ -6,7 +6,7 @@ mod common;
 use common::gpu;
 use serde_json::{Value, from_str, from_value};
 use std::collections::BTreeMap;
-use wgpu_softmax::samples::ulp_of;
+use wgpu_softmax::testing::ulp_of;
 use wgpu_softmax::{CrossEntropy, Dtype, Reduction, Rows, Softmax, reference};
 
 /// The largest error and the mean one, in ULP.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{CLASSES, GPUS, Random, bits, gpu, near, ulp};
-use wgpu_softmax::samples::{self, ODD_ROWS};
+use wgpu_softmax::testing::{self, ODD_ROWS};
 use wgpu_softmax::{
     CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference,
     twin,
@@ -153,7 +153,7 @@ fn every_schedule_gives_the_same_bits() {
             let targets = random.targets(3, classes);
             let expected = x.chunks(classes).flat_map(twin::softmax).collect::<Vec<f32>>();
             let first = gpu.cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
-            for schedule in samples::schedules() {
+            for schedule in testing::schedules() {
                 let softmax = Softmax {
                     schedule: Some(schedule),
                     ..Softmax::default()
@@ -201,7 +201,7 @@ fn a_saved_lse_gives_the_same_bits_under_every_schedule() {
             let first = run(&backward(None)).unwrap().gradient.unwrap();
             let exact = reference::cross_entropy(&x, &targets, rows, &backward(None)).unwrap();
             near("gradient", &first, &exact.gradient);
-            for schedule in samples::schedules() {
+            for schedule in testing::schedules() {
                 match run(&backward(Some(schedule))) {
                     Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
                     out => assert_eq!(
@@ -223,7 +223,7 @@ fn word_equal(a: f32, b: f64) -> bool {
 fn rows_that_are_not_ordinary() {
     for gpu in GPUS.iter() {
         for length in [3, 4, 64, 1000, 1030, 2050] {
-            let x = samples::odd_rows(length);
+            let x = testing::odd_rows(length);
             let rows = Rows::new(ODD_ROWS.len(), length);
             for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
                 for log in [false, true] {
@@ -354,8 +354,8 @@ fn the_gradient_is_the_slope_of_the_loss() {
 fn any_axis_and_any_stride() {
     let mut random = Random(8);
     for gpu in GPUS.iter() {
-        for rows in samples::layouts().unwrap() {
-            let x = samples::laid_out(&mut random, &rows, 4.0).unwrap();
+        for rows in testing::layouts().unwrap() {
+            let x = testing::laid_out(&mut random, &rows, 4.0).unwrap();
             let targets = random.targets(rows.count(), rows.classes());
             check_layout(gpu, &x, &targets, rows);
         }

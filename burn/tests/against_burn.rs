@@ -3,7 +3,7 @@
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance, activation};
-use burn_wgpu_softmax::wgpu_softmax::samples::{Random, bits};
+use burn_wgpu_softmax::wgpu_softmax::testing::{Random, bits};
 use burn_wgpu_softmax::wgpu_softmax::{Adjust, CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax, twin};
 use burn_wgpu_softmax::{CrossEntropyLoss, cross_entropy, cross_entropy_soft, log_softmax, softmax, softmax_with};
 use std::sync::LazyLock;

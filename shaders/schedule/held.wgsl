@@ -1,16 +1,43 @@
-// Short rows: a row is one chunk or less and stays in registers. Memory is read once and written once.
+// The row stays in registers: memory is read once and written once. Short rows, of one chunk or less, are held by the
+// lanes of one row; each chunk of a longer one by lanes of its own, which meet in work-group memory once.
 
+//#import "row/stats"
+//#import "io/write"
+//#if HAS_SPANS
+//#import "schedule/group_spans"
+//#end
+
+//#if HAS_SPANS
 fn row_stats(start: u32, lane: Lane) -> Stats {
-    hold(start, 0u, lane);
-    return held_stats(start, 0u, lane);
+    load_chunk(start, lane.chunk, lane);
+    let stats = chunk_stats(start, lane.chunk, lane);
+    if lane.index == 0u {
+        store_span(lane.chunk, lane, stats);
+    }
+    workgroupBarrier();
+    let row = combine_spans(lane);
+    exp_rescale = exp_diff(stats.max_key, row.max_key);
+    return row;
+}
+
+fn owns_chunk(chunk: u32, lane: Lane) -> bool {
+    return chunk == lane.chunk;
+}
+
+fn write_row(start: u32, lane: Lane, max_key: i32, row: Row) {
+    write_chunk(start, lane.chunk, lane, row);
+}
+//#else
+fn row_stats(start: u32, lane: Lane) -> Stats {
+    load_chunk(start, 0u, lane);
+    return chunk_stats(start, 0u, lane);
 }
 
 fn owns_chunk(chunk: u32, lane: Lane) -> bool {
     return true;
 }
 
-fn write_row(start: u32, lane: Lane, key: i32, row: Row) {
+fn write_row(start: u32, lane: Lane, max_key: i32, row: Row) {
     write_chunk(start, 0u, lane, row);
 }
-
-const IS_GIVEN: bool = false;
+//#end

@@ -2,8 +2,8 @@
 
 use super::cross_entropy::{denominators, over, upstream_of};
 use super::*;
-use crate::binary_cross_entropy::BinaryCrossEntropy;
-use crate::cross_entropy::Reduction;
+use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
+use crate::ops::loss::Reduction;
 
 /// What [`binary_cross_entropy_with_logits`] gives.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,8 +1,9 @@
 //! Cross-entropy, and what its reductions share with the binary one.
 
 use super::*;
-use crate::cross_entropy::{CrossEntropy, EmptyMean, Input, Normalizer, Reduction, Upstream};
-use crate::host::TargetIndex;
+use crate::ops::cross_entropy::TargetIndex;
+use crate::ops::cross_entropy::{CrossEntropy, Input};
+use crate::ops::loss::{EmptyMean, Normalizer, Reduction, Upstream};
 
 /// The upstream gradient of each row.
 pub(super) fn upstream_of(upstream: &Upstream, reduction: Reduction, rows: &Rows) -> Result<Vec<f64>, EncodeError> {

@@ -1,7 +1,7 @@
 //! The softmax family and its gradients.
 
 use super::*;
-use crate::softmax::Softmax;
+use crate::ops::softmax::Softmax;
 
 /// Softmax, and with [`Softmax::log`] log-softmax: the formulas and special values are those of [`Softmax`].
 ///

@@ -1,17 +1,18 @@
 //! Every operation and type against the f64 reference.
 
 use super::tally::{Compared, Tally};
-use crate::binary_cross_entropy::BinaryCrossEntropy;
-use crate::cross_entropy::{CrossEntropy, Gradient, Input, Reduction};
 use crate::dtype::{Dtype, Element};
 use crate::error::RunError;
 use crate::gpu::Gpu;
-use crate::logsumexp::LogSumExp;
+use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
+use crate::ops::cross_entropy::{CrossEntropy, Input};
+use crate::ops::logsumexp::LogSumExp;
+use crate::ops::loss::{Gradient, Reduction};
+use crate::ops::softmax::Softmax;
+use crate::ops::softmax_grad::SoftmaxGrad;
 use crate::reference;
 use crate::rows::Rows;
-use crate::samples::{CLASSES, Random, ulp_of};
-use crate::softmax::Softmax;
-use crate::softmax_grad::SoftmaxGrad;
+use crate::testing::{CLASSES, Random, ulp_of};
 
 /// One class, pairs, an odd number, more than a chunk: every kind of load, and one, few and many lanes.
 const SHAPES: [(usize, usize); 4] = [(3, 1), (3, 6), (3, 37), (2, 1030)];
@@ -156,7 +157,10 @@ pub(super) fn all_outputs() -> CrossEntropy {
     }
 }
 
-fn compared_all<T: Element>(out: crate::host::CrossEntropyOutput<T>, exact: reference::CrossEntropyReference) -> Parts {
+fn compared_all<T: Element>(
+    out: crate::ops::cross_entropy::CrossEntropyOutput<T>,
+    exact: reference::CrossEntropyReference,
+) -> Parts {
     let wide = |values: Vec<usize>| values.into_iter().map(|v| v as f64).collect();
     let argmax: Vec<f32> = out.argmax.unwrap_or_default().into_iter().map(|v| v as f32).collect();
     let counts = [out.correct.unwrap_or_default() as f32, out.counted as f32];

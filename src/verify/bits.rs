@@ -2,11 +2,12 @@
 
 use super::accuracy::all_outputs;
 use super::tally::Tally;
-use crate::cross_entropy::{CrossEntropy, Gradient, Reduction};
 use crate::error::{EncodeError, RunError};
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::loss::{Gradient, Reduction};
+use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::samples::{self, CLASSES, bits};
-use crate::softmax::Softmax;
+use crate::testing::{self, CLASSES, bits};
 use crate::twin;
 
 fn twin_classes() -> impl Iterator<Item = usize> {
@@ -76,7 +77,7 @@ pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
         let targets = tally.random.targets(3, classes);
         let y = bits(&tally.gpu.softmax(&x, rows, &Softmax::default())?);
         let first = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
-        for schedule in samples::schedules() {
+        for schedule in testing::schedules() {
             let softmax = Softmax {
                 schedule: Some(schedule),
                 ..Softmax::default()

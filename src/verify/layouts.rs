@@ -1,12 +1,13 @@
 //! Where rows lie, how many there are, and how long they are.
 
 use super::tally::{Compared, Tally};
-use crate::cross_entropy::{CrossEntropy, Gradient};
 use crate::error::RunError;
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::loss::Gradient;
+use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::samples;
-use crate::softmax::Softmax;
+use crate::testing;
 
 /// Softmax, mean loss and gradient of rows that lie as `rows` says.
 fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
@@ -28,8 +29,8 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
 }
 
 pub(super) fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    for rows in samples::layouts()? {
-        let x = samples::laid_out(&mut tally.random, &rows, 4.0)?;
+    for rows in testing::layouts()? {
+        let x = testing::laid_out(&mut tally.random, &rows, 4.0)?;
         check(tally, &x, rows)?;
     }
     Ok(())

@@ -2,12 +2,14 @@
 
 use super::accuracy::all_outputs;
 use super::tally::{Compared, Tally};
-use crate::cross_entropy::{CrossEntropy, Reduction};
 use crate::error::RunError;
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::loss::Reduction;
+use crate::ops::row_op::FullyMasked;
+use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::samples::{self, ODD_ROWS};
-use crate::softmax::{FullyMasked, Softmax};
+use crate::testing::{self, ODD_ROWS};
 
 /// The loss is ln d - (a_t - m), never (m + ln d) - a_t, which a large offset would swallow.
 pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
@@ -41,7 +43,7 @@ pub(super) fn odd_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
         if !tally.fits(count * classes) {
             continue;
         }
-        let x = samples::odd_rows(classes);
+        let x = testing::odd_rows(classes);
         let rows = Rows::new(count, classes);
         for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
             for log in [false, true] {

@@ -3,7 +3,7 @@
 use super::Check;
 use crate::dtype::{Dtype, Element};
 use crate::gpu::Gpu;
-use crate::samples::{Random, ulp_of};
+use crate::testing::{Random, ulp_of};
 use std::fmt::Display;
 
 /// What an operation gave, and what it ought to have.

@@ -4,7 +4,7 @@
 pub mod buffers;
 
 use std::sync::LazyLock;
-pub use wgpu_softmax::samples::{CLASSES, Random, bits, ulp};
+pub use wgpu_softmax::testing::{CLASSES, Random, bits, ulp};
 use wgpu_softmax::{Element, Gpu, GpuOptions, half};
 
 /// The adapter as it is, and without its subgroups where it has them: both families of reduction.

@@ -1,0 +1,109 @@
+// From a stored logit to the value used: a = softcap(scale * x + bias) + mask,  softcap(v) = cap * tanh(v / cap),
+// and its derivative da/dx = scale * (1 - tanh^2(v / cap)).
+// Stored infinities and NaN go by their bits: softcap leaves them as they are. A class that a causal mask hides has -inf
+// added, so that a NaN or +inf in it shows. Rust twin: `reference::adjusted`.
+
+//#import "bindings"
+//#import "io/load"
+
+// One of the MASK constants of bindings.wgsl.
+override MASK_KIND: u32 = 0u;
+
+//#if HAS_SOFTCAP_LOGITS
+const SOFTCAP_SOURCE: u32 = SOFTCAP_LOGITS;
+//#else
+const SOFTCAP_SOURCE: u32 = LOGITS;
+//#end
+
+fn row_scale_of(lane: Lane) -> f32 {
+    return select(params.scale, row_scale_at(lane.row), HAS_ROW_SCALE);
+}
+
+// a + b, in which infinities and NaN go by their bits.
+fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
+    let infinity = vec4<u32>(POS_INF);
+    let a_magnitude = a & vec4<u32>(0x7fffffffu);
+    let b_magnitude = b & vec4<u32>(0x7fffffffu);
+    var sum = bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b)));
+    sum = select(sum, a, a_magnitude == infinity);
+    sum = select(sum, b, b_magnitude == infinity);
+    let cancel = (a_magnitude == infinity) & (b_magnitude == infinity) & (a != b);
+    let is_nan = (a_magnitude > infinity) | (b_magnitude > infinity) | cancel;
+    return select(sum, vec4<u32>(NAN), is_nan);
+}
+
+// x * factor, likewise.
+fn scale_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
+    let magnitude = bits & vec4<u32>(0x7fffffffu);
+    let factor_bits = bitcast<u32>(factor);
+    let product = bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(factor)));
+    let signed = bits ^ vec4<u32>(factor_bits & 0x80000000u);
+    let is_zero = (factor_bits & 0x7fffffffu) == 0u;
+    let infinite = select(signed, vec4<u32>(NAN), vec4<bool>(is_zero));
+    let words = select(product, infinite, magnitude == vec4<u32>(POS_INF));
+    let is_nan = (magnitude > vec4<u32>(POS_INF)) | vec4<bool>((factor_bits & 0x7fffffffu) > POS_INF);
+    return select(words, vec4<u32>(NAN), is_nan);
+}
+
+fn clamped_classes(index: u32) -> vec4<u32> {
+    return min(classes_of(index), vec4<u32>(class_count() - 1u));
+}
+
+// scale * x + bias.
+fn scaled_and_biased(bits: vec4<u32>, index: u32, lane: Lane) -> vec4<u32> {
+    let factor = row_scale_of(lane);
+    var a = scale_bits(bits, factor);
+    var is_finite = is_finite4(bits) & is_finite4(vec4<u32>(bitcast<u32>(factor)));
+    if HAS_BIAS {
+        let c = clamped_classes(index);
+        let bias = vec4<u32>(bias_at(c.x), bias_at(c.y), bias_at(c.z), bias_at(c.w));
+        a = add_bits(a, bias);
+        is_finite = is_finite & is_finite4(bias);
+    }
+    // What overflows here was not stored as an infinity, and is capped.
+    let overflowed = vec4<bool>(HAS_SOFTCAP) & is_finite & !is_finite4(a);
+    return select(a, (a & vec4<u32>(0x80000000u)) | vec4<u32>(POS_INF - 1u), overflowed);
+}
+
+fn is_finite4(bits: vec4<u32>) -> vec4<bool> {
+    return (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(POS_INF);
+}
+
+fn mask_vec4(start: u32, index: u32) -> vec4<u32> {
+    var at = clamped_classes(index);
+    if MASK_KIND == MASK_FULL {
+        at = vec4<u32>(start) + at * params.inner;
+    }
+    return vec4<u32>(mask_at(at.x), mask_at(at.y), mask_at(at.z), mask_at(at.w));
+}
+
+fn adjust_logits(bits: vec4<u32>, start: u32, index: u32, lane: Lane) -> vec4<u32> {
+    if ADJUSTS_GRAD_ONLY {
+        return bits;
+    }
+    var a = scaled_and_biased(bits, index, lane);
+    if HAS_SOFTCAP {
+        let t = tanh4(mul4(bitcast<vec4<f32>>(a), vec4<f32>(params.softcap_reciprocal)));
+        a = select(a, bitcast<vec4<u32>>(mul4(t.tanh, vec4<f32>(params.softcap))), is_finite4(a));
+    }
+    if MASK_KIND == MASK_PER_CLASS || MASK_KIND == MASK_FULL {
+        a = add_bits(a, mask_vec4(start, index));
+    }
+    let c = classes_of(index);
+    if MASK_KIND == MASK_CAUSAL {
+        let last = i32((params.first_row + lane.row) % params.causal_group) + params.causal_offset;
+        a = select(a, add_bits(a, vec4<u32>(NEG_INF)), vec4<i32>(c) > vec4<i32>(last));
+    }
+    return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(class_count()));
+}
+
+// g times da/dx.
+fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
+    let scaled = mul4(g, vec4<f32>(row_scale_of(lane)));
+    if HAS_SOFTCAP {
+        let v = scaled_and_biased(source_vec4(SOFTCAP_SOURCE, start, index, NEG_INF), index, lane);
+        let t = tanh4(mul4(bitcast<vec4<f32>>(v), vec4<f32>(params.softcap_reciprocal)));
+        return select(scaled, mul4(scaled, t.derivative), is_finite4(v));
+    }
+    return scaled;
+}

@@ -1,0 +1,195 @@
+// Reads what is laid out as the logits are, four neighbouring classes at a time, as the bits of f32: the logits, and up to
+// two more matrices of their type. VectorWidth says how many elements come at once:
+// X4  needs classes, strides and offsets that are multiples of four, and the class axis last (inner = 1);
+// X2  needs them even, and the class axis last;
+// X1  takes any number of classes, any stride, any offset, the class axis anywhere.
+// No load is in a branch, which lanes would take turns in: an index past the end loads the last element once more.
+
+//#import "math"
+
+const LOGITS: u32 = 1u;
+const RESULT: u32 = 2u;
+const SOFT_TARGETS: u32 = 12u;
+const SOFTCAP_LOGITS: u32 = 13u;
+const UPSTREAM_MATRIX: u32 = 20u;
+
+// What one load brings: X4, X2 or X1 elements, or, with 16-bit elements and X1, the word that an element is half of.
+//#if LOGITS_F32
+//#if X4
+alias Source = vec4<u32>;
+//#end
+//#if X2
+alias Source = vec2<u32>;
+//#end
+//#if X1
+alias Source = u32;
+//#end
+//#else
+//#if X4
+alias Source = vec2<u32>;
+//#else
+alias Source = u32;
+//#end
+//#end
+
+// In place, the result's buffer (io/write.wgsl) holds the logits; a lane reads its own before it writes them, and no other's.
+//#if IN_PLACE
+fn read_logits(i: u32) -> Source {
+    //#if RESULT_IS_ATOMIC
+    return atomicLoad(&result[i]);
+    //#else
+    return result[i];
+    //#end
+}
+//#else
+@group(0) @binding(LOGITS) var<storage, read> logits: array<Source>;
+
+fn read_logits(i: u32) -> Source {
+    return logits[i];
+}
+//#end
+
+//#if HAS_SOFT_TARGETS
+@group(0) @binding(SOFT_TARGETS) var<storage, read> soft_targets: array<Source>;
+//#end
+
+//#if HAS_SOFTCAP_LOGITS
+// The stored logits, in a backward pass that has something else in their place.
+@group(0) @binding(SOFTCAP_LOGITS) var<storage, read> softcap_logits: array<Source>;
+//#end
+
+//#if HAS_UPSTREAM_MATRIX
+@group(0) @binding(UPSTREAM_MATRIX) var<storage, read> upstream_matrix: array<Source>;
+//#end
+
+fn read_source(which: u32, i: u32) -> Source {
+    //#if HAS_SOFT_TARGETS
+    if which == SOFT_TARGETS {
+        return soft_targets[i];
+    }
+    //#end
+    //#if HAS_SOFTCAP_LOGITS
+    if which == SOFTCAP_LOGITS {
+        return softcap_logits[i];
+    }
+    //#end
+    //#if HAS_UPSTREAM_MATRIX
+    if which == UPSTREAM_MATRIX {
+        return upstream_matrix[i];
+    }
+    //#end
+    return read_logits(i);
+}
+
+// Elements of the stored type to the bits of f32, always exactly.
+fn widen4(stored: vec4<u32>) -> vec4<u32> {
+    //#if LOGITS_F32
+    return stored;
+    //#end
+    //#if LOGITS_BF16
+    return stored << vec4<u32>(16u);
+    //#end
+    //#if LOGITS_F16
+    // Without the adapter's f16, which may flush what is small.
+    let sign = (stored & vec4<u32>(0x8000u)) << vec4<u32>(16u);
+    let magnitude = stored & vec4<u32>(0x7fffu);
+    var bits = (magnitude << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
+    // NaN and infinity have the highest exponent in both types.
+    bits = select(bits, bits + vec4<u32>(112u << 23u), magnitude >= vec4<u32>(0x7c00u));
+    // Subnormal numbers are multiples of 2^-24.
+    let small = bitcast<vec4<u32>>(vec4<f32>(magnitude) * vec4<f32>(5.9604644775390625e-8));
+    return sign | select(bits, small, magnitude < vec4<u32>(0x0400u));
+    //#end
+}
+
+// `source_vec4` loads classes 4 index .. 4 index + 3 of a row that begins at element `start`; classes past the last are
+// `fill`. `source_around` loads the vec4 of one class, of which only that class is sure to be right.
+
+//#if X4
+fn unpack4(words: Source) -> vec4<u32> {
+    //#if LOGITS_F32
+    return words;
+    //#else
+    return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
+    //#end
+}
+
+fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
+    let count = class_count() / 4u;
+    let words = read_source(which, (offset_of(which) + start) / 4u + min(index, count - 1u));
+    return select(widen4(unpack4(words)), vec4<u32>(fill), index >= count);
+}
+
+fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
+    return source_vec4(which, start, class_index / 4u, 0u);
+}
+//#end
+
+//#if X2
+fn source_pair(which: u32, start: u32, pair: u32) -> vec2<u32> {
+    let words = read_source(which, (offset_of(which) + start) / 2u + min(pair, class_count() / 2u - 1u));
+    //#if LOGITS_F32
+    return words;
+    //#else
+    return vec2<u32>(words & 0xffffu, words >> 16u);
+    //#end
+}
+
+fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
+    let stored = vec4<u32>(source_pair(which, start, index * 2u), source_pair(which, start, index * 2u + 1u));
+    return select(widen4(stored), vec4<u32>(fill), classes_of(index) >= vec4<u32>(class_count()));
+}
+
+fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
+    let pair = source_pair(which, start, class_index / 2u);
+    return widen4(vec4<u32>(pair, pair));
+}
+//#end
+
+//#if X1
+fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
+    let element = offset_of(which) + start + min(class_index, class_count() - 1u) * params.inner;
+    //#if LOGITS_F32
+    return read_source(which, element);
+    //#else
+    return (read_source(which, element / 2u) >> (16u * (element % 2u))) & 0xffffu;
+    //#end
+}
+
+fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
+    let c = index * 4u;
+    let stored = vec4<u32>(
+        source_one(which, start, c),
+        source_one(which, start, c + 1u),
+        source_one(which, start, c + 2u),
+        source_one(which, start, c + 3u),
+    );
+    return select(widen4(stored), vec4<u32>(fill), classes_of(index) >= vec4<u32>(class_count()));
+}
+
+fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
+    return widen4(vec4<u32>(source_one(which, start, class_index)));
+}
+//#end
+
+// Missing classes count as -inf.
+fn load_vec4(start: u32, index: u32) -> vec4<u32> {
+    return source_vec4(LOGITS, start, index, NEG_INF);
+}
+
+fn load_around(start: u32, class_index: u32) -> vec4<u32> {
+    return source_around(LOGITS, start, class_index);
+}
+
+fn classes_of(index: u32) -> vec4<u32> {
+    return vec4<u32>(index * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
+}
+
+// The element that a row begins with.
+fn row_start(row: u32) -> u32 {
+    // Divisions are slow.
+    if params.inner == 1u {
+        return row * params.outer_stride;
+    }
+    return (row / params.inner) * params.outer_stride + row % params.inner;
+}

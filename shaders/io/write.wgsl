@@ -1,0 +1,146 @@
+// Writes the result of the chunk that is held: a kernel says what `Row` is, and `result_vec4`, the result of four neighbouring
+// classes as the bits of f32. They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements at once. A kernel
+// without a result of the logits' shape has a `store_vec4` that does nothing.
+
+//#import "io/load"
+//#import "row/registers"
+
+//#if HAS_RESULT
+//#if RESULT_F32
+//#if X4
+alias Packed = vec4<u32>;
+//#end
+//#if X2
+alias Packed = vec2<u32>;
+//#end
+//#if X1
+alias Packed = u32;
+//#end
+//#else
+//#if X4
+alias Packed = vec2<u32>;
+//#end
+//#if X2
+alias Packed = u32;
+//#end
+//#if X1
+// A word may be shared with another lane or row, or with what is not ours, so each half is put in by itself.
+alias Packed = atomic<u32>;
+//#end
+//#end
+
+@group(0) @binding(RESULT) var<storage, read_write> result: array<Packed>;
+
+// The bits of f32 to elements of the result's type, to the nearest, ties to even; NaN stays NaN.
+fn narrow4(bits: vec4<u32>) -> vec4<u32> {
+    //#if RESULT_F32
+    return bits;
+    //#end
+    //#if RESULT_BF16
+    let one = vec4<u32>(1u);
+    let rounded = (bits + vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & one)) >> vec4<u32>(16u);
+    return select(rounded, vec4<u32>(NAN >> 16u), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(POS_INF));
+    //#end
+    //#if RESULT_F16
+    let one = vec4<u32>(1u);
+    let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
+    let magnitude = bits & vec4<u32>(0x7fffffffu);
+    let rebased = magnitude - vec4<u32>(112u << 23u);
+    let normal = (rebased + vec4<u32>(0xfffu) + ((rebased >> vec4<u32>(13u)) & one)) >> vec4<u32>(13u);
+    // Under 2^-14: how many times 2^-24, which is what the last bit of 0.5 is worth.
+    let small = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) + vec4<f32>(0.5)) - vec4<u32>(0x3f000000u);
+    var halves = select(normal, small, magnitude < vec4<u32>(0x38800000u));
+    // What is 65,520 or more rounds to infinity.
+    halves = select(halves, vec4<u32>(0x7c00u), magnitude >= vec4<u32>(0x477ff000u));
+    return sign | select(halves, vec4<u32>(0x7e00u), magnitude > vec4<u32>(POS_INF));
+    //#end
+}
+
+fn pack_halves(halves: vec2<u32>) -> u32 {
+    return halves.x | (halves.y << 16u);
+}
+
+//#if X4
+fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
+    if index * 4u < class_count() {
+        let stored = narrow4(bits);
+        let at = (offset_of(RESULT) + start) / 4u + index;
+        //#if RESULT_F32
+        result[at] = stored;
+        //#else
+        result[at] = vec2<u32>(pack_halves(stored.xy), pack_halves(stored.zw));
+        //#end
+    }
+}
+//#end
+
+//#if X2
+fn store_pair(at: u32, stored: vec2<u32>) {
+    //#if RESULT_F32
+    result[at] = stored;
+    //#else
+    result[at] = pack_halves(stored);
+    //#end
+}
+
+fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
+    let stored = narrow4(bits);
+    let at = (offset_of(RESULT) + start) / 2u + index * 2u;
+    if index * 4u < class_count() {
+        store_pair(at, stored.xy);
+    }
+    if index * 4u + 2u < class_count() {
+        store_pair(at + 1u, stored.zw);
+    }
+}
+//#end
+
+//#if X1
+fn store_one(start: u32, class_index: u32, stored: u32) {
+    if class_index < class_count() {
+        let element = offset_of(RESULT) + start + class_index * params.inner;
+        //#if RESULT_F32
+        result[element] = stored;
+        //#else
+        let shift = 16u * (element % 2u);
+        atomicAnd(&result[element / 2u], ~(0xffffu << shift));
+        atomicOr(&result[element / 2u], stored << shift);
+        //#end
+    }
+}
+
+fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
+    let stored = narrow4(bits);
+    let c = index * 4u;
+    //#if !RESULT_F32
+    // Where the four fill two words, nobody else has a part of them.
+    let element = offset_of(RESULT) + start + c;
+    if params.inner == 1u && element % 2u == 0u && c + 3u < class_count() {
+        atomicStore(&result[element / 2u], pack_halves(stored.xy));
+        atomicStore(&result[element / 2u + 1u], pack_halves(stored.zw));
+        return;
+    }
+    //#end
+    store_one(start, c, stored.x);
+    store_one(start, c + 1u, stored.y);
+    store_one(start, c + 2u, stored.z);
+    store_one(start, c + 3u, stored.w);
+}
+//#end
+//#else
+fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
+}
+//#end
+
+fn write_reg(reg: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
+    if reg < USED_REGS {
+        let index = vec4_index_of(reg, chunk, lane);
+        store_vec4(start, index, result_vec4(regs[reg], start, index, lane, row));
+    }
+}
+
+fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
+    //#unroll REGS_PER_LANE
+    write_reg($iu, start, chunk, lane, row);
+    //#end
+}

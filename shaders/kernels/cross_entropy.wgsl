@@ -1,0 +1,221 @@
+// With the weight k = (1 - e) w_t of the target, and a target s_c of every class (row/target_terms.wgsl) whose sum is P:
+// loss     = k (ln d - (a_t - m)) + sum of s_c (ln d - (a_c - m)) + z_loss lse^2
+// gradient = (k (y_c - [c = t]) + P y_c - s_c) grad_scale + 2 z_loss lse y_c z_grad_scale, times da/dx
+// The loss is never (m + ln d) - a_t, which a large common offset would swallow. A row belongs to the lanes that the
+// schedule gives it; the lane that owns the target's vec4 writes what belongs to the row. Reference:
+// reference::cross_entropy.
+
+//#import "bindings"
+//#import "row/stats"
+//#import "schedule/$SCHEDULE"
+
+struct Row {
+    inv_sum: f32,
+    // The target, its weight, and the sum of the targets of all classes.
+    target_class: u32,
+    target_weight: f32,
+    target_sum: f32,
+    // What the gradient is multiplied by, and what y is for the z-loss.
+    grad_scale: f32,
+    z_scale: f32,
+    // All -inf, and treated as if all were equal.
+    is_masked: bool,
+    // Whether the whole row is one word, and which.
+    is_uniform: bool,
+    word: u32,
+}
+
+//#if IS_NLL
+// The input holds log-probabilities: loss = -k x_t, gradient = -k [c = t].
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let is_target = classes_of(index) == vec4<u32>(row.target_class);
+    let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), is_target);
+    let g = mul4(mul4(-one_hot, vec4<f32>(row.target_weight)), vec4<f32>(row.grad_scale));
+    let words = select(vec4<u32>(0u), bitcast<vec4<u32>>(g), is_target);
+    return select(words, vec4<u32>(row.word), row.is_uniform);
+}
+//#else
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let is_target = classes_of(index) == vec4<u32>(row.target_class);
+    let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), is_target);
+    // The bits are those of cached exponentials.
+    let y = select(bitcast<vec4<f32>>(probs_of_cached(bits, row.inv_sum)), vec4<f32>(row.inv_sum), row.is_masked);
+    var g = y - one_hot;
+    var has_no_target = !is_target;
+    if HAS_TARGET_WEIGHT {
+        g = mul4(g, vec4<f32>(row.target_weight));
+    }
+    //#if HAS_TARGET_SUMS
+    let s = soft_target_vec4(start, index);
+    g = opaque4(g + mul4(y, vec4<f32>(row.target_sum))) - s;
+    has_no_target = has_no_target & (s == vec4<f32>(0.0));
+    //#end
+    g = mul4(g, vec4<f32>(row.grad_scale));
+    if HAS_Z_LOSS {
+        g = g + mul4(y, vec4<f32>(row.z_scale));
+    }
+    g = adjust_grad(g, start, index, lane);
+    // A masked class takes no part, whatever the grad scale.
+    let is_absent = (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked) & has_no_target;
+    let words = select(flush4(bitcast<vec4<u32>>(g)), vec4<u32>(0u), is_absent);
+    return select(words, vec4<u32>(row.word), row.is_uniform);
+}
+//#end
+
+fn z_loss_of(stats: Stats) -> f32 {
+    let lse = bitcast<f32>(lse_bits(stats));
+    return mul(mul(lse, lse), params.z_loss);
+}
+
+// a_t - m, with the target's value.
+fn shifted_target(value: u32, row: Stats) -> TwoFloat4 {
+    return two_diff4(vec4<f32>(bitcast<f32>(value)), vec4<f32>(max_of(row)));
+}
+
+//#if IS_NLL
+fn log_prob_bits(value: u32, row: Stats) -> u32 {
+    return select(value, NAN, (value & 0x7fffffffu) > POS_INF);
+}
+
+fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
+    let is_weightless = target_weight == 0.0;
+    let product = bitcast<u32>(mul(-target_weight, bitcast<f32>(value)));
+    let word = select(product, select(POS_INF, 0u, is_weightless), is_weightless || value == NEG_INF);
+    return select(word, NAN, (value & 0x7fffffffu) > POS_INF);
+}
+//#else
+// ln y_t, with the target's value.
+fn log_prob_bits(value: u32, row: Stats) -> u32 {
+    if has_nan_or_inf(row.max_key) {
+        return NAN;
+    }
+    if row.max_key == KEY_NEG_INF {
+        return fully_masked_bits(NEG_INF, -ln(f32(class_count())));
+    }
+    let log_prob = sub_rounded4(shifted_target(value, row), splat_two_float4(ln_two_float(row.sum))).x;
+    return select(bitcast<u32>(log_prob), NEG_INF, value == NEG_INF);
+}
+
+fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
+    if has_nan_or_inf(row.max_key) {
+        return NAN;
+    }
+    let count = f32(class_count());
+    let is_masked = row.max_key == KEY_NEG_INF;
+    if is_masked && params.fully_masked != FULLY_MASKED_UNIFORM {
+        return select(NAN, 0u, params.fully_masked == FULLY_MASKED_ZEROS);
+    }
+    if row.target_error == TARGET_IS_NAN {
+        return NAN;
+    }
+    if !is_masked && (row.target_error == TARGET_ON_NEG_INF || (value == NEG_INF && target_weight != 0.0)) {
+        return POS_INF;
+    }
+    let ln_sum = ln_two_float(select(row.sum, count, is_masked));
+    var loss = sub_rounded4(splat_two_float4(ln_sum), shifted_target(value, row)).x;
+    if is_masked {
+        loss = ln_sum.x;
+    }
+    if HAS_TARGET_WEIGHT {
+        loss = select(mul(loss, target_weight), 0.0, target_weight == 0.0);
+    }
+    if HAS_TARGET_SUMS {
+        loss = opaque(loss + mul(row.target_sum, ln_sum.x)) - row.target_dot;
+    }
+    if HAS_Z_LOSS {
+        loss = loss + z_loss_of(row);
+    }
+    return bitcast<u32>(loss);
+}
+//#end
+
+fn entropy_bits(row: Stats) -> u32 {
+    if has_nan_or_inf(row.max_key) {
+        return NAN;
+    }
+    if row.max_key == KEY_NEG_INF {
+        return fully_masked_bits(0u, ln(f32(class_count())));
+    }
+    return bitcast<u32>(ln(row.sum) - mul(row.entropy_sum, reciprocal(row.sum)));
+}
+
+// What the target of a row is, and what there is to know of the row before its result.
+struct Target {
+    class_index: u32,
+    // The same where it is a class, else 0, which may be loaded.
+    safe_class: u32,
+    weight: f32,
+    is_ignored: bool,
+    is_bad: bool,
+}
+
+fn target_of(lane: Lane) -> Target {
+    let class_index = targets_at(lane.row);
+    let is_ignored = HAS_TARGETS && class_index == params.ignore_index;
+    let is_bad = HAS_TARGETS && !is_ignored && class_index >= class_count();
+    let safe_class = select(class_index, 0u, is_ignored || is_bad || !HAS_TARGETS);
+    var weight = select(0.0, params.one_minus_smoothing, HAS_TARGETS);
+    if HAS_WEIGHTS && HAS_TARGETS {
+        weight = mul(weight, weights_at(safe_class));
+    }
+    return Target(class_index, safe_class, weight, is_ignored, is_bad);
+}
+
+// By the lane that owns the target's vec4.
+fn put_row_outputs(start: u32, lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) {
+    if HAS_LOSS || HAS_LOG_PROB {
+        let around = load_around(start, t.safe_class);
+        let value = adjust_logits(around, start, t.safe_class / 4u, lane)[t.safe_class % 4u];
+        put_loss(lane.row, select(select(loss_bits(value, t.weight, stats), NAN, t.is_bad), 0u, t.is_ignored));
+        put_log_prob(lane.row, select(select(log_prob_bits(value, stats), NAN, t.is_bad), 0u, t.is_ignored));
+    }
+    if HAS_ROW_Z_LOSS {
+        let is_zeros = is_masked && params.fully_masked == FULLY_MASKED_ZEROS;
+        let z = select(bitcast<u32>(z_loss_of(stats)), NAN, t.is_bad || is_special);
+        put_row_z_loss(lane.row, select(z, 0u, t.is_ignored || (is_zeros && !t.is_bad)));
+    }
+    put_lse(lane.row, lse_bits(stats));
+    put_argmax(lane.row, u32(stats.argmax));
+    if HAS_ENTROPY {
+        put_entropy(lane.row, entropy_bits(stats));
+    }
+}
+
+fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) -> Row {
+    let is_zeros = !IS_NLL && is_masked && params.fully_masked == FULLY_MASKED_ZEROS;
+    let is_zero = t.is_ignored || (!t.is_bad && is_zeros);
+    let is_nan = !t.is_ignored && (t.is_bad || is_special || stats.target_error == TARGET_IS_NAN);
+    let sum = select(stats.sum, f32(class_count()), is_masked);
+    let at = lane.row * params.grad_scale_stride;
+    var row: Row;
+    row.inv_sum = select(reciprocal(sum), 1.0, FROM_SAVED_LSE);
+    row.target_class = select(class_count(), t.class_index, HAS_TARGETS);
+    row.target_weight = t.weight;
+    row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
+    row.grad_scale = grad_scale_at(at);
+    if HAS_Z_LOSS {
+        // loss/normalizer.wgsl leaves the two scales side by side; one a row serves for both.
+        let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
+        row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
+    }
+    row.is_masked = is_masked;
+    row.is_uniform = is_zero || is_nan;
+    row.word = select(0u, NAN, is_nan);
+    return row;
+}
+
+fn run(lane: Lane) {
+    let start = row_start(lane.row);
+    let stats = row_stats(start, lane);
+    let t = target_of(lane);
+    let is_masked = stats.max_key == KEY_NEG_INF;
+    let is_nan_when_masked = is_masked && params.fully_masked == FULLY_MASKED_NAN;
+    let is_special = !IS_NLL && (has_nan_or_inf(stats.max_key) || is_nan_when_masked);
+    let is_owner = owns_chunk(t.safe_class / CHUNK, lane) && (t.safe_class / 4u) % LANES == lane.index;
+    if lane.live && is_owner {
+        put_row_outputs(start, lane, stats, t, is_masked, is_special);
+    }
+    if HAS_RESULT && lane.live {
+        write_row(start, lane, stats.max_key, row_of(lane, stats, t, is_masked, is_special));
+    }
+}

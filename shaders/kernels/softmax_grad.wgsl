@@ -1,0 +1,35 @@
+// From the saved result y (in the logits' place) and the upstream gradient g:
+// softmax:      dx = y (g - sum of g y) da/dx
+// log_softmax:  dx = (g - e^y sum of g) da/dx
+// A class of probability 0 has gradient 0, whatever its g. A row belongs to the lanes that the schedule gives it.
+// Reference: reference::softmax_grad.
+
+//#import "row/stats"
+//#import "schedule/$SCHEDULE"
+
+struct Row {
+    // sum of g y, or of g.
+    total: f32,
+    is_nan: bool,
+}
+
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let g = upstream_vec4(start, index);
+    var dx: vec4<f32>;
+    if IS_LOG {
+        dx = g - mul4(exp4(two_float4(bitcast<vec4<f32>>(bits))), vec4<f32>(row.total));
+    } else {
+        dx = mul4(bitcast<vec4<f32>>(bits), g - vec4<f32>(row.total));
+    }
+    let words = bitcast<vec4<u32>>(adjust_grad(dx, start, index, lane));
+    return select(select(words, vec4<u32>(0u), is_absent4(bits)), vec4<u32>(NAN), row.is_nan);
+}
+
+fn run(lane: Lane) {
+    let start = row_start(lane.row);
+    let stats = row_stats(start, lane);
+    let is_nan = has_nan_or_inf(stats.max_key) || (bitcast<u32>(stats.sum) & 0x7fffffffu) > POS_INF;
+    if lane.live {
+        write_row(start, lane, stats.max_key, Row(stats.sum, is_nan));
+    }
+}

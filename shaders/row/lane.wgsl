@@ -1,0 +1,139 @@
+// Which lane of which row an invocation is, and how the lanes that share a row combine what each has found. They do so by
+// shuffles where the adapter has subgroups, which unlike subgroup adds leave the order of a sum to us, and through
+// work-group memory otherwise and between subgroups. A kernel of rows has a `run(lane: Lane)`.
+
+//#import "params"
+
+// Invocations of a work-group, and those of them that share a row, or a chunk of it: a power of two.
+override WORKGROUP_SIZE: u32 = 64u;
+override LANES: u32 = 8u;
+// Chunks of a row that have lanes of their own.
+override ROW_CHUNKS: u32 = 1u;
+
+struct Lane {
+    // Number within the row or chunk, below LANES.
+    index: u32,
+    // Which chunk of the row, below ROW_CHUNKS.
+    chunk: u32,
+    // Row within the dispatch; a row past the last is the last once more, and `live` is false.
+    row: u32,
+    live: bool,
+    // Which of `params.pieces` of the row, with the split schedule.
+    piece: u32,
+    // The first invocation of the row or chunk in work-group memory.
+    first: u32,
+}
+
+// `segment`: which of the runs of LANES invocations that the work-group consists of.
+fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
+    let group = workgroup.y * params.groups_x + workgroup.x;
+    let rows = WORKGROUP_SIZE / LANES / ROW_CHUNKS;
+    let row = (group / params.pieces) * rows + segment / ROW_CHUNKS;
+    let chunk = segment % ROW_CHUNKS;
+    return Lane(index, chunk, min(row, params.rows - 1u), row < params.rows, group % params.pieces, segment * LANES);
+}
+
+// Two halves, used in turn: one may be read while the next is being written, so one barrier a step is enough.
+// The length has a name because naga 30 panics where an array's length is an unnamed override-expression.
+override EXCHANGE_WORDS: u32 = 2u * WORKGROUP_SIZE;
+var<workgroup> exchange: array<u32, EXCHANGE_WORDS>;
+var<private> exchange_half: u32 = 0u;
+
+// Stores `word` where the other lanes of the row see it; returns where lane 0's is.
+fn exchange_store(word: u32, lane: Lane) -> u32 {
+    exchange_half = WORKGROUP_SIZE - exchange_half;
+    let base = exchange_half + lane.first;
+    exchange[base + lane.index] = word;
+    workgroupBarrier();
+    return base;
+}
+
+// The upper steps of the halving tree over lanes: strides from LANES / 2 down to `stop`, eight-fold at a time. Every
+// lane ends with the value of its class modulo `stop`.
+fn fold_sum(x: f32, stop: u32, lane: Lane) -> f32 {
+    var value = x;
+    var width = LANES;
+    while width > stop {
+        let base = exchange_store(bitcast<u32>(value), lane);
+        let parts = min(width / stop, 8u);
+        width /= parts;
+        // With fewer than eight the rest are zeros, which change no bits.
+        var t: array<f32, 8>;
+        for (var i = 0u; i < 8u; i++) {
+            t[i] = select(0.0, bitcast<f32>(exchange[base + lane.index % width + min(i, parts - 1u) * width]), i < parts);
+        }
+        value = ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+    }
+    return value;
+}
+
+fn fold_max(x: i32, stop: u32, lane: Lane) -> i32 {
+    var value = x;
+    var width = LANES;
+    while width > stop {
+        let base = exchange_store(bitcast<u32>(value), lane);
+        let parts = min(width / stop, 8u);
+        width /= parts;
+        for (var i = 0u; i < parts; i++) {
+            value = max(value, bitcast<i32>(exchange[base + lane.index % width + i * width]));
+        }
+    }
+    return value;
+}
+
+//#if SUBGROUPS
+// Lanes that shuffle: a power of two, at most the adapter's smallest subgroup.
+override SUBGROUP_LANES: u32 = 8u;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(subgroup_size) size: u32,
+    @builtin(subgroup_invocation_id) invocation: u32,
+) {
+    let local = subgroup * size + invocation;
+    run(lane_of(workgroup, local / LANES, local % LANES));
+}
+
+fn lanes_max(x: i32, lane: Lane) -> i32 {
+    var value = fold_max(x, SUBGROUP_LANES, lane);
+    for (var stride = min(LANES, SUBGROUP_LANES) / 2u; stride > 0u; stride /= 2u) {
+        value = max(value, subgroupShuffleXor(value, stride));
+    }
+    return value;
+}
+
+fn lanes_sum(x: f32, lane: Lane) -> f32 {
+    var value = fold_sum(x, SUBGROUP_LANES, lane);
+    for (var stride = min(LANES, SUBGROUP_LANES) / 2u; stride > 0u; stride /= 2u) {
+        value += subgroupShuffleXor(value, stride);
+    }
+    return value;
+}
+//#else
+// Neighbouring invocations take neighbouring rows rather than neighbouring vec4s: what lies together when the class axis
+// is not the last.
+override ROWS_ADJACENT: bool = false;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let rows = WORKGROUP_SIZE / LANES;
+    let segment = select(local / LANES, local % rows, ROWS_ADJACENT);
+    let index = select(local % LANES, local / rows, ROWS_ADJACENT);
+    run(lane_of(workgroup, segment, index));
+}
+
+fn lanes_max(x: i32, lane: Lane) -> i32 {
+    return fold_max(x, 1u, lane);
+}
+
+fn lanes_sum(x: f32, lane: Lane) -> f32 {
+    return fold_sum(x, 1u, lane);
+}
+//#end
+
+// The smallest of the lanes' numbers.
+fn lanes_min(x: i32, lane: Lane) -> i32 {
+    return -lanes_max(-x, lane);
+}

@@ -1,0 +1,211 @@
+// The canonical order of a sum, and the part of a row that each lane holds in registers.
+//
+// A row is cut into chunks of 1,024 classes, a chunk into 256 vec4s of neighbouring classes. Missing classes count as -inf,
+// their exponentials as exact zeros. A vec4's sum is (x0 + x2) + (x1 + x3); a chunk's is the halving tree over its vec4s
+// (strides 128, 64, ... 1). Lane l of LANES holds vec4s l, l + LANES, ... in registers 0, 1, ...: the upper strides stay
+// within a lane, the lower ones go across lanes, and no power-of-two LANES changes a bit. Rust twin: `chunk_tree` in
+// src/twin.rs.
+//
+// Registers are gone through in repeated calls (`unroll`) rather than loops: an array stays in registers only where every
+// index is a constant, and compilers do not unroll loops of this size (measured on lavapipe: two to three times as fast).
+//
+// Whoever imports this says what is summed: `term_vec4`, and where it asks for target errors, `target_error_vec4`.
+
+//#import "row/lane"
+//#import "io/load"
+//#if IS_ADJUSTED
+//#import "adjust"
+//#end
+
+const CHUNK: u32 = 1024u;
+const CHUNK_VEC4S: u32 = 256u;
+
+// What is summed over a row: the terms of its denominator, or whatever the kernel needs instead; on request the
+// exponentials times x - m, which the entropy needs; the targets of all classes, and those times x - m.
+const SUM: u32 = 0u;
+const ENTROPY_SUM: u32 = 1u;
+const TARGET_SUM: u32 = 2u;
+const TARGET_DOT: u32 = 3u;
+
+// The values held, as bits of f32; once summed, with CACHES_EXP, their exponentials, which are not computed again.
+var<private> regs: array<vec4<u32>, REGS_PER_LANE>;
+// The sum of each register's four terms.
+var<private> sums: array<f32, REGS_PER_LANE>;
+// Registers that have classes in them; the sums of the others stay 0.
+override USED_REGS: u32 = REGS_PER_LANE;
+// What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
+var<private> exp_rescale: f32 = 1.0;
+
+fn row_chunks() -> u32 {
+    return (class_count() + CHUNK - 1u) / CHUNK;
+}
+
+// Chunks of a span: a row has at most 1,024 spans, as even as can be from the left.
+fn span_chunks() -> u32 {
+    return (row_chunks() + CHUNK - 1u) / CHUNK;
+}
+
+fn vec4_index_of(reg: u32, chunk: u32, lane: Lane) -> u32 {
+    return chunk * CHUNK_VEC4S + reg * LANES + lane.index;
+}
+
+//#if !IS_ADJUSTED
+// The logits are used as they are stored.
+fn adjust_logits(bits: vec4<u32>, start: u32, index: u32, lane: Lane) -> vec4<u32> {
+    return bits;
+}
+
+fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
+    return g;
+}
+//#end
+
+fn load_reg(reg: u32, start: u32, chunk: u32, lane: Lane) {
+    if reg < USED_REGS {
+        let index = vec4_index_of(reg, chunk, lane);
+        regs[reg] = adjust_logits(load_vec4(start, index), start, index, lane);
+    }
+}
+
+fn load_chunk(start: u32, chunk: u32, lane: Lane) {
+    //#unroll REGS_PER_LANE
+    load_reg($iu, start, chunk, lane);
+    //#end
+}
+
+fn extremes_with_reg(e: Extremes, reg: u32) -> Extremes {
+    if reg < USED_REGS {
+        return extremes_with(e, regs[reg]);
+    }
+    return e;
+}
+
+// The largest value of the chunk, as an ordered key.
+fn chunk_max(lane: Lane) -> i32 {
+    var e = no_extremes();
+    //#unroll REGS_PER_LANE
+    e = extremes_with_reg(e, $iu);
+    //#end
+    return lanes_max(extremes_key(e), lane);
+}
+
+fn exp_vec4(bits: vec4<u32>, max_value: f32) -> vec4<f32> {
+    let y = exp4(two_diff4(bitcast<vec4<f32>>(bits), vec4<f32>(max_value)));
+    return select(y, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
+}
+
+fn fold_vec4(v: vec4<f32>) -> f32 {
+    let pair = v.xy + v.zw;
+    return pair.x + pair.y;
+}
+
+// Which chunk is held, and the maximum that its terms are relative to.
+struct ChunkView {
+    start: u32,
+    chunk: u32,
+    max_value: f32,
+}
+
+fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
+    if reg < USED_REGS {
+        let terms = term_vec4(kind, regs[reg], view.start, vec4_index_of(reg, view.chunk, lane), view.max_value);
+        sums[reg] = fold_vec4(terms);
+        if CACHES_EXP && kind == SUM {
+            regs[reg] = bitcast<vec4<u32>>(terms);
+        }
+    }
+}
+
+fn fold_reg(reg: u32, stride: u32) {
+    if reg < stride && stride < REGS_PER_LANE {
+        sums[reg] += sums[reg + stride];
+    }
+}
+
+fn fold_regs(stride: u32) {
+    //#unroll REGS_PER_LANE
+    fold_reg($iu, stride);
+    //#end
+}
+
+// The halving tree over all vec4s of the lanes that share the row: first within each lane, then across them.
+fn tree_sum(lane: Lane) -> f32 {
+    fold_regs(16u);
+    fold_regs(8u);
+    fold_regs(4u);
+    fold_regs(2u);
+    fold_regs(1u);
+    return lanes_sum(sums[0], lane);
+}
+
+// The sum over the chunk of the terms of `kind`.
+fn chunk_sum(kind: u32, view: ChunkView, lane: Lane) -> f32 {
+    //#unroll REGS_PER_LANE
+    sum_reg(kind, $iu, view, lane);
+    //#end
+    return tree_sum(lane);
+}
+
+//#if CACHES_EXP
+fn cache_exp_reg(reg: u32, max_value: f32) {
+    if reg < USED_REGS {
+        regs[reg] = bitcast<vec4<u32>>(exp_vec4(regs[reg], max_value));
+    }
+}
+
+// Replaces the values of a chunk that has been loaded again by their exponentials.
+fn cache_exp(max_value: f32) {
+    //#unroll REGS_PER_LANE
+    cache_exp_reg($iu, max_value);
+    //#end
+}
+
+// Probabilities out of cached exponentials, with 1 / d.
+fn probs_of_cached(exponentials: vec4<u32>, inv_sum: f32) -> vec4<u32> {
+    let factor = mul(exp_rescale, inv_sum);
+    return flush4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(exponentials), vec4<f32>(factor))));
+}
+//#end
+
+const NO_CLASS: i32 = 0x7fffffff;
+
+fn first_in_reg(first: i32, reg: u32, max_bits: u32, chunk: u32, lane: Lane) -> i32 {
+    if reg >= USED_REGS {
+        return first;
+    }
+    let magnitude = regs[reg] & vec4<u32>(0x7fffffffu);
+    let both_zero = (magnitude == vec4<u32>(0u)) & vec4<bool>(max_bits == 0u);
+    let both_nan = (magnitude > vec4<u32>(POS_INF)) & vec4<bool>(max_bits == NAN);
+    let equal = (regs[reg] == vec4<u32>(max_bits)) | both_zero | both_nan;
+    let here = vec4<i32>(i32(vec4_index_of(reg, chunk, lane) * 4u)) + vec4<i32>(0, 1, 2, 3);
+    let classes = select(vec4<i32>(NO_CLASS), here, equal);
+    return min(first, min(min(classes.x, classes.y), min(classes.z, classes.w)));
+}
+
+// The first class of the chunk whose value is the largest, or a NaN where the largest is one.
+fn chunk_argmax(max_key: i32, chunk: u32, lane: Lane) -> i32 {
+    let max_bits = bits_of_key(max_key);
+    var first = NO_CLASS;
+    //#unroll REGS_PER_LANE
+    first = first_in_reg(first, $iu, max_bits, chunk, lane);
+    //#end
+    return lanes_min(first, lane);
+}
+
+//#if HAS_TARGET_SUMS
+fn target_error_with_reg(error: i32, reg: u32, view: ChunkView, lane: Lane) -> i32 {
+    if reg >= USED_REGS {
+        return error;
+    }
+    return max(error, target_error_vec4(regs[reg], view.start, vec4_index_of(reg, view.chunk, lane)));
+}
+
+// The worst that is wrong with the targets of the chunk's classes.
+fn chunk_target_error(view: ChunkView, lane: Lane) -> i32 {
+    var error = TARGET_OK;
+    //#unroll REGS_PER_LANE
+    error = target_error_with_reg(error, $iu, view, lane);
+    //#end
+    return lanes_max(error, lane);
+}
+//#end

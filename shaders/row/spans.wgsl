@@ -1,0 +1,122 @@
+// Rows of more than one chunk: the chunks of a span are merged from left to right, and the spans by the tree of a chunk.
+// A schedule keeps the statistics of spans where it likes: `store_span_word`, `load_span_word`, `span_index_of`.
+
+//#import "row/stats"
+
+// Words that encode the statistics of a span: 3, or 7 with the sums of entropy and targets.
+override SPAN_WORDS: u32 = 3u;
+
+fn store_span(span: u32, lane: Lane, s: Stats) {
+    let at = span_index_of(span, lane) * SPAN_WORDS;
+    store_span_word(at, bitcast<u32>(s.max_key));
+    store_span_word(at + 1u, bitcast<u32>(s.sum));
+    store_span_word(at + 2u, u32(s.argmax));
+    if SPAN_WORDS > 3u {
+        store_span_word(at + 3u, bitcast<u32>(s.entropy_sum));
+        store_span_word(at + 4u, bitcast<u32>(s.target_sum));
+        store_span_word(at + 5u, bitcast<u32>(s.target_dot));
+        store_span_word(at + 6u, u32(s.target_error));
+    }
+}
+
+fn load_span(span: u32, lane: Lane) -> Stats {
+    let at = span_index_of(span, lane) * SPAN_WORDS;
+    var s = no_stats();
+    s.max_key = bitcast<i32>(load_span_word(at));
+    s.sum = bitcast<f32>(load_span_word(at + 1u));
+    s.argmax = i32(load_span_word(at + 2u));
+    if SPAN_WORDS > 3u {
+        s.entropy_sum = bitcast<f32>(load_span_word(at + 3u));
+        s.target_sum = bitcast<f32>(load_span_word(at + 4u));
+        s.target_dot = bitcast<f32>(load_span_word(at + 5u));
+        s.target_error = i32(load_span_word(at + 6u));
+    }
+    return s;
+}
+
+fn load_span_or_none(span: u32, lane: Lane) -> Stats {
+    if span < params.spans {
+        return load_span(span, lane);
+    }
+    return no_stats();
+}
+
+// e^(a - b) of two keys, a <= b.
+fn exp_diff(a_key: i32, b_key: i32) -> f32 {
+    return exp_vec4(vec4<u32>(bits_of_key(a_key)), bitcast<f32>(bits_of_key(b_key))).x;
+}
+
+// The chunk's values once more, or its exponentials relative to the maximum of its span, and what takes them to the row's.
+fn reload_chunk(start: u32, chunk: u32, lane: Lane, row_max_key: i32) {
+    load_chunk(start, chunk, lane);
+    //#if CACHES_EXP
+    let span_max_key = load_span(chunk / span_chunks(), lane).max_key;
+    cache_exp(bitcast<f32>(bits_of_key(span_max_key)));
+    exp_rescale = exp_diff(span_max_key, row_max_key);
+    //#end
+}
+
+// Chunks past the last hold nothing but -inf, and merging with nothing changes no bits: so every lane takes as many
+// steps, and the body, which is long, is compiled once.
+fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
+    let first = span * span_chunks();
+    var stats = no_stats();
+    for (var i = 0u; i < span_chunks(); i++) {
+        load_chunk(start, first + i, lane);
+        stats = merge(stats, chunk_stats(start, first + i, lane));
+    }
+    return stats;
+}
+
+// A sum for each register, found in a loop: what it takes to find one is long, and is compiled once this way.
+var<private> span_sums: array<f32, REGS_PER_LANE>;
+
+// The tree over the spans, four to a vec4, relative to the maximum of all.
+fn combine_sum(kind: u32, max_value: f32, lane: Lane) -> f32 {
+    // The rest stay 0.
+    let used = min(REGS_PER_LANE, (params.spans + 4u * LANES - 1u) / (4u * LANES));
+    for (var reg = 0u; reg < used; reg++) {
+        let first = 4u * (reg * LANES + lane.index);
+        let a = load_span_or_none(first, lane);
+        let b = load_span_or_none(first + 1u, lane);
+        let c = load_span_or_none(first + 2u, lane);
+        let d = load_span_or_none(first + 3u, lane);
+        span_sums[reg] = fold_vec4(rescale_to_max(kind, a, b, c, d, max_value));
+    }
+    //#unroll REGS_PER_LANE
+    sums[$i] = span_sums[$i];
+    //#end
+    return tree_sum(lane);
+}
+
+// The statistics of the whole row, from those of its spans.
+fn combine_spans(lane: Lane) -> Stats {
+    var max_key = KEY_NEG_INF;
+    var target_error = TARGET_OK;
+    for (var span = lane.index; span < params.spans; span += LANES) {
+        let part = load_span(span, lane);
+        max_key = max(max_key, part.max_key);
+        target_error = max(target_error, part.target_error);
+    }
+    var s = no_stats();
+    s.max_key = lanes_max(max_key, lane);
+    let max_value = max_of(s);
+    s.sum = combine_sum(SUM, max_value, lane);
+    if HAS_ARGMAX {
+        var argmax = NO_CLASS;
+        for (var span = lane.index; span < params.spans; span += LANES) {
+            let part = load_span(span, lane);
+            argmax = select(argmax, min(argmax, part.argmax), part.max_key == s.max_key);
+        }
+        s.argmax = lanes_min(argmax, lane);
+    }
+    if HAS_ENTROPY_SUM {
+        s.entropy_sum = combine_sum(ENTROPY_SUM, max_value, lane);
+    }
+    if HAS_TARGET_SUMS {
+        s.target_sum = combine_sum(TARGET_SUM, max_value, lane);
+        s.target_dot = combine_sum(TARGET_DOT, max_value, lane);
+        s.target_error = lanes_max(target_error, lane);
+    }
+    return s;
+}

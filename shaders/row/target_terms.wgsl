@@ -1,0 +1,37 @@
+// What a loss sums beside exponentials where every class has a target: s_c = w_c ((1 - e) q_c + e / C), with q the soft
+// targets, or 0 where a class index is the target and e, the label smoothing, is spread over all classes.
+
+//#import "bindings"
+//#import "io/load"
+
+fn soft_target_vec4(start: u32, index: u32) -> vec4<f32> {
+    var s = vec4<f32>(params.smoothing_per_class);
+    if HAS_SOFT_TARGETS {
+        let q = bitcast<vec4<f32>>(source_vec4(SOFT_TARGETS, start, index, 0u));
+        s = mul4(q, vec4<f32>(params.one_minus_smoothing)) + s;
+    }
+    let c = classes_of(index);
+    if HAS_WEIGHTS {
+        let at = min(c, vec4<u32>(class_count() - 1u));
+        s = mul4(s, vec4<f32>(weights_at(at.x), weights_at(at.y), weights_at(at.z), weights_at(at.w)));
+    }
+    return select(s, vec4<f32>(0.0), c >= vec4<u32>(class_count()));
+}
+
+fn target_term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+    let s = soft_target_vec4(start, index);
+    if kind == TARGET_SUM {
+        return s;
+    }
+    let product = mul4(s, bitcast<vec4<f32>>(bits) - vec4<f32>(max_value));
+    return select(product, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
+}
+
+fn target_error_vec4(bits: vec4<u32>, start: u32, index: u32) -> i32 {
+    let magnitude = bitcast<vec4<u32>>(soft_target_vec4(start, index)) & vec4<u32>(0x7fffffffu);
+    if any(magnitude > vec4<u32>(POS_INF)) {
+        return TARGET_IS_NAN;
+    }
+    let is_on_neg_inf = any((magnitude != vec4<u32>(0u)) & (bits == vec4<u32>(NEG_INF)));
+    return select(TARGET_OK, TARGET_ON_NEG_INF, is_on_neg_inf);
+}

@@ -1,0 +1,22 @@
+// What the backward pass of a softmax sums, from its result y and the upstream gradient g: y g, or g after a log-softmax.
+// A class of probability 0 takes no part, whatever its g.
+
+//#import "io/load"
+
+fn upstream_vec4(start: u32, index: u32) -> vec4<f32> {
+    return bitcast<vec4<f32>>(source_vec4(UPSTREAM_MATRIX, start, index, 0u));
+}
+
+// y = 0, or its logarithm -inf.
+fn is_absent4(bits: vec4<u32>) -> vec4<bool> {
+    return select((bits & vec4<u32>(0x7fffffffu)) == vec4<u32>(0u), bits == vec4<u32>(NEG_INF), vec4<bool>(IS_LOG));
+}
+
+fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+    let g = upstream_vec4(start, index);
+    var t = g;
+    if !IS_LOG {
+        t = mul4(g, bitcast<vec4<f32>>(bits));
+    }
+    return select(t, vec4<f32>(0.0), is_absent4(bits) | (classes_of(index) >= vec4<u32>(class_count())));
+}

@@ -1,0 +1,25 @@
+// A backward pass from the lse that a forward pass left: nothing is reduced again, exp(x - lse) is y. Memory is read once
+// and written once.
+
+//#import "row/stats"
+//#import "schedule/reload"
+
+const SAVED_LSE: u32 = 18u;
+// As bits of f32.
+@group(0) @binding(SAVED_LSE) var<storage, read> saved_lse: array<u32>;
+
+fn row_stats(start: u32, lane: Lane) -> Stats {
+    var s = no_stats();
+    let bits = saved_lse[offset_of(SAVED_LSE) + lane.row];
+    let is_nan = (bits & 0x7fffffffu) > POS_INF;
+    s.max_key = ordered_key(select(bits, NAN, is_nan));
+    s.sum = 1.0;
+    return s;
+}
+
+fn reload_chunk(start: u32, chunk: u32, lane: Lane, max_key: i32) {
+    load_chunk(start, chunk, lane);
+    //#if CACHES_EXP
+    cache_exp(bitcast<f32>(bits_of_key(max_key)));
+    //#end
+}

@@ -1,5 +1,0 @@
-// Up to 8 slots: see write.wgsl.
-
-fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
-    write_8(0u, start, chunk, lane, row);
-}

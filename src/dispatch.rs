@@ -1,0 +1,15 @@
+//! From a kernel and its buffers to recorded dispatches, and from a batch on the host to its result.
+
+mod binding;
+mod host_stream;
+mod partition;
+mod record;
+mod row_kernel;
+
+pub use binding::Slice;
+pub(crate) use binding::{Extent, Operand, check, check_apart, require_iff, window};
+pub(crate) use host_stream::{HostBatch, HostMatrix};
+pub(crate) use partition::bindable_bytes;
+pub use record::Recorded;
+pub(crate) use record::{Dispatch, Pipeline, record};
+pub(crate) use row_kernel::RowKernel;

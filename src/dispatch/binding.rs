@@ -1,0 +1,168 @@
+//! What a kernel is bound to: buffers in their slots, checked and cut to the part of a batch that a dispatch is for.
+
+use super::partition::Part;
+use crate::error::EncodeError;
+use crate::gpu::Gpu;
+use crate::rows::ELEMENT_BYTES;
+use crate::shader::Slot;
+
+/// Where a device buffer is bound from: any `buffer.slice(..)` converts.
+pub type Slice<'a> = wgpu::BufferSlice<'a>;
+
+/// How many elements a buffer has, and which of them a part of the rows needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Laid out as the logits are, of so many bytes each.
+    Matrix(u64),
+    /// A word for each row.
+    Row,
+    /// So many words, for every part the same.
+    Words(usize),
+}
+
+impl Extent {
+    pub(crate) fn element_bytes(self) -> u64 {
+        match self {
+            Self::Matrix(bytes) => bytes,
+            Self::Row | Self::Words(_) => ELEMENT_BYTES,
+        }
+    }
+}
+
+/// A buffer in its slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operand<'a> {
+    pub(crate) slot: Slot,
+    pub(crate) name: &'static str,
+    pub(crate) slice: Slice<'a>,
+    pub(crate) extent: Extent,
+    pub(crate) is_written: bool,
+}
+
+impl<'a> Operand<'a> {
+    pub(crate) fn read(slot: Slot, name: &'static str, slice: Slice<'a>, extent: Extent) -> Self {
+        Self {
+            slot,
+            name,
+            slice,
+            extent,
+            is_written: false,
+        }
+    }
+
+    pub(crate) fn written(slot: Slot, name: &'static str, slice: Slice<'a>, extent: Extent) -> Self {
+        Self {
+            is_written: true,
+            ..Self::read(slot, name, slice, extent)
+        }
+    }
+
+    /// What of it is bound for a part of a batch whose row `first_row` is the first. What has a word for each row holds those
+    /// of the whole batch; matrices begin with the part.
+    pub(crate) fn window(&self, gpu: &Gpu, part: &Part, first_row: usize) -> (wgpu::BufferBinding<'a>, u32) {
+        let (first, elements) = match self.extent {
+            Extent::Matrix(_) => (part.first_element, part.elements),
+            Extent::Row => (first_row + part.first_row, part.rows),
+            Extent::Words(words) => (0, words),
+        };
+        window(gpu, self.slice, first, elements, self.extent.element_bytes())
+    }
+
+    /// Checks its size, usage and offset for a batch of so many rows and elements.
+    pub(crate) fn check(&self, rows: usize, elements: usize) -> Result<(), EncodeError> {
+        let count = match self.extent {
+            Extent::Matrix(_) => elements,
+            Extent::Row => rows,
+            Extent::Words(words) => words,
+        };
+        check(self.name, self.slice, count, self.extent.element_bytes())
+    }
+}
+
+/// Binds elements `first..first + elements` of a slice, from the last aligned byte before them; also returns how many elements
+/// after that they begin.
+pub(crate) fn window<'a>(
+    gpu: &Gpu,
+    slice: Slice<'a>,
+    first: usize,
+    elements: usize,
+    bytes: u64,
+) -> (wgpu::BufferBinding<'a>, u32) {
+    let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
+    let start = slice.offset() + first as u64 * bytes;
+    let offset = start / alignment * alignment;
+    // Bindings are whole words; 16-bit kernels leave the other half of a last word as it is.
+    let size = (start - offset + elements as u64 * bytes).next_multiple_of(4);
+    let binding = wgpu::BufferBinding {
+        buffer: slice.buffer(),
+        offset,
+        size: wgpu::BufferSize::new(size),
+    };
+    (binding, ((start - offset) / bytes) as u32)
+}
+
+/// Checks a buffer that the caller binds: its size, usage and offset.
+pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize, bytes: u64) -> Result<(), EncodeError> {
+    let needed = elements as u64 * bytes;
+    let too_small = |needed| EncodeError::BufferTooSmall {
+        buffer: name,
+        needed,
+        bound: slice.size(),
+    };
+    if slice.size() < needed {
+        return Err(too_small(needed));
+    }
+    let end = slice.offset() + needed;
+    if end.next_multiple_of(4) > slice.buffer().size() {
+        return Err(too_small(needed + end.next_multiple_of(4) - end));
+    }
+    if !slice.buffer().usage().contains(wgpu::BufferUsages::STORAGE) {
+        return Err(EncodeError::MissingUsage {
+            buffer: name,
+            usage: "STORAGE",
+        });
+    }
+    if !slice.offset().is_multiple_of(bytes) {
+        return Err(EncodeError::MisalignedOffset {
+            buffer: name,
+            offset: slice.offset(),
+            alignment: bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even for separate parts of it,
+/// unless all are bound to be written; and that what is written overlaps nothing else once offsets are aligned.
+pub(crate) fn check_apart(gpu: &Gpu, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
+    let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
+    let start = |slice: &Slice<'_>| slice.offset() / alignment * alignment;
+    let end = |slice: &Slice<'_>| (slice.offset() + slice.size()).next_multiple_of(4);
+    for (i, a) in operands.iter().enumerate().filter(|(_, a)| a.is_written) {
+        for (j, b) in operands.iter().enumerate() {
+            let meets = start(&a.slice) < end(&b.slice) && start(&b.slice) < end(&a.slice);
+            let forbidden = match (b.is_written, gpu.shares_buffers()) {
+                (true, _) => i < j && meets,
+                (false, shares) => !shares || meets,
+            };
+            if forbidden && a.slice.buffer() == b.slice.buffer() {
+                return Err(EncodeError::Overlap { a: a.name, b: b.name });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The buffer or slice of an option, which must be there if, and only if, the option asks for it.
+pub(crate) fn require_iff<S>(
+    is_required: bool,
+    buffer: &'static str,
+    option: &'static str,
+    slice: Option<S>,
+) -> Result<Option<S>, EncodeError> {
+    match (slice, is_required) {
+        (None, true) => Err(EncodeError::MissingBuffer { buffer, option }),
+        (Some(_), false) => Err(EncodeError::UnusedBuffer { buffer, option }),
+        (slice, _) => Ok(slice),
+    }
+}

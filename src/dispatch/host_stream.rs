@@ -1,0 +1,199 @@
+//! Batches on the host: they travel in parts, of which one is read back while the next is computed.
+
+use super::binding::{Extent, Operand};
+use super::partition::{HostPart, host_parts};
+use super::record::record;
+use super::row_kernel::RowKernel;
+use crate::dtype::Element;
+use crate::error::{EncodeError, RunError, check_length};
+use crate::gpu::readback::Readback;
+use crate::gpu::{Gpu, Wait};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+use crate::shader::{Params, ResultPlace, RowSpec, Slot};
+use wgpu::BufferUsages as Usage;
+
+/// A matrix on the host, laid out as the logits are.
+#[derive(Clone, Copy)]
+pub(crate) struct HostMatrix<'a> {
+    pub(crate) slot: Slot,
+    name: &'static str,
+    bytes: &'a [u8],
+    element: usize,
+}
+
+impl<'a> HostMatrix<'a> {
+    /// Checks that it has as many elements as the rows.
+    pub(crate) fn new<T: bytemuck::Pod>(
+        slot: Slot,
+        name: &'static str,
+        values: &'a [T],
+        rows: &Rows,
+    ) -> Result<Self, EncodeError> {
+        check_length(name, rows.elements()?, values.len())?;
+        Ok(Self {
+            slot,
+            name,
+            bytes: bytemuck::cast_slice(values),
+            element: size_of::<T>(),
+        })
+    }
+}
+
+/// A batch on the host that goes through the device part by part, and a result of its shape that comes back.
+pub(crate) struct Stream<'a, T> {
+    gpu: Gpu,
+    /// The first is replaced by the result, if there is one.
+    matrices: Vec<HostMatrix<'a>>,
+    parts: Vec<HostPart>,
+    result: Option<Vec<T>>,
+    wait: Wait,
+}
+
+impl<'a, T: Element> Stream<'a, T> {
+    /// With `has_result`, what the parts' first buffers hold after their kernels is brought back.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        matrices: Vec<HostMatrix<'a>>,
+        has_result: bool,
+        wait: Wait,
+    ) -> Result<Self, EncodeError> {
+        let elements = rows.elements()?;
+        Ok(Self {
+            gpu: gpu.clone(),
+            matrices,
+            parts: host_parts(&rows, gpu.part_bytes())?,
+            result: has_result.then(|| bytemuck::zeroed_vec(elements)),
+            wait,
+        })
+    }
+
+    fn buffers(&self, elements: usize) -> Result<Vec<wgpu::Buffer>, EncodeError> {
+        let usage = Usage::STORAGE | Usage::COPY_DST | Usage::COPY_SRC;
+        let buffer = |m: &HostMatrix<'_>| self.gpu.buffer(m.name, (elements * m.element) as u64, usage);
+        self.matrices.iter().map(buffer).collect()
+    }
+
+    /// Records each part with `encode`, which gets the part's matrices as operands; the first is in the result's slot if
+    /// there is one.
+    pub(crate) async fn run(
+        &mut self,
+        mut encode: impl FnMut(&HostPart, &mut wgpu::CommandEncoder, &[Operand<'_>]) -> Result<(), EncodeError>,
+    ) -> Result<Vec<T>, RunError> {
+        let parts = std::mem::take(&mut self.parts);
+        let largest = parts.iter().map(HostPart::elements).max().unwrap_or(0);
+        // Two, in turn: the queue runs one part while the host fills and drains the other.
+        let sets = (0..parts.len().min(2)).map(|_| self.buffers(largest));
+        let sets: Vec<Vec<wgpu::Buffer>> = sets.collect::<Result<_, _>>()?;
+        let mut in_flight: Option<(&HostPart, Readback)> = None;
+        let (mut done, rows) = (0, parts.iter().map(|part| part.rows.count()).sum());
+        for (part, buffers) in parts.iter().zip(sets.iter().cycle()) {
+            let mut operands = Vec::new();
+            let mut encoder = self.gpu.encoder();
+            let mut uploads = Vec::new();
+            for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
+                uploads.push(self.upload(part, matrix, buffer, &mut encoder)?);
+                let (slot, name, extent) = (matrix.slot, matrix.name, Extent::Matrix(matrix.element as u64));
+                operands.push(if i == 0 && self.result.is_some() {
+                    Operand::written(Slot::Result, name, buffer.slice(..), extent)
+                } else {
+                    Operand::read(slot, name, buffer.slice(..), extent)
+                });
+            }
+            encode(part, &mut encoder, &operands)?;
+            let elements = if self.result.is_some() { part.elements() } else { 1 };
+            let bytes = (elements * size_of::<T>()) as u64;
+            let readback = (self.gpu).submit_and_read(encoder, uploads, &buffers[0], bytes.next_multiple_of(4))?;
+            if let Some((part, readback)) = in_flight.replace((part, readback)) {
+                self.collect(part, readback).await?;
+                done += part.rows.count();
+                self.gpu.tell_progress(done, rows);
+            }
+        }
+        if let Some((part, readback)) = in_flight {
+            self.collect(part, readback).await?;
+            self.gpu.tell_progress(rows, rows);
+        }
+        Ok(self.result.take().unwrap_or_default())
+    }
+
+    /// Records the upload of a part of a matrix; what is returned must live until it is over.
+    fn upload(
+        &self,
+        part: &HostPart,
+        matrix: &HostMatrix<'_>,
+        buffer: &wgpu::Buffer,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<wgpu::Buffer, RunError> {
+        let upload = self
+            .gpu
+            .kept_buffer(matrix.name, buffer.size(), Usage::MAP_WRITE | Usage::COPY_SRC)?;
+        let unmapped = |e: wgpu::MapRangeError| self.gpu.classify_error(e.to_string());
+        let mut view = upload.get_mapped_range_mut(..).map_err(unmapped)?;
+        let mut at = 0;
+        for range in part.ranges() {
+            let bytes = &matrix.bytes[range.start * matrix.element..range.end * matrix.element];
+            view.slice(at..at + bytes.len()).copy_from_slice(bytes);
+            at += bytes.len();
+        }
+        // Half a word after an odd number of 16-bit elements.
+        let end = at.next_multiple_of(4);
+        view.slice(at..end).fill(0);
+        drop(view);
+        upload.unmap();
+        encoder.copy_buffer_to_buffer(&upload, 0, buffer, 0, end as u64);
+        Ok(upload)
+    }
+
+    async fn collect(&mut self, part: &HostPart, readback: Readback) -> Result<(), RunError> {
+        let Some(result) = &mut self.result else {
+            return self.gpu.finish_readback(readback, self.wait, |_| ()).await;
+        };
+        let scatter = |view: &[u8]| {
+            let mut at = 0;
+            for range in part.ranges() {
+                let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut result[range]);
+                bytes.copy_from_slice(&view[at..at + bytes.len()]);
+                at += bytes.len();
+            }
+        };
+        self.gpu.finish_readback(readback, self.wait, scatter).await
+    }
+}
+
+/// A batch on the host, and what runs over it.
+pub(crate) struct HostBatch<'a> {
+    pub(crate) rows: Rows,
+    pub(crate) spec: RowSpec,
+    pub(crate) schedule: Option<Schedule>,
+    pub(crate) params: Params,
+    /// What is bound beside the matrices.
+    pub(crate) others: Vec<Operand<'a>>,
+    pub(crate) wait: Wait,
+}
+
+impl Gpu {
+    /// Runs a kernel of rows over a batch on the host, in parts. The result takes the first matrix's place, where the
+    /// kernel has one.
+    pub(crate) async fn stream<T: Element>(
+        &self,
+        matrices: Vec<HostMatrix<'_>>,
+        batch: &HostBatch<'_>,
+    ) -> Result<Vec<T>, RunError> {
+        let has_result = batch.spec.place != ResultPlace::None;
+        let mut stream = Stream::new(self, batch.rows, matrices, has_result, batch.wait)?;
+        let mut kernel: Option<RowKernel> = None;
+        stream
+            .run(|host_part, encoder, matrices| {
+                let kernel = match &kernel {
+                    Some(same) if same.rows == host_part.rows => same,
+                    _ => kernel.insert(RowKernel::new(self, host_part.rows, batch.spec, batch.schedule)?),
+                };
+                let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
+                let dispatches = kernel.dispatches(&operands, host_part.first_row, batch.params)?;
+                record(self, encoder, &dispatches).map(|_| ())
+            })
+            .await
+    }
+}

@@ -1,0 +1,190 @@
+//! How a batch is cut: into parts that a device binds at once, and into parts that travel between host and device at once.
+
+use crate::error::EncodeError;
+use crate::rows::{ELEMENT_BYTES, Rows};
+use std::ops::Range;
+
+/// wgpu's backends end a binding at 2 GiB, whatever the limit says.
+const BINDING_MAX: u64 = 1 << 31;
+
+/// Bytes that one binding may have.
+pub(crate) fn bindable_bytes(limits: &wgpu::Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(BINDING_MAX)
+}
+
+/// Rows that are bound at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) first_row: usize,
+    pub(crate) rows: usize,
+    pub(crate) first_element: usize,
+    pub(crate) elements: usize,
+}
+
+/// Rows that travel between host and device at once, dense on the device.
+#[derive(Debug, Clone)]
+pub(crate) struct HostPart {
+    /// The part as the device sees it.
+    pub(crate) rows: Rows,
+    pub(crate) first_row: usize,
+    whole: Rows,
+    outer: Range<usize>,
+    inner: Range<usize>,
+}
+
+impl HostPart {
+    /// The ranges of the whole batch's elements that the part consists of, in the order they have on the device.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let (whole, inner) = (self.whole, self.inner.clone());
+        let full = inner.len() == whole.inner();
+        let dense = full && whole.outer_stride() == whole.block();
+        let blocks = if dense { 1 } else { self.outer.len() };
+        let pieces = if full { 1 } else { whole.classes() };
+        let length = match (dense, full) {
+            (true, _) => self.outer.len() * whole.block(),
+            (_, true) => whole.block(),
+            _ => inner.len(),
+        };
+        let first = self.outer.start * whole.outer_stride() + inner.start;
+        (0..blocks).flat_map(move |block| {
+            (0..pieces).map(move |piece| {
+                let start = first + block * whole.outer_stride() + piece * whole.inner();
+                start..start + length
+            })
+        })
+    }
+
+    pub(crate) fn elements(&self) -> usize {
+        self.rows.count() * self.rows.classes()
+    }
+}
+
+/// Cuts a batch so that each part can be bound at once, whatever its offset.
+pub(crate) fn parts(rows: &Rows, limits: &wgpu::Limits) -> Result<Vec<Part>, EncodeError> {
+    let elements = rows.elements()?;
+    if elements == 0 {
+        return Ok(Vec::new());
+    }
+    let slack = u64::from(limits.min_storage_buffer_offset_alignment);
+    let limit = bindable_bytes(limits).saturating_sub(slack);
+    let blocks = blocks_within(rows, limit).ok_or_else(|| EncodeError::RowTooLong {
+        classes: rows.classes(),
+        inner: rows.inner(),
+        needed: rows.block() as u64 * ELEMENT_BYTES,
+        limit,
+    })?;
+    let part = |outer: usize| {
+        let outers = blocks.min(rows.outer() - outer);
+        Part {
+            first_row: outer * rows.inner(),
+            rows: outers * rows.inner(),
+            first_element: outer * rows.outer_stride(),
+            elements: (outers - 1) * rows.outer_stride() + rows.block(),
+        }
+    };
+    Ok((0..rows.outer()).step_by(blocks).map(part).collect())
+}
+
+/// Outer blocks whose elements, and whose rows' words, take at most `limit` bytes.
+fn blocks_within(rows: &Rows, limit: u64) -> Option<usize> {
+    let limit = usize::try_from(limit / ELEMENT_BYTES).unwrap_or(usize::MAX);
+    let beyond = limit.checked_sub(rows.block())?;
+    let by_elements = beyond / rows.outer_stride() + 1;
+    Some(by_elements.min(limit / rows.inner()).max(1))
+}
+
+/// Cuts a batch on the host into dense parts of at most `limit` bytes, or of one row where a row takes more.
+pub(crate) fn host_parts(rows: &Rows, limit: u64) -> Result<Vec<HostPart>, EncodeError> {
+    if rows.elements()? == 0 {
+        return Ok(Vec::new());
+    }
+    let dense = rows.dense(rows.outer(), rows.inner());
+    let mut parts = Vec::new();
+    if let Some(blocks) = blocks_within(&dense, limit) {
+        for outer in (0..rows.outer()).step_by(blocks) {
+            let end = rows.outer().min(outer + blocks);
+            parts.push(host_part(rows, outer..end, 0..rows.inner()));
+        }
+    } else {
+        let row_bytes = rows.classes() as u64 * ELEMENT_BYTES;
+        let side_by_side = usize::try_from(limit / row_bytes)
+            .unwrap_or(usize::MAX)
+            .clamp(1, rows.inner());
+        for outer in 0..rows.outer() {
+            for inner in (0..rows.inner()).step_by(side_by_side) {
+                let end = rows.inner().min(inner + side_by_side);
+                parts.push(host_part(rows, outer..outer + 1, inner..end));
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn host_part(rows: &Rows, outer: Range<usize>, inner: Range<usize>) -> HostPart {
+    HostPart {
+        rows: rows.dense(outer.len(), inner.len()),
+        first_row: outer.start * rows.inner() + inner.start,
+        whole: *rows,
+        outer,
+        inner,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn limits(binding: u64) -> wgpu::Limits {
+        wgpu::Limits {
+            max_storage_buffer_binding_size: binding,
+            min_storage_buffer_offset_alignment: 256,
+            ..wgpu::Limits::default()
+        }
+    }
+
+    #[test]
+    fn parts_cover_every_row_once_within_the_limit() {
+        for rows in [
+            Rows::new(1000, 10),
+            Rows::new(1000, 10).with_row_stride(13),
+            Rows::of_shape(&[7, 5, 9], 1).unwrap(),
+        ] {
+            let limit = 1256;
+            let mut next = 0;
+            for part in parts(&rows, &limits(limit)).unwrap() {
+                assert_eq!(part.first_row, next);
+                assert!(part.elements as u64 * 4 <= limit - 256 && part.rows as u64 * 4 <= limit - 256);
+                next += part.rows;
+            }
+            assert_eq!(next, rows.count());
+        }
+    }
+
+    #[test]
+    fn host_parts_cover_every_element_once() {
+        for (rows, limit) in [
+            (Rows::new(10, 3), 40),
+            (Rows::new(10, 3).with_row_stride(5), 40),
+            (Rows::of_shape(&[2, 3, 7], 1).unwrap(), 40),
+            (Rows::of_shape(&[2, 3, 7], 1).unwrap(), 1),
+            (Rows::of_shape(&[2, 3, 7], 1).unwrap(), 90),
+        ] {
+            let mut seen = vec![0; rows.elements().unwrap()];
+            let mut next = 0;
+            for part in host_parts(&rows, limit).unwrap() {
+                assert_eq!(part.first_row, next);
+                next += part.rows.count();
+                let taken: usize = part.ranges().map(|s| s.len()).sum();
+                assert_eq!(taken, part.rows.count() * rows.classes());
+                part.ranges().flatten().for_each(|i| seen[i] += 1);
+            }
+            assert_eq!(next, rows.count());
+            let padding = |i: usize| i % rows.outer_stride() >= rows.block();
+            assert!(
+                seen.iter().enumerate().all(|(i, &n)| n == u32::from(!padding(i))),
+                "{rows:?}"
+            );
+        }
+    }
+}

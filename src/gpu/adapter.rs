@@ -1,0 +1,110 @@
+//! Which adapter: those there are, and the one that is taken.
+
+use crate::error::GpuError;
+
+/// Which adapter [`Gpu::with_options`](crate::Gpu::with_options) takes, and how it uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Backends to look at; `None`: those of `WGPU_BACKEND`, else all.
+    pub backends: Option<wgpu::Backends>,
+    /// Part of the adapter's name, in any case; `None`: that of `WGPU_ADAPTER_NAME`, else any.
+    pub adapter_name: Option<String>,
+    /// Whether to use subgroup operations where the adapter has them. Off, the group-memory kernels run that adapters
+    /// without subgroups get; the results have the same bits.
+    pub subgroups: bool,
+    /// Features to ask the device for beside those the kernels use, where the adapter has them.
+    pub features: wgpu::Features,
+    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does. Up to
+    /// eight times as many bytes of device memory are kept for calls to come.
+    pub part_bytes: u64,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self {
+            backends: None,
+            adapter_name: None,
+            subgroups: true,
+            features: wgpu::Features::empty(),
+            part_bytes: 32 << 20,
+        }
+    }
+}
+
+const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
+    elsewhere install your GPU's Vulkan driver. Check WGPU_BACKEND and WGPU_ADAPTER_NAME";
+
+/// The adapters that [`Gpu::with_options`](crate::Gpu::with_options) chooses from, the one it would take first.
+///
+/// # Errors
+/// [`GpuError::UnknownBackend`] where `WGPU_BACKEND` names none.
+pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuError> {
+    let backends = match (options.backends, std::env::var("WGPU_BACKEND")) {
+        (Some(backends), _) => backends,
+        (None, Ok(value)) if !value.is_empty() => {
+            let backends = wgpu::Backends::from_comma_list(&value);
+            if backends.is_empty() {
+                return Err(GpuError::UnknownBackend { value });
+            }
+            backends
+        }
+        _ => wgpu::Backends::all(),
+    };
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    // Validation layers are for whoever debugs a driver.
+    descriptor.flags = wgpu::InstanceFlags::empty().with_env();
+    let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let wanted = wanted_name(options);
+    adapters.retain(|a| {
+        wanted
+            .as_ref()
+            .is_none_or(|name| a.get_info().name.to_lowercase().contains(name))
+    });
+    adapters.sort_by_key(|adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => 0,
+            wgpu::DeviceType::IntegratedGpu => 1,
+            wgpu::DeviceType::VirtualGpu => 2,
+            wgpu::DeviceType::Other => 3,
+            wgpu::DeviceType::Cpu => 4,
+        };
+        (kind, info.backend == wgpu::Backend::Gl)
+    });
+    Ok(adapters)
+}
+
+fn wanted_name(options: &GpuOptions) -> Option<String> {
+    let name = options
+        .adapter_name
+        .clone()
+        .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+    name.filter(|n| !n.is_empty()).map(|n| n.to_lowercase())
+}
+
+/// The first of [`adapters`], or an error that says what was asked for and what there is.
+pub(super) async fn best_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, GpuError> {
+    if let Some(adapter) = adapters(options).await?.into_iter().next() {
+        return Ok(adapter);
+    }
+    let wanted = [
+        options.backends.map(|b| format!(" on {b:?}")),
+        wanted_name(options).map(|n| format!(" whose name contains {n:?}")),
+    ];
+    let of_any_name = GpuOptions {
+        adapter_name: Some(String::new()),
+        ..options.clone()
+    };
+    let found = adapters(&of_any_name).await?;
+    let found: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
+    Err(GpuError::NoAdapter {
+        wanted: wanted.into_iter().flatten().collect(),
+        found: if found.is_empty() {
+            "none".into()
+        } else {
+            found.join(", ")
+        },
+        hint: HINT,
+    })
+}

@@ -1,0 +1,70 @@
+//! Pipelines, made when they are first asked for.
+
+use super::Gpu;
+use super::lock::lock;
+use super::wait::block_on;
+use crate::error::EncodeError;
+use crate::shader::{TemplateError, Variant};
+use std::sync::Arc;
+
+impl Gpu {
+    /// The pipeline of a variant, made when it is first asked for.
+    pub(crate) fn pipeline(&self, variant: &Variant) -> Result<Arc<wgpu::ComputePipeline>, EncodeError> {
+        let key = (variant.clone(), self.shares_buffers);
+        let made = || lock(&self.inner.pipelines).get(&key).map(Arc::clone);
+        if let Some(pipeline) = made() {
+            return Ok(pipeline);
+        }
+        // A driver may take seconds, in which others may use what is there already; on OpenGL, not a queue of them (see
+        // `gl_call_lock`).
+        let _one = (self.inner.info.backend == wgpu::Backend::Gl).then(|| lock(&self.inner.gl_compile_lock));
+        if let Some(pipeline) = made() {
+            return Ok(pipeline);
+        }
+        // Two threads may make the same one; the first stays.
+        let pipeline = Arc::new(self.make_pipeline(variant)?);
+        Ok(Arc::clone(lock(&self.inner.pipelines).entry(key).or_insert(pipeline)))
+    }
+
+    fn make_pipeline(&self, variant: &Variant) -> Result<wgpu::ComputePipeline, EncodeError> {
+        let device = self.device();
+        let name = variant.to_string();
+        let refused = |message| EncodeError::Pipeline {
+            kernel: variant.to_string(),
+            message,
+        };
+        let rendered = variant.render().map_err(|e: TemplateError| refused(e.to_string()))?;
+        let mut source = rendered.source.clone();
+        if self.shares_buffers {
+            source = source.replace("var<storage, read>", "var<storage, read_write>");
+        }
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(&name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let constants: Vec<_> = variant
+            .constants()
+            .into_iter()
+            .map(|(name, value)| (name, f64::from(value)))
+            .collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&name),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: false,
+            },
+            cache: None,
+        });
+        let error = block_on(validation.pop()).or(block_on(internal.pop()));
+        match error {
+            None => Ok(pipeline),
+            Some(error) if self.is_lost() => Err(self.classify_error(error.to_string())),
+            Some(error) => Err(refused(rendered.located(&error.to_string()))),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Waiting for the device: the only file that blocks a thread or spawns one.
+
+use futures_intrusive::channel::shared::oneshot_channel;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Who waits for the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The calling thread.
+    Blocking,
+    /// A thread of its own, so that a runtime's is not blocked.
+    OnThread,
+}
+
+/// Runs a future to its end, on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}
+
+/// Waits until a submission is over.
+pub(super) async fn finished(
+    device: &wgpu::Device,
+    submission: wgpu::SubmissionIndex,
+    wait: Wait,
+) -> Result<(), String> {
+    let device = device.clone();
+    let poll = move || {
+        let poll_type = wgpu::PollType::Wait {
+            submission_index: Some(submission),
+            timeout: None,
+        };
+        // wgpu panics when the device is lost meanwhile.
+        catch_unwind(AssertUnwindSafe(|| {
+            device.poll(poll_type).map(|_| ()).map_err(|e| e.to_string())
+        }))
+        .unwrap_or_else(|_| Err("it was lost while it was waited for".into()))
+    };
+    match wait {
+        Wait::Blocking => poll(),
+        Wait::OnThread => {
+            let (sender, receiver) = oneshot_channel();
+            std::thread::spawn(move || {
+                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                let _ = sender.send(poll());
+            });
+            receiver
+                .receive()
+                .await
+                .unwrap_or_else(|| Err("the thread that waited for it ended".into()))
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The public operations, one a file: options, checks, plan, record, in that order.
+
+pub(crate) mod adjust;
+pub(crate) mod binary_cross_entropy;
+pub(crate) mod cross_entropy;
+pub(crate) mod logsumexp;
+pub(crate) mod loss;
+pub(crate) mod row_op;
+pub(crate) mod softmax;
+pub(crate) mod softmax_grad;
+pub(crate) mod softmax_jacobian;
+pub(crate) mod values;

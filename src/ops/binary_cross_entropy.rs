@@ -1,0 +1,338 @@
+//! Binary cross-entropy of logits, element by element, and its gradient: the two-class case.
+
+use super::adjust::Mask;
+use super::loss::{
+    CrossEntropySummary, EmptyMean, Gradient, LossBuffers, LossPasses, LossSpec, Normalizer, Reduction, RowOutputs,
+    Upstream,
+};
+use super::row_op::{check_in_place, matrix_operands};
+use super::values::{NO_BUFFER, OptionBuffer, Values, option_operand};
+use crate::dispatch::{Extent, HostMatrix, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dtype::{Element, Storage};
+use crate::error::{EncodeError, RunError};
+use crate::gpu::{Gpu, Wait, block_on};
+use crate::rows::Rows;
+use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
+use wgpu::BufferUsages as Usage;
+
+/// Options of binary cross-entropy with logits.
+///
+/// Every element x is a logit of its own, with a target t from 0 to 1, a weight w and the weight p of what is positive:
+/// `ℓ = w ((1 − t) ln(1 + e^x) + p t ln(1 + e^−x))`, which for p = 1 is `max(x, 0) − x t + ln(1 + e^−|x|)`;
+/// gradient `w ((1 − t) σ(x) − p t σ(−x))`, for p = 1 `σ(x) − t`. The mean is over all elements.
+///
+/// It is the cross-entropy of the two classes with logits (0, x). NaN logits and targets give NaN; an infinite logit costs
+/// nothing where its class is certain, else +∞. Within 2e-6 · max(1, ℓ) of the reference.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BinaryCrossEntropy {
+    /// w: none, one for each class, or laid out as the logits are.
+    pub weight: Mask,
+    /// p: one for each class.
+    pub pos_weight: Option<Values>,
+    /// How logits, targets and gradient are stored. The calls that take host slices go by the slices' type.
+    pub storage: Storage,
+    /// How the elements' losses become one.
+    pub reduction: Reduction,
+    /// The mean's denominator; the number of elements unless said otherwise.
+    pub normalizer: Normalizer,
+    /// The mean over nothing.
+    pub empty_mean: EmptyMean,
+    /// Whether, and where, the gradient is computed.
+    pub gradient: Gradient,
+    /// What the gradient is multiplied by; one number, or with [`Reduction::None`] one for each row.
+    pub upstream: Upstream,
+}
+
+/// The buffers of [`BinaryCrossEntropyKernel::encode`]. Those that the options do not ask for must be `None`.
+#[derive(Debug, Clone, Copy)]
+pub struct BinaryCrossEntropyBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// From 0 to 1, laid out and stored as the logits are.
+    pub targets: Slice<'a>,
+    /// As in [`CrossEntropyBuffers::summary`](crate::CrossEntropyBuffers::summary).
+    pub summary: Slice<'a>,
+    /// The loss of each element, f32, laid out as the logits are; with [`Reduction::None`].
+    pub losses: Option<Slice<'a>>,
+    /// The gradient; with [`Gradient::Apart`].
+    pub gradient: Option<Slice<'a>>,
+    /// f32; with [`Values::Buffer`] in [`BinaryCrossEntropy::weight`].
+    pub weight: Option<Slice<'a>>,
+    /// An f32 for each class; with [`Values::Buffer`] in [`BinaryCrossEntropy::pos_weight`].
+    pub pos_weight: Option<Slice<'a>>,
+    /// One f32; with [`Normalizer::Buffer`].
+    pub normalizer: Option<Slice<'a>>,
+    /// f32; with [`Upstream::Buffer`].
+    pub upstream: Option<Slice<'a>>,
+}
+
+/// Binary cross-entropy over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct BinaryCrossEntropyKernel {
+    kernel: RowKernel,
+    passes: LossPasses,
+    options: BinaryCrossEntropy,
+    weight: Option<OptionBuffer>,
+    pos_weight: Option<OptionBuffer>,
+    /// The upstream gradients of the rows, where each has its own.
+    row_upstream: Option<OptionBuffer>,
+    /// The elements' losses, where they are reduced; padding stays 0.
+    losses: Option<wgpu::Buffer>,
+}
+
+/// What [`Gpu::binary_cross_entropy_with_logits`] gives: what its options ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BinaryCrossEntropyOutput<T = f32> {
+    /// The reduced loss, unless the reduction is [`Reduction::None`].
+    pub loss: Option<f32>,
+    /// The loss of each element, laid out as the logits are, with [`Reduction::None`].
+    pub losses: Option<Vec<f32>>,
+    /// The gradient, laid out as the logits are; padding is 0.
+    pub gradient: Option<Vec<T>>,
+}
+
+impl BinaryCrossEntropy {
+    /// What the passes around the elements see: one loss for each element, under soft targets.
+    fn loss_spec(&self, elements: usize, count: usize) -> LossSpec {
+        let normalizer = match self.normalizer {
+            Normalizer::Rows if elements > 0 && self.reduction == Reduction::Mean => Normalizer::Number(count as f32),
+            given => given,
+        };
+        let upstream = match self.row_upstream() {
+            // The passes know of no rows but the elements.
+            Some(_) => Upstream::default(),
+            None => self.upstream.clone(),
+        };
+        LossSpec {
+            soft_targets: true,
+            class_weights: false,
+            z_loss: false,
+            reduction: self.reduction,
+            normalizer,
+            empty_mean: self.empty_mean,
+            gradient: self.gradient != Gradient::None,
+            gradient_only: false,
+            upstream,
+            outputs: RowOutputs {
+                row_losses: true,
+                ..RowOutputs::default()
+            },
+            correct: false,
+        }
+    }
+
+    /// The upstream gradients of the rows, where the losses are not reduced.
+    fn row_upstream(&self) -> Option<Values> {
+        match (&self.upstream, self.reduction) {
+            (Upstream::PerRow(values), Reduction::None) => Some(Values::from(values.clone())),
+            (Upstream::Buffer, Reduction::None) => Some(Values::Buffer),
+            _ => None,
+        }
+    }
+
+    fn row_spec(&self) -> RowSpec {
+        let place = self.gradient.place();
+        let bound = [
+            (Slot::Logits, place != ResultPlace::InPlace),
+            (Slot::Result, place != ResultPlace::None),
+            (Slot::GradScale, place != ResultPlace::None),
+            (Slot::SoftTargets, true),
+            (Slot::Loss, true),
+            (Slot::Mask, self.weight != Mask::None),
+            (Slot::PosWeights, self.pos_weight.is_some()),
+        ];
+        RowSpec {
+            op: RowOp::BinaryCrossEntropy {
+                weight: self.weight.kind(),
+            },
+            storage: self.storage,
+            place,
+            stats: RowStatsNeed::Nothing,
+            adjust: AdjustSpec::default(),
+            slots: bound.into_iter().collect(),
+        }
+    }
+
+    /// Chooses a plan for batches of this shape and compiles its kernels.
+    ///
+    /// # Errors
+    /// An invalid shape or combination of options, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<BinaryCrossEntropyKernel, EncodeError> {
+        check_in_place(self.gradient == Gradient::InPlace, self.storage)?;
+        if let Mask::Causal { .. } = self.weight {
+            return Err(EncodeError::Conflict {
+                a: "weight: Causal",
+                b: "binary cross-entropy",
+                why: "a weight is a number for each class or element",
+            });
+        }
+        let (elements, classes) = (rows.elements()?, rows.classes());
+        let by_class = Extent::Words(classes);
+        let weight = self.weight.numbers(gpu, rows, "weight")?;
+        let positive = self.pos_weight.as_ref();
+        let positive = positive.map(|v| OptionBuffer::new(gpu, Slot::PosWeights, "pos_weight", by_class, classes, v));
+        let upstream = self.row_upstream();
+        let upstream = upstream.as_ref();
+        let upstream =
+            upstream.map(|v| OptionBuffer::new(gpu, Slot::GradScale, "upstream", Extent::Row, rows.count(), v));
+        let reduces = self.reduction != Reduction::None;
+        // Of zeros, which the sum finds in padding.
+        let losses = reduces.then(|| gpu.new_buffer("losses", elements as u64 * 4, Usage::STORAGE));
+        let loss_spec = self.loss_spec(elements, rows.count() * classes);
+        Ok(BinaryCrossEntropyKernel {
+            kernel: RowKernel::new(gpu, rows, self.row_spec(), None)?,
+            passes: LossPasses::new(gpu, Rows::new(elements, 1), loss_spec, Params::default())?,
+            options: self.clone(),
+            weight,
+            pos_weight: positive.transpose()?,
+            row_upstream: upstream.transpose()?,
+            losses: losses.transpose()?,
+        })
+    }
+}
+
+impl BinaryCrossEntropyKernel {
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode).
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &BinaryCrossEntropyBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let spec = &self.kernel.spec;
+        let reduces = self.losses.is_some();
+        let is_apart = self.options.gradient == Gradient::Apart;
+        let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
+        let losses = require_iff(!reduces, "losses", "reduction: None", buffers.losses)?;
+        let losses = losses.or(self.losses.as_ref().map(|own| own.slice(..)));
+        let matrix = Extent::Matrix(spec.storage.logits.bytes());
+        let mut operands = matrix_operands(spec, buffers.logits, gradient)?;
+        operands.push(Operand::read(Slot::SoftTargets, "targets", buffers.targets, matrix));
+        operands.extend(losses.map(|slice| Operand::written(Slot::Loss, "losses", slice, Extent::Matrix(4))));
+        operands.extend(option_operand(&self.weight, "weight", buffers.weight)?);
+        operands.extend(option_operand(&self.pos_weight, "pos_weight", buffers.pos_weight)?);
+        let per_row = buffers.upstream.filter(|_| !reduces);
+        let per_row = option_operand(&self.row_upstream, "upstream", per_row)?;
+        let loss = LossBuffers {
+            upstream: buffers.upstream.filter(|_| reduces),
+            normalizer: buffers.normalizer,
+            outputs: RowOutputs {
+                row_losses: losses,
+                ..RowOutputs::default()
+            },
+            ..LossBuffers::new(buffers.summary)
+        };
+        let by_element = self.passes.operands(&loss)?;
+        let grad_scale = per_row.or(by_element.iter().copied().find(|o| o.slot == Slot::GradScale));
+        operands.extend(grad_scale.filter(|_| spec.place != ResultPlace::None));
+        let params = Params {
+            grad_scale_stride: per_row.is_some().into(),
+            ..self.passes.params()
+        };
+        self.passes
+            .encode(encoder, &loss, &by_element, (&self.kernel, &operands, params))
+    }
+}
+
+impl Gpu {
+    /// Binary cross-entropy of a batch on the host, at once: see [`BinaryCrossEntropy`]. `targets` are laid out as the
+    /// logits are.
+    ///
+    /// # Errors
+    /// A shape that is invalid or does not fit the slices, options that contradict each other, and whatever the device reports.
+    ///
+    /// ```
+    /// use wgpu_softmax::{BinaryCrossEntropy, Gpu, Gradient, Rows};
+    /// let gpu = Gpu::new()?;
+    /// let options = BinaryCrossEntropy { gradient: Gradient::Apart, ..BinaryCrossEntropy::default() };
+    /// let out = gpu.binary_cross_entropy_with_logits(&[0f32], &[1.0], Rows::new(1, 1), &options)?;
+    /// assert!((out.loss.unwrap() - 2f32.ln()).abs() < 1e-6);
+    /// assert_eq!(out.gradient.unwrap(), [-0.5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn binary_cross_entropy_with_logits<T: Element>(
+        &self,
+        logits: &[T],
+        targets: &[T],
+        rows: Rows,
+        options: &BinaryCrossEntropy,
+    ) -> Result<BinaryCrossEntropyOutput<T>, RunError> {
+        block_on(self.run_binary(logits, targets, rows, options, Wait::Blocking))
+    }
+
+    /// [`Gpu::binary_cross_entropy_with_logits`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::binary_cross_entropy_with_logits`].
+    pub async fn binary_cross_entropy_with_logits_async<T: Element>(
+        &self,
+        logits: &[T],
+        targets: &[T],
+        rows: Rows,
+        options: &BinaryCrossEntropy,
+    ) -> Result<BinaryCrossEntropyOutput<T>, RunError> {
+        self.run_binary(logits, targets, rows, options, Wait::OnThread).await
+    }
+
+    async fn run_binary<T: Element>(
+        &self,
+        logits: &[T],
+        targets: &[T],
+        rows: Rows,
+        options: &BinaryCrossEntropy,
+        wait: Wait,
+    ) -> Result<BinaryCrossEntropyOutput<T>, RunError> {
+        let gpu = &self.leasing();
+        let _lock = gpu.gl_call_lock().await;
+        let buffer = options.upstream == Upstream::Buffer || options.normalizer == Normalizer::Buffer;
+        if options.weight.is_buffer() || buffer || options.pos_weight == Some(Values::Buffer) {
+            return Err(NO_BUFFER);
+        }
+        // Their lengths.
+        HostMatrix::new(Slot::Logits, "logits", logits, &rows)?;
+        HostMatrix::new(Slot::SoftTargets, "targets", targets, &rows)?;
+        let has_gradient = options.gradient != Gradient::None;
+        let options = BinaryCrossEntropy {
+            gradient: if has_gradient { Gradient::Apart } else { Gradient::None },
+            storage: Storage::all(T::DTYPE),
+            ..options.clone()
+        };
+        let reduces = options.reduction != Reduction::None;
+        let kernel = options.prepare(gpu, rows)?;
+        let x = gpu.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
+        let t = gpu.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?;
+        let result = Usage::STORAGE | Usage::COPY_SRC;
+        let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
+        let bytes = logits.len() as u64;
+        // Of zeros, which padding is to stay.
+        let gradient = has_gradient.then(|| gpu.new_buffer("gradient", bytes * T::DTYPE.bytes(), result));
+        let gradient = gradient.transpose()?;
+        let losses = (!reduces)
+            .then(|| gpu.new_buffer("losses", bytes * 4, result))
+            .transpose()?;
+        let buffers = BinaryCrossEntropyBuffers {
+            logits: x.slice(..),
+            targets: t.slice(..),
+            summary: summary.slice(..),
+            losses: losses.as_ref().map(|b| b.slice(..)),
+            gradient: gradient.as_ref().map(|b| b.slice(..)),
+            weight: None,
+            pos_weight: None,
+            normalizer: None,
+            upstream: None,
+        };
+        let mut encoder = gpu.encoder();
+        kernel.encode(&mut encoder, &buffers)?;
+        let read = CrossEntropySummary::from_bytes;
+        let summary = gpu
+            .read(encoder, &summary, CrossEntropySummary::BYTES, wait, read)
+            .await?;
+        Ok(BinaryCrossEntropyOutput {
+            loss: summary.filter(|_| reduces).map(|s| s.loss),
+            losses: gpu.elements_of(losses.as_ref(), logits.len(), wait).await?,
+            gradient: gpu.elements_of(gradient.as_ref(), logits.len(), wait).await?,
+        })
+    }
+}

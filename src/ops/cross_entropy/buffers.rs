@@ -1,0 +1,83 @@
+//! The device buffers of cross-entropy.
+
+#[cfg(doc)]
+use super::kernel::CrossEntropyKernel;
+#[cfg(doc)]
+use super::options::{CrossEntropy, Targets};
+use crate::dispatch::Slice;
+use crate::ops::adjust::AdjustBuffers;
+use crate::ops::loss::RowOutputs;
+#[cfg(doc)]
+use crate::ops::loss::{CrossEntropySummary, Gradient, Normalizer, Reduction, Upstream};
+
+/// The buffers of [`CrossEntropyKernel::encode`]. Those that the options do not ask for must be `None`.
+#[derive(Debug, Clone, Copy)]
+pub struct CrossEntropyBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// A class for each row, i32 or u32; with [`Targets::Probabilities`] a matrix of the logits' layout and type.
+    pub targets: Slice<'a>,
+    /// What became of the batch: [`CrossEntropySummary::BYTES`] bytes that [`CrossEntropySummary::from_bytes`] reads;
+    /// the first 4 are the reduced loss, an f32.
+    pub summary: Slice<'a>,
+    /// Laid out as the logits are; with [`Gradient::Apart`].
+    pub gradient: Option<Slice<'a>>,
+    /// f32; with [`Upstream::Buffer`].
+    pub upstream: Option<Slice<'a>>,
+    /// One f32; with [`Normalizer::Buffer`].
+    pub normalizer: Option<Slice<'a>>,
+    /// An f32 for each class; with [`CrossEntropy::weights`].
+    pub weights: Option<Slice<'a>>,
+    /// An f32 for each row; with [`CrossEntropy::from_lse`].
+    pub from_lse: Option<Slice<'a>>,
+    /// Those that [`CrossEntropy::adjust`] asks for.
+    pub adjust: AdjustBuffers<'a>,
+    /// An f32 for each row; with `row_losses` or [`Reduction::None`].
+    pub row_losses: Option<Slice<'a>>,
+    /// An f32 for each row; with `row_z_losses`.
+    pub row_z_losses: Option<Slice<'a>>,
+    /// An f32 for each row; with `lse`.
+    pub lse: Option<Slice<'a>>,
+    /// An f32 for each row; with `log_prob`.
+    pub log_prob: Option<Slice<'a>>,
+    /// An f32 for each row; with `entropy`.
+    pub entropy: Option<Slice<'a>>,
+    /// A u32 for each row; with `argmax`.
+    pub argmax: Option<Slice<'a>>,
+}
+
+impl<'a> CrossEntropyBuffers<'a> {
+    /// The buffers that every option needs.
+    pub fn new(logits: Slice<'a>, targets: Slice<'a>, summary: Slice<'a>) -> Self {
+        Self {
+            logits,
+            targets,
+            summary,
+            gradient: None,
+            upstream: None,
+            normalizer: None,
+            weights: None,
+            from_lse: None,
+            adjust: AdjustBuffers::default(),
+            row_losses: None,
+            row_z_losses: None,
+            lse: None,
+            log_prob: None,
+            entropy: None,
+            argmax: None,
+        }
+    }
+}
+
+impl<'a> CrossEntropyBuffers<'a> {
+    pub(super) fn outputs(&self) -> RowOutputs<Option<Slice<'a>>> {
+        RowOutputs {
+            row_losses: self.row_losses,
+            row_z_losses: self.row_z_losses,
+            lse: self.lse,
+            log_prob: self.log_prob,
+            entropy: self.entropy,
+            argmax: self.argmax,
+        }
+    }
+}

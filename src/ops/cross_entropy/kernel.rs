@@ -1,0 +1,175 @@
+//! Cross-entropy prepared for one shape, on device buffers.
+
+use super::buffers::CrossEntropyBuffers;
+use super::options::CrossEntropy;
+use crate::dispatch::{Extent, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::error::EncodeError;
+use crate::gpu::Gpu;
+use crate::ops::adjust::Adjusted;
+use crate::ops::loss::{Gradient, LossBuffers, LossPasses};
+use crate::ops::row_op::matrix_operands;
+use crate::ops::values::{OptionBuffer, option_operand};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+use crate::shader::{Params, RowStatsNeed, Slot};
+
+/// What cross-entropy does apart from the kernel of its rows: the passes around them, and the options' own buffers.
+#[derive(Debug, Clone)]
+pub(super) struct CrossEntropyBatch {
+    options: CrossEntropy,
+    rows: usize,
+    pub(super) passes: LossPasses,
+    weights: Option<OptionBuffer>,
+    from_lse: Option<OptionBuffer>,
+}
+
+impl CrossEntropyBatch {
+    /// `params`: those that the logits' adjustment has set.
+    pub(super) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        options: &CrossEntropy,
+        ignore_word: u32,
+        params: Params,
+    ) -> Result<Self, EncodeError> {
+        options.validate()?;
+        let (count, classes) = (rows.count(), rows.classes());
+        let epsilon = options.label_smoothing;
+        let params = Params {
+            classes: classes as u32,
+            ignore_index: ignore_word,
+            fully_masked: options.fully_masked as u32,
+            one_minus_smoothing: 1.0 - epsilon,
+            smoothing_per_class: epsilon / classes as f32,
+            smoothing: epsilon,
+            z_loss: options.z_loss,
+            ..params
+        };
+        let passes = LossPasses::new(gpu, rows, options.loss_spec(), params)?;
+        let by_class = Extent::Words(classes);
+        let weights = options.weights.as_ref();
+        let weights = weights.map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
+        let from_lse = options.from_lse.as_ref();
+        let from_lse = from_lse.map(|v| OptionBuffer::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
+        Ok(Self {
+            options: options.clone(),
+            rows: count,
+            passes,
+            weights: weights.transpose()?,
+            from_lse: from_lse.transpose()?,
+        })
+    }
+
+    /// The caller's buffers as the passes take them, and what the kernel of the rows is bound to beside the matrices.
+    pub(super) fn bind<'a>(
+        &'a self,
+        buffers: LossBuffers<'a>,
+        [weights, from_lse]: [Option<Slice<'a>>; 2],
+    ) -> Result<(LossBuffers<'a>, Vec<Operand<'a>>), EncodeError> {
+        let targets = buffers.targets;
+        let targets = targets.map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row));
+        let weights = option_operand(&self.weights, "weights", weights)?;
+        let saved = option_operand(&self.from_lse, "from_lse", from_lse)?;
+        if let Some(saved) = saved {
+            saved.check(self.rows, 0)?;
+        }
+        let reads_saved = self.options.row_stats_need() == RowStatsNeed::SavedLse;
+        let buffers = LossBuffers {
+            weights: weights.map(|operand| operand.slice),
+            ..buffers
+        };
+        let mut operands: Vec<_> = targets.into_iter().chain(weights).collect();
+        operands.extend(saved.filter(|_| reads_saved));
+        operands.extend(self.passes.operands(&buffers)?);
+        Ok((buffers, operands))
+    }
+}
+
+/// Cross-entropy over one shape, ready to be recorded any number of times: a few small dispatches over the targets, one
+/// kernel over the logits (two for few long rows), and one or two over the rows' losses.
+///
+/// ```
+/// use wgpu_softmax::{CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Gpu, Gradient, Rows};
+/// let gpu = Gpu::new()?;
+/// let options = CrossEntropy { gradient: Gradient::InPlace, ..CrossEntropy::default() };
+/// let kernel = options.prepare(&gpu, Rows::new(2, 4))?;
+/// let buffer = |size| gpu.device().create_buffer(&wgpu::BufferDescriptor {
+///     label: None, size, usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, mapped_at_creation: false,
+/// });
+/// let (logits, targets, summary) = (buffer(32), buffer(8), buffer(CrossEntropySummary::BYTES));
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// let buffers = CrossEntropyBuffers::new(logits.slice(..), targets.slice(..), summary.slice(..));
+/// kernel.encode(&mut encoder, &buffers)?;
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CrossEntropyKernel {
+    batch: CrossEntropyBatch,
+    kernel: RowKernel,
+    adjusted: Adjusted,
+}
+
+impl CrossEntropy {
+    /// Chooses a plan for batches of this shape, compiles its kernels, and allocates what they keep beside the caller's
+    /// buffers: at most 16 bytes a row, and for few long rows 12 or 28 bytes for each 1,024 classes.
+    ///
+    /// # Errors
+    /// An invalid shape, schedule or combination of options, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<CrossEntropyKernel, EncodeError> {
+        rows.elements()?;
+        let word = i32::try_from(self.ignore_index)
+            .map(|i| i as u32)
+            .or(u32::try_from(self.ignore_index));
+        let ignore_word = word.map_err(|_| EncodeError::IgnoreIndex {
+            ignore_index: self.ignore_index,
+        })?;
+        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        Ok(CrossEntropyKernel {
+            batch: CrossEntropyBatch::new(gpu, rows, self, ignore_word, adjusted.params)?,
+            kernel: RowKernel::new(gpu, rows, self.row_spec(&adjusted), self.schedule)?,
+            adjusted,
+        })
+    }
+}
+
+impl CrossEntropyKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.kernel.plan.schedule
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for. Whether a target was out of range is in the
+    /// summary, which the caller may read when it likes.
+    ///
+    /// # Errors
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack a usage: `STORAGE`, for the summary
+    /// `COPY_DST` too. Nothing was recorded then.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &CrossEntropyBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let spec = &self.kernel.spec;
+        let options = &self.batch.options;
+        let is_apart = options.gradient == Gradient::Apart;
+        let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
+        let mut operands = matrix_operands(spec, buffers.logits, gradient)?;
+        if options.is_soft() {
+            let matrix = Extent::Matrix(spec.storage.logits.bytes());
+            operands.push(Operand::read(Slot::SoftTargets, "targets", buffers.targets, matrix));
+        }
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        let loss = LossBuffers {
+            targets: (!options.is_soft()).then_some(buffers.targets),
+            upstream: buffers.upstream,
+            normalizer: buffers.normalizer,
+            outputs: buffers.outputs(),
+            ..LossBuffers::new(buffers.summary)
+        };
+        let (loss, by_row) = self.batch.bind(loss, [buffers.weights, buffers.from_lse])?;
+        operands.extend(&by_row);
+        let kernel = (&self.kernel, &operands[..], self.batch.passes.params());
+        self.batch.passes.encode(encoder, &loss, &by_row, kernel)
+    }
+}

@@ -1,0 +1,225 @@
+//! The options of cross-entropy, its formulas, and which kernel they ask for.
+
+use crate::dtype::Storage;
+use crate::ops::adjust::{Adjust, Adjusted};
+use crate::ops::loss::{EmptyMean, Gradient, LossSpec, Normalizer, Reduction, RowOutputs, Upstream};
+use crate::ops::row_op::FullyMasked;
+use crate::ops::values::Values;
+use crate::schedule::Schedule;
+use crate::shader::{CrossEntropySpec, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
+
+/// What the logits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Input {
+    /// Logits, of which the loss takes the log-softmax.
+    #[default]
+    Logits,
+    /// Log-probabilities already, which is PyTorch's `nll_loss`: `ℓ = −w_t x_t`, gradient `−w_t [c = t]`.
+    #[doc(alias = "nll_loss")]
+    LogProbs,
+}
+
+/// What the targets are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Targets {
+    /// A class index for each row.
+    #[default]
+    Indices,
+    /// A share for each class, laid out and stored as the logits are: "soft targets".
+    Probabilities,
+}
+
+/// Options of cross-entropy.
+///
+/// With `m = max a`, `d = Σ exp(a_c − m)`, `lse = m + ln d`, `y_c = exp(a_c − m) / d`, weights w, label smoothing ε and
+/// z-loss λ, where a is what [`Adjust`] makes of the logits:
+///
+/// - index targets: `ℓ = (1−ε) w_t (lse − a_t) + (ε/C) Σ_c w_c (lse − a_c) + λ lse²`,
+///   gradient `((1−ε) w_t (y_c − [c = t]) + (ε/C)(y_c Σ w − w_c) + 2λ lse y_c) · da/dx`;
+/// - soft targets: `ℓ = Σ_c w_c q'_c (lse − a_c) + λ lse²`, `q' = (1−ε) q + ε/C`,
+///   gradient `(y_c Σ_k w_k q'_k − w_c q'_c + 2λ lse y_c) · da/dx`.
+///
+/// `lse − a_t` is taken as `ln d − (a_t − m)`, which no common offset swallows. The gradient is that of the reduced loss,
+/// times [`CrossEntropy::upstream`].
+///
+/// | row | loss | gradient |
+/// |---|---|---|
+/// | has a NaN or +∞ | NaN | NaN |
+/// | some −∞, not the target | as if those classes were absent | 0 there |
+/// | −∞ at the target, or at a class that smoothing or a soft target gives weight | +∞ | y − 1 there, or as y = 0 gives |
+/// | −∞ alone | [`FullyMasked`] | [`FullyMasked`] |
+/// | target is `ignore_index` | 0, whatever the logits | 0 |
+/// | target is no class | NaN, and counted in [`CrossEntropySummary`](crate::CrossEntropySummary) | NaN |
+/// | soft target with a NaN | NaN | NaN |
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrossEntropy {
+    /// Scale, bias, softcap and mask.
+    pub adjust: Adjust,
+    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    pub storage: Storage,
+    /// Logits, or log-probabilities.
+    pub input: Input,
+    /// Class indices or probabilities. The calls that take host slices go by their name.
+    pub targets: Targets,
+    /// A weight for each class.
+    pub weights: Option<Values>,
+    /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
+    pub label_smoothing: f32,
+    /// λ: what lse² is multiplied by, where it is added to the loss; also called lse_square_scale.
+    pub z_loss: f32,
+    /// How the rows' losses become one.
+    pub reduction: Reduction,
+    /// The mean's denominator.
+    pub normalizer: Normalizer,
+    /// Rows with this target take no part. It need not be a possible class.
+    pub ignore_index: i64,
+    /// The mean over nothing: no rows, or a denominator of 0.
+    pub empty_mean: EmptyMean,
+    /// What a row of −∞ alone gives.
+    pub fully_masked: FullyMasked,
+    /// Whether, and where, the gradient is computed.
+    pub gradient: Gradient,
+    /// What the gradient is multiplied by.
+    pub upstream: Upstream,
+    /// The lse of each row that an earlier call left, for a backward pass alone: the gradient, and nothing else. Nothing is
+    /// reduced again, except where soft targets, weights with label smoothing or [`FullyMasked::Uniform`] need it. The
+    /// rounding of the lse becomes an error of the gradient.
+    pub from_lse: Option<Values>,
+    /// The loss of each row; with [`Reduction::None`] it is there anyway.
+    pub row_losses: bool,
+    /// The part `λ lse²` of each row's loss.
+    pub row_z_losses: bool,
+    /// `m + ln d` of each row.
+    pub lse: bool,
+    /// `ln y_t` of each row: 0 for ignored rows.
+    pub log_prob: bool,
+    /// `−Σ y ln y` of each row.
+    pub entropy: bool,
+    /// The first largest class of each row, or its first NaN.
+    pub argmax: bool,
+    /// How many rows have their target as argmax.
+    pub correct: bool,
+    /// A schedule to use instead of the best known one, to measure or to test it.
+    pub schedule: Option<Schedule>,
+}
+
+impl Default for CrossEntropy {
+    fn default() -> Self {
+        Self {
+            adjust: Adjust::default(),
+            storage: Storage::default(),
+            input: Input::default(),
+            targets: Targets::default(),
+            weights: None,
+            label_smoothing: 0.0,
+            z_loss: 0.0,
+            reduction: Reduction::default(),
+            normalizer: Normalizer::default(),
+            ignore_index: -100,
+            empty_mean: EmptyMean::default(),
+            fully_masked: FullyMasked::default(),
+            gradient: Gradient::default(),
+            upstream: Upstream::default(),
+            from_lse: None,
+            row_losses: false,
+            row_z_losses: false,
+            lse: false,
+            log_prob: false,
+            entropy: false,
+            argmax: false,
+            correct: false,
+            schedule: None,
+        }
+    }
+}
+
+impl CrossEntropy {
+    pub(super) fn is_soft(&self) -> bool {
+        self.targets == Targets::Probabilities
+    }
+
+    /// What the caller wants of each row.
+    pub(super) fn outputs(&self) -> RowOutputs<bool> {
+        RowOutputs {
+            row_losses: self.row_losses || (self.reduction == Reduction::None && self.from_lse.is_none()),
+            row_z_losses: self.row_z_losses,
+            lse: self.lse,
+            log_prob: self.log_prob,
+            entropy: self.entropy,
+            argmax: self.argmax,
+        }
+    }
+
+    pub(super) fn loss_spec(&self) -> LossSpec {
+        LossSpec {
+            soft_targets: self.is_soft(),
+            class_weights: self.weights.is_some(),
+            z_loss: self.z_loss != 0.0,
+            reduction: self.reduction,
+            normalizer: self.normalizer,
+            empty_mean: self.empty_mean,
+            gradient: self.gradient != Gradient::None,
+            gradient_only: self.from_lse.is_some(),
+            upstream: self.upstream.clone(),
+            outputs: self.outputs(),
+            correct: self.correct,
+        }
+    }
+
+    pub(super) fn wants_argmax(&self) -> bool {
+        self.argmax || self.correct
+    }
+
+    pub(super) fn row_stats_need(&self) -> RowStatsNeed {
+        let target_by_class = self.is_soft() || (self.weights.is_some() && self.label_smoothing != 0.0);
+        if self.input == Input::LogProbs && !self.wants_argmax() {
+            RowStatsNeed::Nothing
+        } else if self.from_lse.is_some() && !target_by_class && self.fully_masked != FullyMasked::Uniform {
+            RowStatsNeed::SavedLse
+        } else {
+            RowStatsNeed::Sums
+        }
+    }
+
+    /// The kernel of the rows, and which buffers it binds.
+    pub(super) fn row_spec(&self, adjusted: &Adjusted) -> RowSpec {
+        let stats = self.row_stats_need();
+        let has_gradient = self.gradient != Gradient::None;
+        let reduces = self.loss_spec().reduces();
+        let has_z_loss = self.z_loss != 0.0;
+        let outputs = RowOutputs {
+            row_losses: self.outputs().row_losses || reduces,
+            row_z_losses: self.row_z_losses || (reduces && has_z_loss),
+            argmax: self.wants_argmax(),
+            ..self.outputs()
+        };
+        let inputs = [
+            (Slot::Logits, self.gradient != Gradient::InPlace),
+            (Slot::Result, has_gradient),
+            (Slot::GradScale, has_gradient),
+            (Slot::Targets, !self.is_soft()),
+            (Slot::SoftTargets, self.is_soft()),
+            (Slot::Weights, self.weights.is_some()),
+            (Slot::SavedLse, stats == RowStatsNeed::SavedLse),
+        ];
+        let outputs = outputs.named().map(|(slot, _, is_bound)| (slot, is_bound));
+        let bound: Slots = inputs.into_iter().chain(outputs).collect();
+        let target_sums = self.is_soft() || self.label_smoothing != 0.0;
+        RowSpec {
+            op: RowOp::CrossEntropy(CrossEntropySpec {
+                nll: self.input == Input::LogProbs,
+                target_weight: target_sums || self.weights.is_some(),
+                target_sums,
+                z_loss: has_z_loss,
+                entropy: self.entropy,
+            }),
+            storage: self.storage,
+            place: self.gradient.place(),
+            stats,
+            adjust: adjusted.spec,
+            slots: bound.with(adjusted.slots()),
+        }
+    }
+}

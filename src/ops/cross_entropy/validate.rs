@@ -1,0 +1,79 @@
+//! Options of cross-entropy that contradict each other, and numbers out of range.
+
+use super::options::{CrossEntropy, Input};
+use crate::error::EncodeError;
+use crate::ops::adjust::Adjust;
+use crate::ops::loss::Gradient;
+use crate::ops::row_op::check_in_place;
+use crate::ops::values::check_number;
+
+/// An option that is on, and another that may not go with it: its name, whether it is on, and why not.
+type Others = [(&'static str, bool, &'static str)];
+
+fn reject(a: &'static str, is_on: bool, others: &Others) -> Result<(), EncodeError> {
+    match others.iter().find(|(_, other_is_on, _)| is_on && *other_is_on) {
+        Some(&(b, _, why)) => Err(EncodeError::Conflict { a, b, why }),
+        None => Ok(()),
+    }
+}
+
+impl CrossEntropy {
+    /// Beside what [`LossSpec`](crate::ops::loss::LossSpec) checks.
+    pub(super) fn validate(&self) -> Result<(), EncodeError> {
+        check_in_place(self.gradient == Gradient::InPlace, self.storage)?;
+        let epsilon = self.label_smoothing;
+        let is_share = (0.0..=1.0).contains(&epsilon);
+        check_number("label_smoothing", epsilon, "from 0 to 1", is_share)?;
+        check_number("z_loss", self.z_loss, "finite", true)?;
+        self.validate_log_probs()?;
+        self.validate_soft_targets()?;
+        self.validate_from_lse()
+    }
+
+    fn validate_log_probs(&self) -> Result<(), EncodeError> {
+        const NO_LSE: &str = "log-probabilities have an lse of 0";
+        const FOR_LOGITS: &str = "scale, bias, softcap and mask are for logits";
+        const EVERY_CLASS: &str = "smoothing needs every class's log-softmax";
+        let is_adjusted = self.adjust != Adjust::default();
+        reject(
+            "input: LogProbs",
+            self.input == Input::LogProbs,
+            &[
+                ("label_smoothing", self.label_smoothing != 0.0, EVERY_CLASS),
+                ("z_loss", self.z_loss != 0.0, NO_LSE),
+                ("adjust", is_adjusted, FOR_LOGITS),
+                ("targets: Probabilities", self.is_soft(), "nll_loss takes class indices"),
+                ("lse", self.lse, NO_LSE),
+                ("row_z_losses", self.row_z_losses, NO_LSE),
+                ("entropy", self.entropy, "the entropy is taken of logits"),
+                ("from_lse", self.from_lse.is_some(), NO_LSE),
+            ],
+        )
+    }
+
+    fn validate_soft_targets(&self) -> Result<(), EncodeError> {
+        const NO_CLASS: &str = "there is no target class to be right about";
+        reject(
+            "targets: Probabilities",
+            self.is_soft(),
+            &[
+                ("correct", self.correct, NO_CLASS),
+                ("log_prob", self.log_prob, "there is no one target"),
+            ],
+        )
+    }
+
+    fn validate_from_lse(&self) -> Result<(), EncodeError> {
+        const GRADIENT_ALONE: &str = "it computes the gradient alone";
+        let outputs = self.row_losses || self.row_z_losses || self.lse || self.log_prob || self.entropy;
+        reject(
+            "from_lse",
+            self.from_lse.is_some(),
+            &[
+                ("the losses, lse, log_prob or entropy of rows", outputs, GRADIENT_ALONE),
+                ("argmax or correct", self.wants_argmax(), GRADIENT_ALONE),
+                ("gradient: None", self.gradient == Gradient::None, GRADIENT_ALONE),
+            ],
+        )
+    }
+}

@@ -1,0 +1,354 @@
+//! logsumexp and its backward pass.
+
+use super::adjust::{Adjust, AdjustBuffers, Adjusted};
+use super::row_op::{FullyMasked, check_in_place, matrix_operands};
+use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dtype::{Element, Storage};
+use crate::error::{EncodeError, RunError, check_length};
+use crate::gpu::{Gpu, Wait, block_on};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
+use wgpu::BufferUsages as Usage;
+
+/// Options of logsumexp and its backward pass.
+///
+/// `lse = m + ln d`, with `m = max a`, `d = Σ exp(a_c − m)` and what [`Adjust`] makes of the logits for a; one f32 a row.
+/// Its gradient, for an upstream gradient g of each row: `dx_c = g y_c · da/dx`, `y_c = exp(a_c − lse)`.
+///
+/// A row with a NaN or +∞ gives NaN; classes with −∞ count as absent, their gradient is 0; a row of −∞ alone gives
+/// NaN, −∞ and gradient 0, or −ln C and `y = 1/C`, as [`FullyMasked`] says. Within 1e-6 · max(1, |lse|) of the reference.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LogSumExp {
+    /// Scale, bias, softcap and mask.
+    pub adjust: Adjust,
+    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    pub storage: Storage,
+    /// What a row of −∞ alone gives.
+    pub fully_masked: FullyMasked,
+    /// The gradient replaces the logits, in [`LogSumExpGradKernel::encode`]. The calls that take host slices ignore it.
+    pub in_place: bool,
+    /// A schedule to use instead of the best known one, to measure or to test it.
+    pub schedule: Option<Schedule>,
+}
+
+/// The buffers of [`LogSumExpKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct LogSumExpBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// An f32 for each row.
+    pub lse: Slice<'a>,
+    /// Those that [`LogSumExp::adjust`] asks for.
+    pub adjust: AdjustBuffers<'a>,
+}
+
+/// The buffers of [`LogSumExpGradKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct LogSumExpGradBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`] it is checked, but found anew.
+    pub lse: Slice<'a>,
+    /// The upstream gradient of each row, f32.
+    pub upstream: Slice<'a>,
+    /// The gradient; `None` with [`LogSumExp::in_place`].
+    pub gradient: Option<Slice<'a>>,
+    /// Those that [`LogSumExp::adjust`] asks for.
+    pub adjust: AdjustBuffers<'a>,
+}
+
+/// logsumexp over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct LogSumExpKernel {
+    kernel: RowKernel,
+    adjusted: Adjusted,
+    params: Params,
+}
+
+/// The backward pass of logsumexp over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct LogSumExpGradKernel(LogSumExpKernel);
+
+impl LogSumExp {
+    fn spec(&self, adjusted: &Adjusted) -> RowSpec {
+        RowSpec {
+            op: RowOp::Softmax {
+                log: false,
+                lse_grad: false,
+            },
+            storage: self.storage,
+            place: ResultPlace::None,
+            stats: RowStatsNeed::Sums,
+            adjust: adjusted.spec,
+            slots: [Slot::Logits, Slot::Lse].into_iter().chain(adjusted.slots()).collect(),
+        }
+    }
+
+    fn grad_spec(&self, adjusted: &Adjusted) -> RowSpec {
+        let from_lse = self.fully_masked != FullyMasked::Uniform;
+        let own = [
+            (Slot::Result, true),
+            (Slot::GradScale, true),
+            (Slot::Logits, !self.in_place),
+            (Slot::SavedLse, from_lse),
+        ];
+        let own: Slots = own.into_iter().collect();
+        RowSpec {
+            op: RowOp::Softmax {
+                log: false,
+                lse_grad: true,
+            },
+            place: if self.in_place {
+                ResultPlace::InPlace
+            } else {
+                ResultPlace::Apart
+            },
+            stats: if from_lse {
+                RowStatsNeed::SavedLse
+            } else {
+                RowStatsNeed::Sums
+            },
+            slots: own.with(adjusted.slots()),
+            ..self.spec(adjusted)
+        }
+    }
+
+    fn params(&self, adjusted: &Adjusted) -> Params {
+        Params {
+            fully_masked: self.fully_masked as u32,
+            grad_scale_stride: 1,
+            ..adjusted.params
+        }
+    }
+
+    fn kernel(
+        &self,
+        gpu: &Gpu,
+        rows: Rows,
+        spec: impl Fn(&Self, &Adjusted) -> RowSpec,
+    ) -> Result<LogSumExpKernel, EncodeError> {
+        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        Ok(LogSumExpKernel {
+            kernel: RowKernel::new(gpu, rows, spec(self, &adjusted), self.schedule)?,
+            params: self.params(&adjusted),
+            adjusted,
+        })
+    }
+
+    /// Chooses a plan for batches of this shape and compiles its kernels.
+    ///
+    /// # Errors
+    /// An invalid shape, schedule or option, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpKernel, EncodeError> {
+        self.kernel(gpu, rows, Self::spec)
+    }
+
+    /// As [`LogSumExp::prepare`], for the backward pass.
+    ///
+    /// # Errors
+    /// As [`LogSumExp::prepare`].
+    pub fn prepare_grad(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpGradKernel, EncodeError> {
+        check_in_place(self.in_place, self.storage)?;
+        self.kernel(gpu, rows, Self::grad_spec).map(LogSumExpGradKernel)
+    }
+}
+
+impl LogSumExpKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.kernel.plan.schedule
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &LogSumExpBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
+        operands.push(Operand::written(Slot::Lse, "lse", buffers.lse, Extent::Row));
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        self.kernel.encode(encoder, &operands, self.params)
+    }
+}
+
+impl LogSumExpGradKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.0.schedule()
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &LogSumExpGradBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let (kernel, adjusted) = (&self.0.kernel, &self.0.adjusted);
+        let gradient = require_iff(
+            kernel.spec.place == ResultPlace::Apart,
+            "gradient",
+            "in_place = false",
+            buffers.gradient,
+        )?;
+        let mut operands = matrix_operands(&kernel.spec, buffers.logits, gradient)?;
+        let saved = Operand::read(Slot::SavedLse, "lse", buffers.lse, Extent::Row);
+        saved.check(kernel.rows.count(), 0)?;
+        operands.extend((kernel.spec.stats == RowStatsNeed::SavedLse).then_some(saved));
+        operands.push(Operand::read(
+            Slot::GradScale,
+            "upstream",
+            buffers.upstream,
+            Extent::Row,
+        ));
+        operands.extend(adjusted.operands(&buffers.adjust)?);
+        kernel.encode(encoder, &operands, self.0.params)
+    }
+}
+
+impl Gpu {
+    /// logsumexp of each row of a batch on the host: see [`LogSumExp`].
+    ///
+    /// # Errors
+    /// A shape that is invalid or does not fit the slice, and whatever the device reports.
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, LogSumExp, Rows};
+    /// # let gpu = Gpu::new()?;
+    /// let lse = gpu.logsumexp(&[0f32, 0.0], Rows::new(1, 2), &LogSumExp::default())?;
+    /// assert!((lse[0] - 2f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn logsumexp<T: Element>(&self, logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f32>, RunError> {
+        block_on(self.run_logsumexp(logits, rows, options, Wait::Blocking))
+    }
+
+    /// [`Gpu::logsumexp`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::logsumexp`].
+    pub async fn logsumexp_async<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &LogSumExp,
+    ) -> Result<Vec<f32>, RunError> {
+        self.run_logsumexp(logits, rows, options, Wait::OnThread).await
+    }
+
+    /// The backward pass of [`Gpu::logsumexp`], from its result and an upstream gradient for each row.
+    ///
+    /// # Errors
+    /// A shape that is invalid or does not fit the slices, and whatever the device reports.
+    pub fn logsumexp_grad<T: Element>(
+        &self,
+        logits: &[T],
+        lse: &[f32],
+        upstream: &[f32],
+        rows: Rows,
+        options: &LogSumExp,
+    ) -> Result<Vec<T>, RunError> {
+        block_on(self.run_logsumexp_grad(logits, [lse, upstream], rows, options, Wait::Blocking))
+    }
+
+    /// [`Gpu::logsumexp_grad`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::logsumexp_grad`].
+    pub async fn logsumexp_grad_async<T: Element>(
+        &self,
+        logits: &[T],
+        lse: &[f32],
+        upstream: &[f32],
+        rows: Rows,
+        options: &LogSumExp,
+    ) -> Result<Vec<T>, RunError> {
+        self.run_logsumexp_grad(logits, [lse, upstream], rows, options, Wait::OnThread)
+            .await
+    }
+
+    async fn run_logsumexp<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &LogSumExp,
+        wait: Wait,
+    ) -> Result<Vec<f32>, RunError> {
+        let gpu = &self.leasing();
+        let _lock = gpu.gl_call_lock().await;
+        let options = options.on_host::<T>();
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
+        let lse = gpu.buffer("lse", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
+        let mut others = adjusted.operands(&AdjustBuffers::default())?;
+        others.push(Operand::written(Slot::Lse, "lse", lse.slice(..), Extent::Row));
+        let batch = HostBatch {
+            rows,
+            spec: options.spec(&adjusted),
+            schedule: options.schedule,
+            params: options.params(&adjusted),
+            others,
+            wait,
+        };
+        gpu.stream::<T>(matrices.into_iter().chain(mask).collect(), &batch)
+            .await?;
+        gpu.elements(&lse, rows.count(), wait).await
+    }
+
+    async fn run_logsumexp_grad<T: Element>(
+        &self,
+        logits: &[T],
+        by_row: [&[f32]; 2],
+        rows: Rows,
+        options: &LogSumExp,
+        wait: Wait,
+    ) -> Result<Vec<T>, RunError> {
+        let gpu = &self.leasing();
+        let _lock = gpu.gl_call_lock().await;
+        let options = options.on_host::<T>();
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
+        let mut uploads = Vec::new();
+        for (what, values) in ["lse", "upstream"].into_iter().zip(by_row) {
+            check_length(what, rows.count(), values.len())?;
+            uploads.push(gpu.buffer_of(what, bytemuck::cast_slice(values), Usage::STORAGE)?);
+        }
+        let spec = options.grad_spec(&adjusted);
+        let mut others = adjusted.operands(&AdjustBuffers::default())?;
+        if spec.stats == RowStatsNeed::SavedLse {
+            others.push(Operand::read(Slot::SavedLse, "lse", uploads[0].slice(..), Extent::Row));
+        }
+        others.push(Operand::read(
+            Slot::GradScale,
+            "upstream",
+            uploads[1].slice(..),
+            Extent::Row,
+        ));
+        let batch = HostBatch {
+            rows,
+            spec,
+            schedule: options.schedule,
+            params: options.params(&adjusted),
+            others,
+            wait,
+        };
+        gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await
+    }
+}
+
+impl LogSumExp {
+    fn on_host<T: Element>(&self) -> Self {
+        Self {
+            in_place: true,
+            storage: Storage::all(T::DTYPE),
+            ..self.clone()
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Softmax and log-softmax.
+
+use super::adjust::{Adjust, AdjustBuffers, Adjusted};
+use super::row_op::{FullyMasked, check_in_place, matrix_operands};
+use crate::dispatch::{HostBatch, HostMatrix, Recorded, RowKernel, Slice};
+use crate::dtype::{Element, Storage};
+use crate::error::{EncodeError, RunError};
+use crate::gpu::{Gpu, Wait, block_on};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
+
+/// Options of softmax and log-softmax.
+///
+/// `y_c = exp(a_c − m) / d`, and with `log` `y_c = (a_c − m) − ln d`, where `m = max a`, `d = Σ exp(a_c − m)`, and a is what
+/// [`Adjust`] makes of the logits. Its backward is [`SoftmaxGrad`](crate::SoftmaxGrad).
+///
+/// A row with a NaN or +∞ in it gives NaN throughout; a class with −∞ gives 0 (−∞ with `log`), the rest as if it were
+/// absent. Probabilities under 2⁻¹²⁶ may be 0.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Softmax {
+    /// The logarithm of the probabilities.
+    pub log: bool,
+    /// Scale, bias, softcap and mask.
+    pub adjust: Adjust,
+    /// How logits and result are stored. The calls that take host slices go by the slices' type.
+    pub storage: Storage,
+    /// What a row of −∞ alone gives.
+    pub fully_masked: FullyMasked,
+    /// The result replaces the logits, in [`SoftmaxKernel::encode`]. The calls that take host slices ignore it.
+    pub in_place: bool,
+    /// A schedule to use instead of the best known one, to measure or to test it.
+    pub schedule: Option<Schedule>,
+}
+
+/// The buffers of [`SoftmaxKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// The result, laid out as the logits are; `None` with [`Softmax::in_place`].
+    pub result: Option<Slice<'a>>,
+    /// Those that [`Softmax::adjust`] asks for.
+    pub adjust: AdjustBuffers<'a>,
+}
+
+impl<'a> SoftmaxBuffers<'a> {
+    /// The buffers that every option needs.
+    pub const fn new(logits: Slice<'a>, result: Option<Slice<'a>>) -> Self {
+        Self {
+            logits,
+            result,
+            adjust: AdjustBuffers {
+                scale: None,
+                bias: None,
+                mask: None,
+            },
+        }
+    }
+}
+
+/// Softmax over one shape, ready to be recorded any number of times.
+///
+/// ```
+/// use wgpu_softmax::{Gpu, Rows, Softmax, SoftmaxBuffers};
+/// let gpu = Gpu::new()?;
+/// let kernel = Softmax::default().prepare(&gpu, Rows::new(2, 4))?;
+/// let buffer = || gpu.device().create_buffer(&wgpu::BufferDescriptor {
+///     label: None, size: 32, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false,
+/// });
+/// let (logits, probs) = (buffer(), buffer());
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// kernel.encode(&mut encoder, &SoftmaxBuffers::new(logits.slice(..), Some(probs.slice(..))))?;
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SoftmaxKernel {
+    kernel: RowKernel,
+    adjusted: Adjusted,
+    params: Params,
+}
+
+impl Softmax {
+    /// Log-softmax.
+    #[doc(alias = "log_softmax")]
+    pub fn log() -> Self {
+        Self {
+            log: true,
+            ..Self::default()
+        }
+    }
+
+    fn spec(&self, adjusted: &Adjusted) -> RowSpec {
+        let place = if self.in_place {
+            ResultPlace::InPlace
+        } else {
+            ResultPlace::Apart
+        };
+        let own = [Slot::Logits, Slot::Result]
+            .into_iter()
+            .skip(usize::from(self.in_place));
+        RowSpec {
+            op: RowOp::Softmax {
+                log: self.log,
+                lse_grad: false,
+            },
+            storage: self.storage,
+            place,
+            stats: RowStatsNeed::Sums,
+            adjust: adjusted.spec,
+            slots: own.chain(adjusted.slots()).collect(),
+        }
+    }
+
+    fn params(&self, adjusted: &Adjusted) -> Params {
+        Params {
+            fully_masked: self.fully_masked as u32,
+            ..adjusted.params
+        }
+    }
+
+    /// Chooses a plan for batches of this shape and compiles its kernels.
+    ///
+    /// # Errors
+    /// An invalid shape, schedule or option, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxKernel, EncodeError> {
+        check_in_place(self.in_place, self.storage)?;
+        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        Ok(SoftmaxKernel {
+            kernel: RowKernel::new(gpu, rows, self.spec(&adjusted), self.schedule)?,
+            params: self.params(&adjusted),
+            adjusted,
+        })
+    }
+}
+
+impl SoftmaxKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.kernel.plan.schedule
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage; nothing was recorded
+    /// then.
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SoftmaxBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, buffers.result)?;
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        self.kernel.encode(encoder, &operands, self.params)
+    }
+}
+
+impl Gpu {
+    /// Softmax of a batch on the host: see [`Softmax`] for the formula and special values.
+    ///
+    /// `logits` and the result are laid out as `rows` says; padding is 0 in the result. Batches larger than the device's
+    /// limits go through it in parts.
+    ///
+    /// # Errors
+    /// A shape that is invalid or does not fit the slice, and whatever the device reports.
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, Rows, Softmax};
+    /// # let gpu = Gpu::new()?;
+    /// let y = gpu.softmax(&[1f32, 2.0, f32::NEG_INFINITY], Rows::new(1, 3), &Softmax::default())?;
+    /// assert!((y[1] / y[0] - 1f32.exp()).abs() < 1e-6 && y[2] == 0.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn softmax<T: Element>(&self, logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<T>, RunError> {
+        block_on(self.run_softmax(logits, rows, options, Wait::Blocking))
+    }
+
+    /// [`Gpu::softmax`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax`].
+    pub async fn softmax_async<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+    ) -> Result<Vec<T>, RunError> {
+        self.run_softmax(logits, rows, options, Wait::OnThread).await
+    }
+
+    async fn run_softmax<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+        wait: Wait,
+    ) -> Result<Vec<T>, RunError> {
+        let gpu = &self.leasing();
+        let _lock = gpu.gl_call_lock().await;
+        let options = Softmax {
+            in_place: true,
+            storage: Storage::all(T::DTYPE),
+            ..options.clone()
+        };
+        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let batch = HostBatch {
+            rows,
+            spec: options.spec(&adjusted),
+            schedule: options.schedule,
+            params: options.params(&adjusted),
+            others: adjusted.operands(&AdjustBuffers::default())?,
+            wait,
+        };
+        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
+        gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await
+    }
+}

@@ -1,0 +1,207 @@
+//! The Jacobian of softmax, ∂y_i/∂x_j = y_i (δ_ij − y_j), of each row.
+
+use super::adjust::{Adjust, Scale};
+use super::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
+use crate::dispatch::{
+    Dispatch, Extent, HostMatrix, Operand, Recorded, Slice, bindable_bytes, check, check_apart, record, window,
+};
+use crate::dtype::{Dtype, Element, Storage};
+use crate::error::{EncodeError, RunError};
+use crate::gpu::{Gpu, Wait, block_on};
+use crate::rows::{ELEMENT_BYTES, Rows};
+use crate::shader::{Params, Slot, Variant};
+use wgpu::BufferUsages as Usage;
+
+/// The Jacobian of softmax over one shape, ready to be recorded any number of times.
+#[derive(Debug, Clone)]
+pub struct SoftmaxJacobianKernel {
+    gpu: Gpu,
+    rows: Rows,
+    softmax: SoftmaxKernel,
+    probs: wgpu::Buffer,
+    scale: f32,
+}
+
+/// The buffers of [`SoftmaxJacobianKernel::encode`].
+#[derive(Debug, Clone, Copy)]
+pub struct SoftmaxJacobianBuffers<'a> {
+    /// The batch.
+    pub logits: Slice<'a>,
+    /// f32, `[rows, classes, classes]`.
+    pub jacobian: Slice<'a>,
+}
+
+impl Softmax {
+    /// As [`Softmax::prepare`], for the Jacobian `J_ij = ∂y_i/∂x_j = y_i (δ_ij − y_j) · scale` of each row: `classes²`
+    /// f32 a row, which must fit one binding of the device. `storage.result` and `in_place` are ignored.
+    ///
+    /// A row whose probabilities are NaN has a NaN Jacobian.
+    ///
+    /// # Errors
+    /// As [`Softmax::prepare`]; [`EncodeError::Conflict`] with `log`, a scale for each row, a bias, a softcap or a mask, or a
+    /// class axis that is not the last; [`EncodeError::OutOfMemory`] where the Jacobians of all rows do not fit.
+    pub fn prepare_jacobian(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxJacobianKernel, EncodeError> {
+        let Scale::Number(scale) = self.adjust.scale else {
+            return Err(conflict("a scale for each row"));
+        };
+        let only_scaled = self.adjust == Adjust::scaled(scale);
+        for (option, is_on) in [
+            ("log", self.log),
+            ("bias, softcap or mask", !only_scaled),
+            ("a class axis that is not the last", rows.inner() != 1),
+            ("a row stride", rows.elements()? != rows.count() * rows.classes()),
+        ] {
+            if is_on {
+                return Err(conflict(option));
+            }
+        }
+        let elements = rows.elements()? as u64;
+        let bytes = (elements * ELEMENT_BYTES).saturating_mul(rows.classes() as u64);
+        if bytes > bindable_bytes(gpu.limits()) {
+            return Err(EncodeError::OutOfMemory {
+                what: "Jacobians, which are bound at once",
+                bytes,
+            });
+        }
+        let softmax = Self {
+            in_place: false,
+            storage: Storage {
+                result: Dtype::F32,
+                ..self.storage
+            },
+            ..self.clone()
+        };
+        Ok(SoftmaxJacobianKernel {
+            gpu: gpu.clone(),
+            rows,
+            softmax: softmax.prepare(gpu, rows)?,
+            probs: gpu.buffer("probabilities", elements * ELEMENT_BYTES, Usage::STORAGE)?,
+            scale,
+        })
+    }
+}
+
+fn conflict(b: &'static str) -> EncodeError {
+    EncodeError::Conflict {
+        a: "the Jacobian",
+        b,
+        why: "it is that of a plain softmax over the last axis, scaled by one number; softmax_grad has every option",
+    }
+}
+
+impl SoftmaxJacobianKernel {
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::encode`].
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SoftmaxJacobianBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        let (count, classes) = (self.rows.count(), self.rows.classes());
+        let words = count * classes * classes;
+        check("jacobian", buffers.jacobian, words, ELEMENT_BYTES)?;
+        let extent = Extent::Words(0);
+        let both = [
+            Operand::written(Slot::Result, "jacobian", buffers.jacobian, extent),
+            Operand::read(Slot::Logits, "logits", buffers.logits, extent),
+        ];
+        check_apart(&self.gpu, &both)?;
+        let probs = self.probs.slice(..);
+        let forward = (self.softmax).encode(encoder, &SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
+        if words == 0 {
+            return Ok(forward);
+        }
+        // A work-group or more for each line of a Jacobian.
+        let pieces = classes.div_ceil(64 * 16);
+        let mut dispatch = Dispatch {
+            pipeline: self.gpu.pipeline(&Variant::JACOBIAN)?,
+            params: Params {
+                rows: count as u32,
+                classes: classes as u32,
+                pieces: pieces as u32,
+                scale: self.scale,
+                ..Params::default()
+            },
+            bindings: Vec::new(),
+            groups: count * classes * pieces,
+        };
+        for (slot, slice, elements) in [
+            (Slot::Logits, probs, count * classes),
+            (Slot::Result, buffers.jacobian, words),
+        ] {
+            dispatch.bind(slot, window(&self.gpu, slice, 0, elements, ELEMENT_BYTES));
+        }
+        let recorded = record(&self.gpu, encoder, &[dispatch])?;
+        Ok(Recorded {
+            dispatches: forward.dispatches + recorded.dispatches,
+            allocated_bytes: forward.allocated_bytes + recorded.allocated_bytes,
+        })
+    }
+}
+
+impl Gpu {
+    /// The Jacobian of softmax for each row of a batch on the host, `[rows, classes, classes]`: see
+    /// [`Softmax::prepare_jacobian`].
+    ///
+    /// # Errors
+    /// As [`Softmax::prepare_jacobian`], a shape that does not fit the slice, and whatever the device reports.
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, Rows, Softmax};
+    /// # let gpu = Gpu::new()?;
+    /// let jacobian = gpu.softmax_jacobian(&[0f32, 0.0], Rows::new(1, 2), &Softmax::default())?;
+    /// assert_eq!(jacobian, [0.25, -0.25, -0.25, 0.25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn softmax_jacobian<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+    ) -> Result<Vec<f32>, RunError> {
+        block_on(self.run_jacobian(logits, rows, options, Wait::Blocking))
+    }
+
+    /// [`Gpu::softmax_jacobian`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax_jacobian`].
+    pub async fn softmax_jacobian_async<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+    ) -> Result<Vec<f32>, RunError> {
+        self.run_jacobian(logits, rows, options, Wait::OnThread).await
+    }
+
+    async fn run_jacobian<T: Element>(
+        &self,
+        logits: &[T],
+        rows: Rows,
+        options: &Softmax,
+        wait: Wait,
+    ) -> Result<Vec<f32>, RunError> {
+        let gpu = &self.leasing();
+        let _lock = gpu.gl_call_lock().await;
+        HostMatrix::new(Slot::Logits, "logits", logits, &rows)?;
+        let options = Softmax {
+            storage: Storage::all(T::DTYPE),
+            ..options.clone()
+        };
+        let kernel = options.prepare_jacobian(gpu, rows)?;
+        let x = gpu.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
+        let words = logits.len() * rows.classes();
+        let jacobian = gpu.buffer("Jacobians", words as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
+        let mut encoder = gpu.encoder();
+        let buffers = SoftmaxJacobianBuffers {
+            logits: x.slice(..),
+            jacobian: jacobian.slice(..),
+        };
+        kernel.encode(&mut encoder, &buffers)?;
+        gpu.submit(encoder)?;
+        gpu.elements(&jacobian, words, wait).await
+    }
+}

@@ -1,0 +1,120 @@
+//! Numbers that an option needs: kept with the kernel, or in a buffer of the caller's.
+
+use crate::dispatch::{Extent, Operand, Slice};
+use crate::error::{EncodeError, RunError, check_length};
+use crate::gpu::Gpu;
+use crate::shader::Slot;
+use std::sync::Arc;
+
+/// Numbers that an option needs, f32.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Values {
+    /// Kept with the kernel, uploaded once.
+    Host(Arc<[f32]>),
+    /// In a buffer that the caller hands to `encode`. Calls that take host slices refuse it.
+    Buffer,
+}
+
+impl<V: Into<Arc<[f32]>>> From<V> for Values {
+    fn from(values: V) -> Self {
+        Self::Host(values.into())
+    }
+}
+
+/// Where a call that takes host slices is asked for a buffer.
+pub(crate) const NO_BUFFER: RunError = RunError::NeedsBuffer {
+    option: "Values::Buffer",
+    instead: "Values::Host",
+};
+
+/// The [`Values`] of an option in their slot: kept here, or to come from the caller.
+#[derive(Debug, Clone)]
+pub(crate) struct OptionBuffer {
+    slot: Slot,
+    name: &'static str,
+    extent: Extent,
+    own: Option<wgpu::Buffer>,
+}
+
+impl OptionBuffer {
+    /// `count` of them, uploaded if they are the host's.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        slot: Slot,
+        name: &'static str,
+        extent: Extent,
+        count: usize,
+        values: &Values,
+    ) -> Result<Self, EncodeError> {
+        let own = match values {
+            Values::Buffer => None,
+            Values::Host(values) => {
+                check_length(name, count, values.len())?;
+                Some(gpu.buffer_of(name, bytemuck::cast_slice(values), wgpu::BufferUsages::STORAGE)?)
+            }
+        };
+        Ok(Self {
+            slot,
+            name,
+            extent,
+            own,
+        })
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    fn operand<'a>(&'a self, slice: Option<Slice<'a>>) -> Result<Operand<'a>, EncodeError> {
+        let slice = match (&self.own, slice) {
+            (Some(own), None) => own.slice(..),
+            (None, Some(slice)) => slice,
+            (None, None) => {
+                return Err(EncodeError::MissingBuffer {
+                    buffer: self.name,
+                    option: "Values::Buffer",
+                });
+            }
+            (Some(_), Some(_)) => {
+                return Err(EncodeError::UnusedBuffer {
+                    buffer: self.name,
+                    option: "Values::Host",
+                });
+            }
+        };
+        Ok(Operand::read(self.slot, self.name, slice, self.extent))
+    }
+}
+
+/// The operand of an option's numbers, with the caller's buffer if there is one.
+pub(crate) fn option_operand<'a>(
+    numbers: &'a Option<OptionBuffer>,
+    name: &'static str,
+    slice: Option<Slice<'a>>,
+) -> Result<Option<Operand<'a>>, EncodeError> {
+    match (numbers, slice) {
+        (Some(numbers), slice) => numbers.operand(slice).map(Some),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(EncodeError::UnusedBuffer {
+            buffer: name,
+            option: "its option, which is off,",
+        }),
+    }
+}
+
+pub(crate) fn check_number(
+    option: &'static str,
+    value: f32,
+    must: &'static str,
+    is_good: bool,
+) -> Result<(), EncodeError> {
+    if is_good && value.is_finite() {
+        return Ok(());
+    }
+    Err(EncodeError::BadNumber {
+        option,
+        value: value.to_string(),
+        must,
+    })
+}

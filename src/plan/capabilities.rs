@@ -1,0 +1,36 @@
+//! [`Capabilities`]: what a plan asks of an adapter.
+
+use super::shape::{CHUNK, REGS_MAX};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    /// A software rasteriser: few lanes at once, and barriers that cost much.
+    pub(crate) is_software: bool,
+    /// The smallest subgroup, where subgroups are used.
+    pub(crate) subgroup: Option<u32>,
+    /// Registers that a lane may have in a loop over chunks.
+    pub(super) regs_in_loops: usize,
+    /// Invocations of a work-group, at most.
+    pub(super) invocations: u32,
+    /// Bytes of work-group memory.
+    pub(super) group_memory: u32,
+}
+
+impl Capabilities {
+    pub(crate) fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, subgroups: bool) -> Self {
+        let smallest = info.subgroup_min_size;
+        Self {
+            is_software: info.device_type == wgpu::DeviceType::Cpu,
+            subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
+            // The memory that SwiftShader takes to compile a loop with more single-element stores has no end.
+            regs_in_loops: if info.name.contains("SwiftShader") { 2 } else { REGS_MAX },
+            invocations: limits.max_compute_invocations_per_workgroup.min(1024),
+            group_memory: limits.max_compute_workgroup_storage_size,
+        }
+    }
+
+    /// Lanes that a loop over chunks needs at least.
+    pub(super) fn lanes_in_loops(&self) -> u32 {
+        (CHUNK / 4 / self.regs_in_loops) as u32
+    }
+}

@@ -1,0 +1,59 @@
+//! THE table: which schedule rows get on which adapter. Each line is to be one that `bench` shows to be right.
+
+use super::capabilities::Capabilities;
+use super::shape::{CHUNK, LANES_MAX, REGS_MAX};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+
+/// The schedule that is best as far as we know. `compiles_slowly`: a kernel of many options, whose body is long.
+pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool) -> Schedule {
+    let (count, classes) = (rows.count(), rows.classes());
+    let vec4s = classes.div_ceil(4).next_power_of_two() as u32;
+    let chunks = classes.div_ceil(CHUNK);
+    if adapter.is_software {
+        // Rasterisers run 8 lanes at once on each of a few cores, and pay for barriers and shuffles.
+        // Without subgroups (OpenGL), or with many options, long rows take more lanes: 1.5 times slower, but the driver
+        // compiles a kernel in a quarter of the time: 1 s rather than 4, in which no other thread may use an OpenGL device.
+        let lanes = if adapter.subgroup.is_some() && !compiles_slowly {
+            8
+        } else {
+            32
+        };
+        let looped = lanes.max(adapter.lanes_in_loops());
+        return match (classes, count) {
+            (..=128, _) => Schedule::Held { lanes: 1 },
+            (..=256, _) => Schedule::Held { lanes: 8 },
+            (..=1024, _) => Schedule::Held { lanes },
+            // One read rather than two: 1.6 times a copy where chunk by chunk it was 3.4 (benches/RESULTS.md).
+            (..=131_072, 4..) if rows.inner() == 1 && lanes * chunks as u32 <= adapter.invocations => {
+                Schedule::Held { lanes }
+            }
+            (16_384.., ..=3) => Schedule::Split {
+                lanes: looped,
+                pieces: chunks.min(16) as u32,
+            },
+            _ => Schedule::Chunked { lanes: looped },
+        };
+    }
+    // Hardware GPUs run hundreds of work-groups at once, and want neighbouring lanes on neighbouring addresses.
+    let wide = adapter.invocations.min(LANES_MAX);
+    match (classes, count) {
+        (..=16, _) => Schedule::Held { lanes: 1 },
+        (..=1024, _) if rows.inner() > 1 => Schedule::Held {
+            lanes: vec4s.div_ceil(REGS_MAX as u32),
+        },
+        (..=1024, _) => Schedule::Held {
+            lanes: vec4s.clamp(1, 32),
+        },
+        _ if rows.inner() > 1 => Schedule::Chunked { lanes: 8 },
+        // Up to 16 chunks, so that a lane may have 128 registers on NVIDIA's, enough for its 32 vec4s. A prediction, not measured yet.
+        _ if (chunks <= 4 || count > 255) && 32 * chunks as u32 <= adapter.invocations.min(512) => {
+            Schedule::Held { lanes: 32 }
+        }
+        (_, ..=255) if chunks > 4 => Schedule::Split {
+            lanes: wide,
+            pieces: chunks.min(1024 / count.max(1)).clamp(1, 128) as u32,
+        },
+        _ => Schedule::Chunked { lanes: wide },
+    }
+}

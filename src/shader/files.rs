@@ -1,0 +1,47 @@
+//! The files of `shaders/`.
+
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),*]
+    };
+}
+
+/// Each by its path, without the ending.
+pub(super) const FILES: &[(&str, &str)] = files![
+    "adjust",
+    "bindings",
+    "io/load",
+    "io/write",
+    "kernels/binary_cross_entropy",
+    "kernels/cross_entropy",
+    "kernels/row_stats",
+    "kernels/softmax",
+    "kernels/softmax_grad",
+    "kernels/softmax_jacobian",
+    "loss/count_correct",
+    "loss/count_targets",
+    "loss/normalizer",
+    "loss/reduce_rows",
+    "math",
+    "params",
+    "row/lane",
+    "row/registers",
+    "row/spans",
+    "row/stats",
+    "row/target_terms",
+    "row/upstream_terms",
+    "schedule/chunked",
+    "schedule/elementwise",
+    "schedule/group_spans",
+    "schedule/held",
+    "schedule/pieces",
+    "schedule/reload",
+    "schedule/saved_lse",
+    "schedule/split",
+    "summary",
+];
+
+/// The text of a file.
+pub(super) fn find(path: &str) -> Option<&'static str> {
+    FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
+}

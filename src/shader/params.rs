@@ -1,0 +1,50 @@
+//! What a dispatch is told, and what a batch leaves behind: the Rust twins of `shaders/params.wgsl` and
+//! `shaders/summary.wgsl`, where each field is explained.
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Params {
+    pub(crate) rows: u32,
+    pub(crate) classes: u32,
+    pub(crate) inner: u32,
+    pub(crate) outer_stride: u32,
+    pub(crate) first_row: u32,
+    pub(crate) groups_x: u32,
+    pub(crate) pieces: u32,
+    pub(crate) spans: u32,
+    pub(crate) fully_masked: u32,
+    pub(crate) ignore_index: u32,
+    pub(crate) grad_scale_stride: u32,
+    pub(crate) zero: u32,
+    pub(crate) scale: f32,
+    pub(crate) softcap: f32,
+    pub(crate) softcap_reciprocal: f32,
+    pub(crate) causal_group: u32,
+    pub(crate) causal_offset: i32,
+    pub(crate) one_minus_smoothing: f32,
+    pub(crate) smoothing_per_class: f32,
+    pub(crate) smoothing: f32,
+    pub(crate) z_loss: f32,
+    pub(crate) normalizer: f32,
+    pub(crate) empty_mean: u32,
+    pub(crate) unused: u32,
+    pub(crate) offsets: [u32; 24],
+}
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct SummaryWords {
+    pub(crate) loss: f32,
+    pub(crate) counted: u32,
+    pub(crate) correct: u32,
+    pub(crate) bad_targets: u32,
+    pub(crate) first_bad_row: u32,
+    pub(crate) first_bad_target: u32,
+    pub(crate) grad_scale: f32,
+    pub(crate) z_grad_scale: f32,
+    pub(crate) sum_of_weights: f32,
+    pub(crate) z_loss: f32,
+    pub(crate) denominator: f32,
+    pub(crate) z_denominator: f32,
+    pub(crate) unused: [u32; 4],
+}

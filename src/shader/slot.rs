@@ -1,0 +1,96 @@
+//! [`Slot`]: the buffers that kernels are bound to, by the number of their binding.
+
+/// A binding; its number is also where `Params::offsets` has its offset. The shaders have the same names and numbers, mostly
+/// in `shaders/bindings.wgsl`; a test compares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub(crate) enum Slot {
+    Logits = 1,
+    Result = 2,
+    Scratch = 3,
+    Targets = 4,
+    GradScale = 5,
+    Loss = 6,
+    Lse = 7,
+    Argmax = 8,
+    RowZLoss = 9,
+    LogProb = 10,
+    Entropy = 11,
+    SoftTargets = 12,
+    SoftcapLogits = 13,
+    Mask = 14,
+    Bias = 15,
+    RowScale = 16,
+    Weights = 17,
+    SavedLse = 18,
+    PosWeights = 19,
+    UpstreamMatrix = 20,
+    Summary = 21,
+    Upstream = 22,
+    Normalizer = 23,
+}
+
+impl Slot {
+    /// The slots that a kernel of rows may go without, with the shaders' flag for each.
+    pub(crate) const OPTIONAL: [(Self, &'static str); 16] = [
+        (Self::Targets, "HAS_TARGETS"),
+        (Self::GradScale, "HAS_GRAD_SCALE"),
+        (Self::Loss, "HAS_LOSS"),
+        (Self::Lse, "HAS_LSE"),
+        (Self::Argmax, "HAS_ARGMAX"),
+        (Self::RowZLoss, "HAS_ROW_Z_LOSS"),
+        (Self::LogProb, "HAS_LOG_PROB"),
+        (Self::Entropy, "HAS_ENTROPY"),
+        (Self::SoftTargets, "HAS_SOFT_TARGETS"),
+        (Self::SoftcapLogits, "HAS_SOFTCAP_LOGITS"),
+        (Self::UpstreamMatrix, "HAS_UPSTREAM_MATRIX"),
+        (Self::Mask, "HAS_MASK"),
+        (Self::Bias, "HAS_BIAS"),
+        (Self::RowScale, "HAS_ROW_SCALE"),
+        (Self::Weights, "HAS_WEIGHTS"),
+        (Self::PosWeights, "HAS_POS_WEIGHTS"),
+    ];
+
+    /// Whether what it holds is laid out, and stored, as the logits are.
+    pub(crate) fn is_laid_out_as_logits(self) -> bool {
+        matches!(
+            self,
+            Self::Logits | Self::Result | Self::SoftTargets | Self::SoftcapLogits | Self::UpstreamMatrix
+        )
+    }
+}
+
+/// A set of slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct Slots(u32);
+
+impl Slots {
+    #[cfg(test)]
+    pub(super) const NONE: Self = Self(0);
+
+    pub(crate) fn has(self, slot: Slot) -> bool {
+        self.0 & (1 << slot as u32) != 0
+    }
+
+    pub(crate) fn len(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    pub(crate) fn with(self, more: impl IntoIterator<Item = Slot>) -> Self {
+        Self(self.0 | Self::from_iter(more).0)
+    }
+}
+
+/// Those that are bound.
+impl FromIterator<(Slot, bool)> for Slots {
+    fn from_iter<I: IntoIterator<Item = (Slot, bool)>>(slots: I) -> Self {
+        let bound = slots.into_iter().filter(|(_, is_bound)| *is_bound);
+        bound.map(|(slot, _)| slot).collect()
+    }
+}
+
+impl FromIterator<Slot> for Slots {
+    fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
+        Self(slots.into_iter().fold(0, |all, slot| all | 1 << slot as u32))
+    }
+}

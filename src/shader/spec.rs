@@ -1,0 +1,160 @@
+//! What a kernel computes, apart from the numbers of its plan: [`RowSpec`] for the kernels of rows.
+
+use super::slot::{Slot, Slots};
+use crate::dtype::Storage;
+
+/// Where the result goes.
+#[allow(clippy::enum_variant_names)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ResultPlace {
+    /// Into a buffer of its own.
+    Apart,
+    /// Over the logits.
+    InPlace,
+    /// There is no result of the logits' shape.
+    None,
+}
+
+/// What a mask (or the weight of binary cross-entropy) has a number for; the shaders' `MASK` constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[repr(u32)]
+pub(crate) enum MaskKind {
+    /// There is none.
+    #[default]
+    None = 0,
+    /// It follows from the numbers of the row and the class.
+    Causal = 1,
+    /// Each class.
+    PerClass = 2,
+    /// Each element.
+    Full = 3,
+}
+
+/// What `shaders/adjust.wgsl` does to the logits, apart from what has a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct AdjustSpec {
+    pub(crate) is_adjusted: bool,
+    pub(crate) softcap: bool,
+    pub(crate) mask: MaskKind,
+    /// A backward pass that has no logits in the logits' place: only its gradient is multiplied by da/dx.
+    pub(crate) grad_only: bool,
+}
+
+/// What a kernel of rows needs to know of a row before it can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RowStatsNeed {
+    /// Its maximum and sums.
+    Sums,
+    /// The lse that a forward pass saved.
+    SavedLse,
+    /// Nothing: every element stands by itself.
+    Nothing,
+}
+
+/// What a kernel of rows computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RowOp {
+    /// Softmax, log-softmax, logsumexp, and the gradient of logsumexp.
+    Softmax {
+        log: bool,
+        lse_grad: bool,
+    },
+    /// The backward pass of softmax and log-softmax.
+    SoftmaxGrad {
+        log: bool,
+    },
+    CrossEntropy(CrossEntropySpec),
+    BinaryCrossEntropy {
+        weight: MaskKind,
+    },
+}
+
+/// What cross-entropy has, apart from what has a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct CrossEntropySpec {
+    /// The input holds log-probabilities.
+    pub(crate) nll: bool,
+    /// The weight of the target is not 1, or other classes have a target too.
+    pub(crate) target_weight: bool,
+    /// Every class has a target, and the sums over them are needed.
+    pub(crate) target_sums: bool,
+    pub(crate) z_loss: bool,
+    pub(crate) entropy: bool,
+}
+
+/// A kernel of rows, apart from its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct RowSpec {
+    pub(crate) op: RowOp,
+    pub(crate) storage: Storage,
+    pub(crate) place: ResultPlace,
+    pub(crate) stats: RowStatsNeed,
+    pub(crate) adjust: AdjustSpec,
+    pub(crate) slots: Slots,
+}
+
+impl RowSpec {
+    /// Words that encode the statistics of a span (`shaders/row/spans.wgsl`).
+    pub(crate) fn span_words(&self) -> u32 {
+        match self.op {
+            RowOp::CrossEntropy(op) if op.target_sums || op.entropy => 7,
+            _ => 3,
+        }
+    }
+
+    /// Whether the result is made of the exponentials that its sum is made of.
+    pub(super) fn caches_exp(&self) -> bool {
+        match self.op {
+            RowOp::Softmax { log, .. } => !log,
+            RowOp::CrossEntropy(op) => !op.nll,
+            RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } => false,
+        }
+    }
+
+    /// Whether drivers take long to compile it.
+    pub(crate) fn compiles_slowly(&self) -> bool {
+        self.span_words() > 3 || self.adjust.is_adjusted
+    }
+
+    /// Whether its first pass, over a split row, is bound to a slot.
+    pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
+        match slot {
+            Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,
+            Slot::Mask | Slot::Bias | Slot::RowScale => self.adjust.is_adjusted,
+            Slot::Weights => matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums),
+            _ => false,
+        }
+    }
+}
+
+/// What a mean is divided by; the shaders' `NORMALIZER` constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub(crate) enum NormalizerKind {
+    /// There is no mean.
+    None = 0,
+    /// The number of targets that count, or the sum of their weights.
+    Counted = 1,
+    /// `Params::normalizer`.
+    Number = 2,
+    /// The number in a buffer.
+    Buffer = 3,
+}
+
+/// What the last sum of a reduction over rows is; the shaders' `FINAL` constants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub(crate) enum FinalSum {
+    Loss = 1,
+    Weights = 2,
+    ZLoss = 3,
+}
+
+/// The last step of a reduction over rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FinalStep {
+    pub(crate) sum: FinalSum,
+    /// Whether it is divided by the mean's denominators, and z-losses by their own.
+    pub(crate) is_mean: bool,
+    pub(crate) z_loss: bool,
+}

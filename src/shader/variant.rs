@@ -1,0 +1,353 @@
+//! [`Variant`]: one kernel as it is compiled. Its definitions choose code, through the template; its constants choose
+//! numbers, through overrides.
+
+use super::files;
+use super::slot::Slot;
+use super::spec::{FinalStep, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed};
+use super::template::{Definitions, Rendered, TemplateError, render};
+use crate::dtype::Dtype;
+use crate::plan::{Plan, Reduce, RowShape, VectorWidth};
+use crate::schedule::Schedule;
+use std::fmt;
+
+/// Where the statistics of a row come from: which file of `shaders/schedule`, and whether the row is put together of spans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum StatsSource {
+    Held,
+    HeldChunks,
+    Chunked,
+    Split,
+    SavedLse,
+    Elementwise,
+}
+
+impl StatsSource {
+    fn new(need: RowStatsNeed, plan: &Plan) -> Self {
+        match (need, plan.schedule) {
+            (RowStatsNeed::SavedLse, _) => Self::SavedLse,
+            (RowStatsNeed::Nothing, _) => Self::Elementwise,
+            (RowStatsNeed::Sums, Schedule::Held { .. }) if plan.shape.row_chunks > 1 => Self::HeldChunks,
+            (RowStatsNeed::Sums, Schedule::Held { .. }) => Self::Held,
+            (RowStatsNeed::Sums, Schedule::Chunked { .. }) => Self::Chunked,
+            (RowStatsNeed::Sums, Schedule::Split { .. }) => Self::Split,
+        }
+    }
+
+    /// The file of `shaders/schedule`.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Held | Self::HeldChunks => "held",
+            Self::Chunked => "chunked",
+            Self::Split => "split",
+            Self::SavedLse => "saved_lse",
+            Self::Elementwise => "elementwise",
+        }
+    }
+
+    fn has_spans(self) -> bool {
+        matches!(self, Self::HeldChunks | Self::Chunked | Self::Split)
+    }
+
+    /// Whether the spans are kept in work-group memory.
+    fn has_group_spans(self) -> bool {
+        matches!(self, Self::HeldChunks | Self::Chunked)
+    }
+}
+
+/// A kernel: which file of `shaders/`, under which definitions, with which constants.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Variant(KernelKind);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum KernelKind {
+    Row(RowVariant),
+    ReduceRows {
+        shape: RowShape,
+        last: Option<FinalStep>,
+    },
+    CountTargets {
+        weights: bool,
+    },
+    Normalizer {
+        kind: NormalizerKind,
+        weights: bool,
+        targets: bool,
+    },
+    CountCorrect,
+    Jacobian,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct RowVariant {
+    spec: RowSpec,
+    width: VectorWidth,
+    stats: StatsSource,
+    /// Whether lanes go through a row chunk by chunk, rather than have one each.
+    in_pieces: bool,
+    shape: RowShape,
+    /// The dispatch before the one that writes, which leaves the spans of split rows.
+    first_pass: bool,
+}
+
+impl Variant {
+    pub(crate) const COUNT_CORRECT: Self = Self(KernelKind::CountCorrect);
+    pub(crate) const JACOBIAN: Self = Self(KernelKind::Jacobian);
+
+    /// The kernel that writes, or with `first_pass` the one before it that leaves the spans of split rows.
+    pub(crate) fn row(spec: RowSpec, width: VectorWidth, first_pass: bool, plan: &Plan) -> Self {
+        Self(KernelKind::Row(RowVariant {
+            spec,
+            width,
+            stats: StatsSource::new(spec.stats, plan),
+            in_pieces: !matches!(plan.schedule, Schedule::Held { .. }),
+            shape: plan.shape,
+            first_pass,
+        }))
+    }
+
+    /// `weights`: leaves the weight of each row.
+    pub(crate) fn count_targets(weights: bool) -> Self {
+        Self(KernelKind::CountTargets { weights })
+    }
+
+    pub(crate) fn normalizer(kind: NormalizerKind, weights: bool, targets: bool) -> Self {
+        Self(KernelKind::Normalizer { kind, weights, targets })
+    }
+
+    /// A sum over rows, and with `last` what becomes of it.
+    pub(crate) fn reduce_rows(last: Option<FinalStep>) -> Self {
+        let shape = RowShape::FOR_SUMS_OVER_ROWS;
+        Self(KernelKind::ReduceRows { shape, last })
+    }
+
+    /// The file whose entry point it is.
+    fn file(&self) -> &'static str {
+        match &self.0 {
+            KernelKind::Row(row) if row.first_pass => "kernels/row_stats",
+            KernelKind::Row(row) => match row.spec.op {
+                RowOp::Softmax { .. } => "kernels/softmax",
+                RowOp::SoftmaxGrad { .. } => "kernels/softmax_grad",
+                RowOp::CrossEntropy(_) => "kernels/cross_entropy",
+                RowOp::BinaryCrossEntropy { .. } => "kernels/binary_cross_entropy",
+            },
+            KernelKind::ReduceRows { .. } => "loss/reduce_rows",
+            KernelKind::CountTargets { .. } => "loss/count_targets",
+            KernelKind::Normalizer { .. } => "loss/normalizer",
+            KernelKind::CountCorrect => "loss/count_correct",
+            KernelKind::Jacobian => "kernels/softmax_jacobian",
+        }
+    }
+
+    fn definitions(&self) -> Definitions {
+        let mut all = Definitions::default();
+        all.flags.extend(Slot::OPTIONAL.map(|(_, flag)| (flag, false)));
+        all.flags.extend(FLAGS.iter().map(|&flag| (flag, false)));
+        match &self.0 {
+            KernelKind::Row(row) => row.define(&mut all),
+            KernelKind::ReduceRows { shape, last } => {
+                all.numbers.insert("REGS_PER_LANE", shape.regs_per_lane);
+                let on = ["X1", "LOGITS_F32"];
+                all.flags.extend(on.map(|flag| (flag, true)));
+                all.flags.extend([
+                    ("IS_FINAL", last.is_some()),
+                    ("IS_MEAN", last.is_some_and(|last| last.is_mean)),
+                    ("HAS_Z_LOSS", last.is_some_and(|last| last.z_loss)),
+                ]);
+            }
+            KernelKind::CountTargets { weights } => all.flags.extend([
+                ("SUMMARY_IS_ATOMIC", true),
+                ("HAS_TARGETS", true),
+                ("HAS_WEIGHTS", *weights),
+                // The weights of the rows.
+                ("HAS_LOSS", *weights),
+            ]),
+            KernelKind::Normalizer { kind, weights, targets } => all.flags.extend([
+                ("HAS_TARGETS", *targets),
+                ("HAS_WEIGHTS", *weights),
+                ("HAS_NORMALIZER_BUFFER", *kind == NormalizerKind::Buffer),
+            ]),
+            KernelKind::CountCorrect => {
+                all.flags.extend([("SUMMARY_IS_ATOMIC", true), ("HAS_TARGETS", true)]);
+            }
+            KernelKind::Jacobian => {}
+        }
+        all
+    }
+
+    /// What the pipeline's overrides are set to.
+    pub(crate) fn constants(&self) -> Vec<(&'static str, u32)> {
+        match &self.0 {
+            KernelKind::Row(row) => row.constants(),
+            KernelKind::ReduceRows { shape, last } => {
+                let mut all = shape_constants(shape);
+                all.extend(last.map(|last| ("FINAL_SUM", last.sum as u32)));
+                all
+            }
+            KernelKind::Normalizer { kind, .. } => vec![("NORMALIZER_KIND", *kind as u32)],
+            KernelKind::CountTargets { .. } | KernelKind::CountCorrect | KernelKind::Jacobian => Vec::new(),
+        }
+    }
+
+    /// Its source, which tells where each line comes from.
+    pub(crate) fn render(&self) -> Result<Rendered, TemplateError> {
+        render(self.file(), &self.definitions(), files::find)
+    }
+
+    #[cfg(test)]
+    pub(super) fn uses_subgroups(&self) -> bool {
+        self.definitions().flags["SUBGROUPS"]
+    }
+}
+
+/// The shaders' flags, beside those of the optional slots.
+const FLAGS: &[&str] = &[
+    "ADJUSTS_GRAD_ONLY",
+    "CACHES_EXP",
+    "FROM_SAVED_LSE",
+    "HAS_ENTROPY_SUM",
+    "HAS_NORMALIZER_BUFFER",
+    "HAS_RESULT",
+    "HAS_SOFTCAP",
+    "HAS_SPANS",
+    "HAS_TARGET_SUMS",
+    "HAS_TARGET_WEIGHT",
+    "HAS_UPSTREAM_TERMS",
+    "HAS_Z_LOSS",
+    "IN_PIECES",
+    "IN_PLACE",
+    "IS_ADJUSTED",
+    "IS_FINAL",
+    "IS_FIRST_PASS",
+    "IS_LOG",
+    "IS_LSE_GRAD",
+    "IS_MEAN",
+    "IS_NLL",
+    "LOGITS_BF16",
+    "LOGITS_F16",
+    "LOGITS_F32",
+    "RESULT_BF16",
+    "RESULT_F16",
+    "RESULT_F32",
+    "RESULT_IS_ATOMIC",
+    "SUBGROUPS",
+    "SUMMARY_IS_ATOMIC",
+    "X1",
+    "X2",
+    "X4",
+];
+
+impl RowVariant {
+    fn define(&self, all: &mut Definitions) {
+        all.texts.insert("SCHEDULE", self.stats.file());
+        all.numbers.insert("REGS_PER_LANE", self.shape.regs_per_lane);
+        let first_pass = self.first_pass;
+        for (slot, flag) in Slot::OPTIONAL {
+            // The first pass finds the argmax, but leaves it to the second to write.
+            let is_known = !first_pass || slot == Slot::Argmax || self.spec.first_pass_reads(slot);
+            all.flags.insert(flag, is_known && self.spec.slots.has(slot));
+        }
+        all.flags.extend(self.storage_flags());
+        all.flags.extend([
+            ("SUBGROUPS", matches!(self.shape.reduce, Reduce::Subgroup { .. })),
+            ("IS_ADJUSTED", self.spec.adjust.is_adjusted),
+            ("HAS_SOFTCAP", self.spec.adjust.softcap),
+            ("ADJUSTS_GRAD_ONLY", self.spec.adjust.grad_only),
+            ("HAS_SPANS", self.stats.has_spans()),
+            ("IN_PIECES", self.in_pieces),
+            ("IS_FIRST_PASS", first_pass),
+            ("FROM_SAVED_LSE", self.stats == StatsSource::SavedLse),
+            ("CACHES_EXP", self.spec.caches_exp() && !first_pass),
+        ]);
+        match self.spec.op {
+            RowOp::Softmax { log, lse_grad } => {
+                all.flags.extend([("IS_LOG", log), ("IS_LSE_GRAD", lse_grad)]);
+            }
+            RowOp::SoftmaxGrad { log } => {
+                all.flags.extend([("IS_LOG", log), ("HAS_UPSTREAM_TERMS", true)]);
+            }
+            RowOp::CrossEntropy(op) => all.flags.extend([
+                ("HAS_ENTROPY_SUM", op.entropy),
+                ("HAS_TARGET_SUMS", op.target_sums),
+                ("HAS_TARGET_WEIGHT", op.target_weight),
+                ("HAS_Z_LOSS", op.z_loss),
+                ("IS_NLL", op.nll),
+            ]),
+            RowOp::BinaryCrossEntropy { .. } => {}
+        }
+    }
+
+    /// How logits and result are stored, and how many elements are loaded and stored at once.
+    fn storage_flags(&self) -> [(&'static str, bool); 12] {
+        let (logits, result) = (self.spec.storage.logits, self.spec.storage.result);
+        let place = if self.first_pass {
+            ResultPlace::None
+        } else {
+            self.spec.place
+        };
+        let shares_words = result != Dtype::F32 && self.width == VectorWidth::X1;
+        [
+            ("X1", self.width == VectorWidth::X1),
+            ("X2", self.width == VectorWidth::X2),
+            ("X4", self.width == VectorWidth::X4),
+            ("LOGITS_F32", logits == Dtype::F32),
+            ("LOGITS_F16", logits == Dtype::F16),
+            ("LOGITS_BF16", logits == Dtype::Bf16),
+            ("RESULT_F32", result == Dtype::F32),
+            ("RESULT_F16", result == Dtype::F16),
+            ("RESULT_BF16", result == Dtype::Bf16),
+            ("HAS_RESULT", place != ResultPlace::None),
+            ("IN_PLACE", place == ResultPlace::InPlace),
+            ("RESULT_IS_ATOMIC", place != ResultPlace::None && shares_words),
+        ]
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        let mut all = shape_constants(&self.shape);
+        if self.stats.has_group_spans() {
+            all.push(("GROUP_WORDS", self.shape.group_spans * self.spec.span_words()));
+        }
+        if self.stats.has_spans() {
+            all.push(("SPAN_WORDS", self.spec.span_words()));
+        }
+        if self.spec.adjust.is_adjusted {
+            all.push(("MASK_KIND", self.spec.adjust.mask as u32));
+        }
+        if let RowOp::BinaryCrossEntropy { weight } = self.spec.op {
+            all.push(("WEIGHT_KIND", weight as u32));
+        }
+        all
+    }
+}
+
+fn shape_constants(shape: &RowShape) -> Vec<(&'static str, u32)> {
+    let reduce = match shape.reduce {
+        Reduce::Subgroup { lanes } => ("SUBGROUP_LANES", lanes),
+        Reduce::Workgroup { rows_adjacent } => ("ROWS_ADJACENT", rows_adjacent.into()),
+    };
+    let mut all = vec![("WORKGROUP_SIZE", shape.workgroup_size), ("LANES", shape.lanes), reduce];
+    if shape.used_regs < shape.regs_per_lane {
+        all.push(("USED_REGS", shape.used_regs));
+    }
+    if shape.classes > 0 {
+        all.push(("CLASSES", shape.classes));
+    }
+    if shape.row_chunks > 1 {
+        all.push(("ROW_CHUNKS", shape.row_chunks));
+    }
+    all
+}
+
+/// The file, the flags that are on, and the numbers.
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Definitions { flags, numbers, texts } = self.definitions();
+        write!(f, "{}", self.file())?;
+        texts.values().try_for_each(|text| write!(f, " {text}"))?;
+        let mut on = flags.iter().filter(|(_, on)| **on);
+        on.try_for_each(|(flag, _)| write!(f, " {flag}"))?;
+        let numbers = numbers.into_iter().chain(self.constants());
+        numbers
+            .into_iter()
+            .try_for_each(|(name, value)| write!(f, " {name}={value}"))
+    }
+}

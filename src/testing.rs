@@ -1,0 +1,140 @@
+//! Inputs for tests, the same everywhere, and how far results are from exact ones.
+
+use crate::dtype::Dtype;
+use crate::error::EncodeError;
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+
+/// xorshift.
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    /// 40 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 24
+    }
+
+    /// A number below `n`.
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.bits() as usize) % n
+    }
+
+    /// About normal: the sum of four uniform numbers, of standard deviation `spread`.
+    pub fn normal(&mut self, spread: f32) -> f32 {
+        let sum: f64 = (0..4).map(|_| self.bits() as f64 / (1u64 << 40) as f64 - 0.5).sum();
+        (sum * 3f64.sqrt()) as f32 * spread
+    }
+
+    /// So many normal numbers.
+    pub fn logits(&mut self, n: usize, spread: f32) -> Vec<f32> {
+        (0..n).map(|_| self.normal(spread)).collect()
+    }
+
+    /// So many classes.
+    pub fn targets(&mut self, n: usize, classes: usize) -> Vec<u32> {
+        (0..n).map(|_| self.below(classes) as u32).collect()
+    }
+}
+
+/// Classes at the seams: fewer than a quad, a quad, one more; lanes of 4, 8, 32, 64 quads and one class more or less; a
+/// chunk and one more; two chunks; odd and even vocabularies.
+pub const CLASSES: &[usize] = &[
+    1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 256, 257, 1000, 1023, 1024, 1025, 2048,
+    4099,
+];
+
+/// A unit in the last place of `exact` as it is stored; the smallest normal number's where it is smaller.
+pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
+    let (digits, least) = match dtype {
+        Dtype::F32 => (23, -126),
+        Dtype::F16 => (10, -14),
+        Dtype::Bf16 => (7, -126),
+    };
+    let exponent = exact.abs().max(2f64.powi(least)).log2().floor() as i32;
+    2f64.powi(exponent - digits)
+}
+
+/// The error of `got` in units in the last place of `exact` as an f32; 2^-126 counts as the smallest.
+pub fn ulp(got: f32, exact: f64) -> f64 {
+    if got.is_nan() && exact.is_nan() || f64::from(got) == exact {
+        return 0.0;
+    }
+    (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32)
+}
+
+/// Their bits, which may be compared where there is a NaN or a -0 among them.
+pub fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Schedules at the corners of what plan.rs allows; those that cannot run some rows say so.
+pub fn schedules() -> Vec<Schedule> {
+    let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
+    let chunked = [8, 32, 128].map(|lanes| Schedule::Chunked { lanes });
+    let split = [(8, 1), (32, 2), (128, 3)].map(|(lanes, pieces)| Schedule::Split { lanes, pieces });
+    held.into_iter().chain(chunked).chain(split).collect()
+}
+
+const NAN: f32 = f32::NAN;
+const INF: f32 = f32::INFINITY;
+const NONE: f32 = f32::NEG_INFINITY;
+const NEGATIVE_NAN: f32 = f32::from_bits(0xffc0_0001);
+
+/// The first three classes of rows that are not ordinary, for [`odd_rows`].
+pub const ODD_ROWS: [[f32; 3]; 14] = [
+    [1.0, NAN, 2.0],
+    [1.0, NEGATIVE_NAN, 2.0],
+    [NONE, NEGATIVE_NAN, NONE],
+    [1.0, INF, 2.0],
+    [INF, NAN, NONE],
+    [INF, INF, INF],
+    [NONE, NONE, NONE],
+    [NONE, 1.0, 2.0],
+    [1.0, NONE, NONE],
+    [f32::MIN, NONE, f32::MIN],
+    [f32::MAX, f32::MIN, 0.0],
+    [-0.0, 0.0, NONE],
+    [-5.0, -0.0, 0.0],
+    [1e-45, -1e-45, 0.0],
+];
+
+/// Those rows, whose other classes are -inf.
+pub fn odd_rows(classes: usize) -> Vec<f32> {
+    let rest = || std::iter::repeat_n(NONE, classes.saturating_sub(3));
+    ODD_ROWS
+        .iter()
+        .flat_map(|row| row.iter().copied().chain(rest()))
+        .collect()
+}
+
+/// Class axes that are not the last, and rows further apart than their classes.
+pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
+    let shapes = [
+        ([3, 10, 7], 1),
+        ([2, 1500, 5], 1),
+        ([12, 3, 5], 0),
+        ([2, 3, 130], -1),
+        ([1, 300, 70], 1),
+    ];
+    let strided = [(5, 10, 13), (5, 10, 14), (5, 8, 12), (3, 1100, 1101), (1, 4, 9)];
+    let strided = strided.map(|(count, classes, stride)| Rows::new(count, classes).with_row_stride(stride));
+    let axes = shapes.iter().map(|(shape, axis)| Rows::of_shape(shape, *axis));
+    axes.chain(strided.into_iter().map(Ok)).collect()
+}
+
+/// Normal numbers laid out as `rows` are, NaN between those of a stride: what lies there must not matter.
+pub fn laid_out(random: &mut Random, rows: &Rows, spread: f32) -> Result<Vec<f32>, EncodeError> {
+    let mut x = random.logits(rows.elements()?, spread);
+    if rows.inner() == 1 {
+        let between = x
+            .iter_mut()
+            .enumerate()
+            .filter(|(i, _)| i % rows.outer_stride() >= rows.classes());
+        between.for_each(|(_, v)| *v = NAN);
+    }
+    Ok(x)
+}
