@@ -1,6 +1,7 @@
 //! Curves over z, or over something else.
 
 use crate::figure::{self, INK, px, text, tick};
+use crate::page::FIGURE_SIZE;
 use plotters::prelude::*;
 use std::error::Error;
 use std::ops::Range;
@@ -62,7 +63,7 @@ pub(crate) struct Plot {
 
 impl Plot {
     pub(crate) fn draw(&self, curves: &[Curve]) -> Result<String, Box<dyn Error>> {
-        figure::draw(self.title, |area| {
+        figure::draw(self.title, FIGURE_SIZE, |area| {
             let margin = (self.values.end - self.values.start) * 0.04;
             let values = self.values.start - margin..self.values.end + margin;
             let mut chart = ChartBuilder::on(area)

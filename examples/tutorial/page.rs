@@ -6,6 +6,9 @@ use std::path::PathBuf;
 /// How far a number may be from that of plain f64 arithmetic: relative, or absolute where it is under 1.
 pub(crate) const TOLERANCE: f64 = 2e-6;
 
+/// Width and height of a figure, in pixels.
+pub(crate) const FIGURE_SIZE: (u32, u32) = (720, 460);
+
 pub(crate) struct Page {
     folder: PathBuf,
     section: usize,

@@ -1,6 +1,7 @@
 //! P(t=1|z) over the plane of two logits.
 
 use crate::figure::{self, INK, px, text, tick};
+use crate::page::FIGURE_SIZE;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::error::Error;
@@ -21,7 +22,7 @@ pub(crate) fn draw(steps: &[f32], values: &[f32]) -> Result<String, Box<dyn Erro
     let title = "P(t=1|z), the first output of softmax([z₁, z₂])";
     let n = steps.len();
     let point = |i: usize, j: usize| (f64::from(steps[i]), f64::from(values[i * n + j]), f64::from(steps[j]));
-    figure::draw(title, |area| {
+    figure::draw(title, FIGURE_SIZE, |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, text(24))
             .margin(px(12))
