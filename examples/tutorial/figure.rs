@@ -1,4 +1,4 @@
-//! What all figures have in common: their colour of ink, sizes, text, and the SVG around a drawing.
+//! What all figures have in common: the colour of lines and text, sizes, and the SVG element around the drawing.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -6,7 +6,7 @@ use std::error::Error;
 
 pub(crate) const INK: RGBColor = RGBColor(40, 60, 90);
 
-/// Units of the drawing to a pixel. Coordinates are whole numbers, so that with one unit a pixel curves would have steps.
+/// Units of the drawing for each pixel. Coordinates are whole numbers; with one unit a pixel, curves would have visible steps.
 const UNITS: u32 = 4;
 
 /// A length in pixels, as units of the drawing.

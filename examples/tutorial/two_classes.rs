@@ -8,12 +8,12 @@ use plotters::chart::SeriesLabelPosition;
 use std::error::Error;
 use wgpu_softmax::{BinaryCrossEntropy, CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax};
 
-/// From −6 to 6.
+/// The z of all curves, from −6 to 6.
 fn steps() -> Vec<f32> {
     (0u8..97).map(|i| f32::from(i) * 0.125 - 6.0).collect()
 }
 
-/// Each z beside a 0.
+/// The logits [z, 0] of two classes, for each z.
 fn beside_zero(z: &[f32]) -> Vec<f32> {
     z.iter().flat_map(|&z| [z, 0.0]).collect()
 }
@@ -39,20 +39,23 @@ pub(crate) fn logistic(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error>>
     let sigma = Curve::new("σ(z)", Stroke::Line, INK, &z, &sigma);
     let plot = curves::Plot {
         title: "Softmax of two classes is the logistic function",
-        across: "z",
-        along: -6.0..6.0,
-        up: "probability",
-        values: 0.0..1.0,
+        x_title: "z",
+        x_range: -6.0..6.0,
+        y_title: "probability",
+        y_range: 0.0..1.0,
         digits: 1,
         legend: SeriesLabelPosition::MiddleRight,
     };
     page.figure("logistic.svg", &plot.draw(&[first, second, sigma])?)
 }
 
-/// Losses, and their derivatives by z, of one target: as softmax of two classes, as binary cross-entropy of one logit, and exact.
+/// The losses for one target, and their derivatives with respect to z, in this order.
 struct Curves {
+    /// As the cross-entropy of two classes.
     softmax: (Vec<f32>, Vec<f32>),
+    /// As the binary cross-entropy of one logit.
     binary: (Vec<f32>, Vec<f32>),
+    /// In plain f64.
     exact: (Vec<f64>, Vec<f64>),
 }
 
@@ -118,10 +121,10 @@ pub(crate) fn cross_entropy(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Er
     }
     let plot = curves::Plot {
         title: "Cross-entropy of [z, 0] and its gradient σ(z) − t",
-        across: "z",
-        along: -6.0..6.0,
-        up: "loss, gradient",
-        values: -1.0..6.0,
+        x_title: "z",
+        x_range: -6.0..6.0,
+        y_title: "loss, gradient",
+        y_range: -1.0..6.0,
         digits: 0,
         legend: SeriesLabelPosition::UpperMiddle,
     };
