@@ -1,4 +1,4 @@
-//! `cargo bench -p burn-wgpu-softmax`: Burn's softmax and loss beside ours, over the shapes of `benches/RESULTS.md`.
+//! `cargo bench -p burn-wgpu-softmax`: the time of Burn's softmax and loss beside that of ours, for the shapes of `benches/RESULTS.md`.
 
 #[path = "../examples/digits/timing.rs"]
 mod timing;

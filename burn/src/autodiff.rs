@@ -1,4 +1,4 @@
-//! The operations with their gradients.
+//! The operations on a backend with automatic differentiation.
 
 use crate::backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
 use burn::backend::Autodiff;
@@ -13,7 +13,7 @@ use wgpu_softmax::{CrossEntropy, Softmax, SoftmaxGrad};
 struct SoftmaxBackward;
 
 impl<B: SoftmaxGradBackend> Backward<B, 1> for SoftmaxBackward {
-    /// The result and the logits (once more the result, where the gradient needs none), the dimension and the options.
+    /// The result, the logits (or the result again, where the gradient needs no logits), the dimension and the options.
     type State = (FloatTensor<B>, FloatTensor<B>, usize, SoftmaxGrad);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -65,7 +65,7 @@ impl<B: SoftmaxBackend + SoftmaxGradBackend, C: CheckpointStrategy> SoftmaxBacke
         options: CrossEntropy,
     ) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
-        // Neither has a gradient.
+        // Targets and weights have no gradient.
         let targets = match targets {
             Targets::Indices(targets) => Targets::Indices(targets),
             Targets::Probabilities(targets) => Targets::Probabilities(targets.into_primitive()),

@@ -9,23 +9,23 @@ use burn::tensor::DType;
 use burn::tensor::Shape;
 use wgpu_softmax::{CrossEntropy, Reduction, Softmax, SoftmaxGrad};
 
-/// What cross-entropy is told of a batch beside its logits.
+/// The targets of cross-entropy.
 #[derive(ExtensionType, Clone, Debug)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Targets<B: Backend> {
-    /// A class for each row.
+    /// A class index for each row.
     Indices(IntTensor<B>),
     /// A probability for each logit.
     Probabilities(FloatTensor<B>),
 }
 
-/// Weights of the classes.
+/// The weights of the classes.
 #[derive(ExtensionType, Clone, Debug)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Weights<B: Backend> {
-    /// All alike, or those of the options.
+    /// There is no tensor: the options' weights, if any.
     None,
-    /// One for each class.
+    /// A tensor with one weight for each class.
     Tensor(FloatTensor<B>),
 }
 
@@ -49,10 +49,10 @@ pub trait SoftmaxBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Their gradients.
+/// The gradients of the operations of [`SoftmaxBackend`].
 #[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
 pub trait SoftmaxGradBackend: Backend {
-    /// The gradient of what [`SoftmaxBackend::fused_softmax`] gave.
+    /// The gradient of [`SoftmaxBackend::fused_softmax`] with respect to the logits; `saved` is its result.
     #[fusion(dtype = saved, shape = saved)]
     fn fused_softmax_grad(
         saved: FloatTensor<Self>,
@@ -62,7 +62,8 @@ pub trait SoftmaxGradBackend: Backend {
         options: SoftmaxGrad,
     ) -> FloatTensor<Self>;
 
-    /// The gradient of [`SoftmaxBackend::fused_cross_entropy`] by the logits; in their place, if nobody else needs them.
+    /// The gradient of [`SoftmaxBackend::fused_cross_entropy`] with respect to the logits. It overwrites them if no other tensor
+    /// shares their memory.
     #[fusion(dtype = logits, shape = logits)]
     fn fused_cross_entropy_grad(
         logits: FloatTensor<Self>,

@@ -1,5 +1,5 @@
-//! The operations on Burn's wgpu runtime: recorded by our kernels, on the tensors' own memory, into the queue that all of Burn's
-//! work goes to.
+//! The operations on Burn's wgpu runtime. Our kernels are recorded on the tensors' own memory, and submitted to the queue that
+//! Burn itself uses.
 
 use crate::backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape};
 use crate::device::gpu_of;
@@ -105,7 +105,7 @@ impl SoftmaxGradBackend for CubeBackend {
     }
 }
 
-/// What cross-entropy reads.
+/// The tensors and options of a cross-entropy, contiguous and of the types that the kernels read.
 struct Batch {
     logits: CubeTensor,
     targets: CubeTensor,
@@ -148,7 +148,7 @@ impl Batch {
         }
     }
 
-    /// The loss, and the gradient or the logits.
+    /// Runs the kernels. Returns the loss, and the gradient or else the logits.
     fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
         let Self {
             logits,
@@ -182,7 +182,7 @@ impl Batch {
     }
 }
 
-/// The first element alone, where it is.
+/// A tensor of the first element alone, in the same memory.
 fn first_word(tensor: CubeTensor) -> CubeTensor {
     let mut handle = tensor.handle.clone();
     let rest = (tensor.meta.num_elements() - 1) * size_of::<f32>();
@@ -206,7 +206,7 @@ fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
     CubeBackend::float_cast(tensor, dtype)
 }
 
-/// What does not fit is out of range, and stays so.
+/// Targets as i32. A 64-bit target that does not fit is clamped, and so stays out of range.
 fn to_i32(targets: CubeTensor) -> CubeTensor {
     let fitting = match targets.dtype {
         DType::I64 => CubeBackend::int_clamp(targets, i32::MIN.into(), i32::MAX.into()),
@@ -216,13 +216,14 @@ fn to_i32(targets: CubeTensor) -> CubeTensor {
     CubeBackend::int_cast(fitting, IntDType::I32)
 }
 
-/// Whether nobody else holds a tensor, nor does work that another thread has queued and not submitted.
+/// Whether a tensor may be overwritten: no other tensor shares its memory, and no work that another thread has queued but not
+/// submitted uses it.
 fn is_ours_alone(tensor: &CubeTensor) -> bool {
-    // Our own queued work holds what it reads; once submitted it comes before ours.
+    // This thread's own queued work also holds the tensors it reads. Once flushed, it runs before the kernel to be recorded.
     tensor.handle.can_mut() && tensor.client.flush().is_ok() && !tensor.handle.memory.is_bound()
 }
 
-/// How our kernels store a type.
+/// The storage for a tensor's type.
 pub(crate) fn storage(dtype: DType) -> Storage {
     Storage::all(match dtype {
         DType::F32 => Dtype::F32,
@@ -236,10 +237,10 @@ fn rows(tensor: &CubeTensor, dim: usize) -> Result<Rows, EncodeError> {
     Rows::of_shape(tensor.meta.shape(), dim as isize)
 }
 
-/// Records work on the tensors' memory, and submits it after all that Burn has under way on them.
+/// Records commands on the tensors' memory, and submits them after all of Burn's pending work on these tensors.
 ///
 /// # Panics
-/// As Burn's own operations do, where the work cannot be done.
+/// If the commands cannot be recorded, as Burn's own operations do.
 fn launch<T>(
     tensors: &[&CubeTensor],
     record: impl FnOnce(&Gpu, &mut CommandEncoder, &[Slice<'_>]) -> Result<T, EncodeError>,
@@ -257,7 +258,7 @@ fn launch<T>(
         resource.unwrap_or_else(|error| failed(&error))
     });
     let memory: Vec<_> = memory.collect();
-    // Asking for the memory has what writes it recorded; it goes to the queue before what reads it.
+    // Asking for the memory made Burn record the work that writes it. That must reach the queue before the work that reads it.
     let streams = tensors.iter().map(|tensor| tensor.handle.stream);
     for stream in streams.chain([StreamId::current()]).collect::<HashSet<_>>() {
         let flushed = stream.executes(|| tensors[0].client.flush());
@@ -265,7 +266,7 @@ fn launch<T>(
     }
     let slices = memory.iter().zip(tensors).map(|(memory, tensor)| {
         let resource = memory.resource();
-        // A slice is never empty; no memory of Burn's is.
+        // A slice must not be empty, and memory that Burn allocates never is.
         let bytes = (tensor.meta.num_elements() * tensor.dtype.size()).max(4) as u64;
         resource.buffer.slice(resource.offset..resource.offset + bytes)
     });

@@ -1,4 +1,4 @@
-//! Which wgpu device a Burn device runs on.
+//! The wgpu device behind a Burn device.
 
 use burn::backend::{CubeDevice, DispatchDevice};
 use burn::tensor::Device;
@@ -13,23 +13,23 @@ static GPUS: LazyLock<RwLock<HashMap<CubeDevice, Gpu>>> = LazyLock::new(RwLock::
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// Burn could not set its runtime up, or it runs already: then only whoever set it up has its wgpu device, for
-    /// [`attach`].
+    /// Burn could not set up its runtime, or it is running already. In that case whoever set it up has its wgpu device, and can
+    /// pass it to [`attach`].
     #[error("Burn's wgpu runtime cannot be set up here: {0}")]
     Burn(#[from] WgpuInitError),
-    /// Its limits rule our kernels out.
+    /// The limits of the wgpu device are too small for the kernels.
     #[error(transparent)]
     Gpu(#[from] GpuError),
-    /// It is no device of wgpu's.
+    /// The Burn device does not run on wgpu.
     #[error("{device} is no wgpu device: make one with burn_wgpu_softmax::device()")]
     NotWgpu {
-        /// The device.
+        /// The device, as Burn names it.
         device: String,
     },
 }
 
-/// Burn's default wgpu device, made ready for this crate. To be called once, before Burn itself first uses that device; clone
-/// what it returns. Adapters and backends are chosen as Burn does, by `CUBECL_WGPU_DEFAULT_DEVICE`.
+/// Sets up Burn's default wgpu device, and registers it with this crate. Call it once, before anything else uses that device, and
+/// clone what it returns. The adapter is chosen as in Burn, by `CUBECL_WGPU_DEFAULT_DEVICE`.
 ///
 /// ```no_run
 /// let device = burn_wgpu_softmax::device()?;
@@ -46,8 +46,8 @@ pub fn device() -> Result<Device, DeviceError> {
     Ok(device)
 }
 
-/// Makes a device ready whose setup the caller has: from `Device::wgpu_options().init_with_setup()`, or handed to Burn
-/// with `Device::wgpu_options().setup(..)`.
+/// Registers a device whose wgpu setup the caller has: from `Device::wgpu_options().init_with_setup()`, or one that the caller gave
+/// to Burn with `Device::wgpu_options().setup(..)`.
 ///
 /// # Errors
 /// [`DeviceError::NotWgpu`], [`DeviceError::Gpu`].
@@ -60,7 +60,7 @@ pub fn attach(device: &Device, setup: &WgpuSetup) -> Result<(), DeviceError> {
     Ok(())
 }
 
-/// Checks that a device can run our kernels, before work is queued that may be run later, where nobody sees it fail.
+/// Checks that a device is registered. Under fusion the work runs later, where the caller would not see it fail.
 pub(crate) fn check(device: &Device) {
     match key_of(device) {
         Ok(key) => drop(gpu_of(&key)),
@@ -68,7 +68,7 @@ pub(crate) fn check(device: &Device) {
     }
 }
 
-/// What its tensors name it by.
+/// The name by which tensors refer to their device.
 fn key_of(device: &Device) -> Result<CubeDevice, DeviceError> {
     match device.clone().inner().as_dispatch() {
         DispatchDevice::Cube(key @ CubeDevice::Wgpu(_)) => Ok(key.clone()),
@@ -78,7 +78,7 @@ fn key_of(device: &Device) -> Result<CubeDevice, DeviceError> {
     }
 }
 
-/// The device of a tensor.
+/// The registered device of a tensor.
 pub(crate) fn gpu_of(device: &CubeDevice) -> Gpu {
     let gpus = GPUS.read().unwrap_or_else(PoisonError::into_inner);
     match gpus.get(device) {

@@ -18,24 +18,24 @@
 //!
 //! [`CrossEntropyLoss`] takes the place of `burn::nn::loss::CrossEntropyLoss`, with the same configuration.
 //!
-//! **Device.** Burn keeps its wgpu device to itself, so it is asked for it when it sets it up: [`device`], or [`attach`] for a setup
-//! that the caller has.
+//! **Device.** Burn gives its wgpu device away only when it sets it up, so the device must be made by [`device`], or registered with
+//! [`attach`] by a caller that has the setup.
 //!
-//! **Copies.** None: kernels read and write tensors where they are, between what Burn submits before and after. A logits tensor
-//! that nobody else holds is overwritten by its softmax or its gradient. A tensor that is not contiguous, or targets that are not 32-bit
-//! integers, are made so first.
+//! **Copies.** None are made: kernels read and write the tensors' own memory, between what Burn submits before and after. Logits whose
+//! memory no other tensor shares are overwritten by their softmax or gradient. Tensors that are not contiguous, and targets that are
+//! not 32-bit integers, are converted first.
 //!
-//! **Fusion.** With the feature `fusion`, a default as it is Burn's, the operations are lazy like all others there. Turn it off where
-//! Burn's is off.
+//! **Fusion.** With the feature `fusion`, which is on by default as in Burn, the operations are lazy as Burn's own are. Turn it off if
+//! you turn off Burn's.
 //!
-//! **Gradients** go to logits alone: not to targets that are probabilities, weights, masks, scales or biases. The loss's backward pass
-//! computes the softmax again rather than keep a gradient that may never be asked for.
+//! **Gradients** are computed for logits only: not for soft targets, weights, masks, scales or biases. The backward pass of the loss
+//! computes the softmax again instead of storing a gradient that may never be used.
 //!
-//! **Errors.** As Burn's operations these return tensors, not results. Shapes, types and devices that do not fit panic, with the reason.
-//! Options that contradict each other panic where the operation is run, which under fusion is later: then Burn reports it when the
-//! result is read. A target out of range makes its row's loss and gradient NaN, and the mean.
+//! **Errors.** Like Burn's operations, these return tensors and not results. Shapes, types and devices that do not fit cause a panic with
+//! the reason. Options that contradict each other cause one when the operation runs, which under fusion is later: Burn then reports
+//! it when the result is read. A target out of range makes the loss and gradient of its row NaN, and with them the mean.
 //!
-//! **Captured graphs** cannot hold these operations: they panic while one is recorded.
+//! **Captured graphs** cannot contain these operations: they panic while a graph is being captured.
 
 mod autodiff;
 mod backend;
@@ -55,7 +55,7 @@ use wgpu_softmax::{CrossEntropy, Softmax};
 /// `y_c = exp(z_c − m) / d` along `dim`, in the tensor's type; see [`Softmax`].
 ///
 /// # Panics
-/// Where `dim` is none of the tensor's, its type is none of f32, f16 and bf16, or its device is not known (see [`device()`]).
+/// If the tensor has no dimension `dim`, its type is not f32, f16 or bf16, or its device is not registered (see [`device()`]).
 pub fn softmax<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
     softmax_with(logits, dim, &Softmax::default())
 }
@@ -68,24 +68,25 @@ pub fn log_softmax<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
     softmax_with(logits, dim, &Softmax::log())
 }
 
-/// As [`softmax`], with options: all that are numbers or come from the host. `storage` and `in_place` are the tensor's.
+/// Like [`softmax`], with options: those that are numbers or host slices. `storage` and `in_place` follow from the tensor.
 ///
 /// # Panics
-/// As [`softmax`], and where options contradict each other.
+/// As [`softmax`], and if options contradict each other.
 pub fn softmax_with<const D: usize>(logits: Tensor<D>, dim: usize, options: &Softmax) -> Tensor<D> {
     check(&logits, dim);
     let result = Dispatch::fused_softmax(logits.into_dispatch(), dim, options.clone());
     Tensor::from_dispatch(result)
 }
 
-/// The cross-entropy `ξ = ln d − (z_t − m)` of logits whose classes lie along `dim`, for targets of the same shape without it: one
-/// number, or with [`wgpu_softmax::Reduction::None`] one for each row, in the order of `targets`. It is f32 whatever the logits are.
+/// The cross-entropy `ξ = ln d − (z_t − m)` of logits whose classes lie along `dim`. The targets have the shape of the logits without
+/// `dim`. The result is one number, or with [`wgpu_softmax::Reduction::None`] one for each row in the order of `targets`; it is f32
+/// whatever the type of the logits.
 ///
-/// All options that are numbers or come from the host; `storage`, `targets`, `gradient` and `upstream` follow from the tensors, and
-/// what a kernel gives beside the loss (`lse`, `entropy`, `argmax`, …) or in its place (`from_lse`) is left off.
+/// All options that are numbers or host slices apply. `storage`, `targets`, `gradient` and `upstream` follow from the tensors, and
+/// options for other results (`lse`, `entropy`, `argmax`, …) or for a backward pass (`from_lse`) are ignored.
 ///
 /// # Panics
-/// As [`softmax`], and where shapes do not match or options contradict each other.
+/// As [`softmax`], and if shapes do not match or options contradict each other.
 pub fn cross_entropy<const D: usize, const E: usize>(
     logits: Tensor<D>,
     targets: Tensor<E, Int>,
@@ -95,7 +96,7 @@ pub fn cross_entropy<const D: usize, const E: usize>(
     check(&logits, dim);
     let mut expected = logits.dims().to_vec();
     expected.remove(dim);
-    // One row has one target, which a tensor of no dimensions cannot hold.
+    // The target of a single row would have no dimensions, which a tensor cannot have: one of one element serves.
     let is_one = D == 1 && targets.dims() == [1; E];
     assert!(
         is_one || targets.dims().as_slice() == expected,
@@ -106,7 +107,7 @@ pub fn cross_entropy<const D: usize, const E: usize>(
     cross_entropy_of(logits, Targets::Indices(targets.into_dispatch()), None, dim, options)
 }
 
-/// As [`cross_entropy`], for targets that are probabilities, laid out as the logits are.
+/// Like [`cross_entropy`], with a probability for each class as targets, in the shape of the logits.
 ///
 /// # Panics
 /// As [`cross_entropy`].
@@ -150,7 +151,7 @@ fn cross_entropy_of<const D: usize>(
     Tensor::from_dispatch(loss)
 }
 
-/// What is sure to be seen before the work is queued.
+/// Checks what can be checked before the work is queued, where the caller sees the panic.
 fn check<const D: usize>(logits: &Tensor<D>, dim: usize) {
     assert!(dim < D, "dimension {dim} of a tensor of {D}");
     let _ = cube::storage(logits.dtype());

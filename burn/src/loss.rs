@@ -1,4 +1,4 @@
-//! In the place of Burn's loss.
+//! A replacement for Burn's loss module.
 
 use crate::backend::Targets;
 use crate::cross_entropy_of;
@@ -7,7 +7,8 @@ use burn::nn::loss;
 use burn::tensor::{Int, Tensor};
 use wgpu_softmax::CrossEntropy;
 
-/// Burn's `CrossEntropyLoss` in one pass over the logits, its gradient in another: the same configuration, the same results.
+/// A replacement for Burn's `CrossEntropyLoss`, with the same configuration and results: one pass over the logits for the loss,
+/// and one for its gradient.
 ///
 /// ```no_run
 /// use burn::nn::loss::CrossEntropyLossConfig;
@@ -28,8 +29,8 @@ impl From<loss::CrossEntropyLoss> for CrossEntropyLoss {
 }
 
 impl CrossEntropyLoss {
-    /// The mean loss of logits `[rows, classes]` with targets `[rows]`, f32. With `logits: false` Burn's own is called: there is
-    /// no softmax to fuse. Without pad tokens a target of -100 is ignored, as in PyTorch.
+    /// The mean loss of logits `[rows, classes]` with targets `[rows]`, f32. With `logits: false` Burn's own loss is called, since
+    /// there is no softmax to fuse. Without pad tokens, targets of −100 are ignored as in PyTorch.
     ///
     /// # Panics
     /// As [`crate::cross_entropy`].
@@ -49,7 +50,7 @@ impl CrossEntropyLoss {
             ..CrossEntropy::default()
         };
         let mut targets = targets;
-        // One index is ignored: the other pads become the first.
+        // The kernel ignores one index, so the other pad tokens are replaced by the first.
         if let [first, others @ ..] = pads {
             options.ignore_index = *first as i64;
             for pad in others {

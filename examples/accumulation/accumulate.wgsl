@@ -1,4 +1,4 @@
-// The gradient by the weights, added to what other micro-batches left there: sum += x^T g. One invocation to a weight.
+// Adds the gradient with respect to the weights to the sum over earlier micro-batches: sum += x^T g. One invocation a weight.
 
 override ROWS: u32 = 1u;
 const PIXELS: u32 = 65u;
@@ -15,9 +15,9 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     if pixel >= PIXELS {
         return;
     }
-    var own = 0.0;
+    var gradient_sum = 0.0;
     for (var row = 0u; row < ROWS; row++) {
-        own += x[row * PIXELS + pixel] * gradient[row * CLASSES + class_index];
+        gradient_sum += x[row * PIXELS + pixel] * gradient[row * CLASSES + class_index];
     }
-    sum[id.x] += own;
+    sum[id.x] += gradient_sum;
 }

@@ -1,4 +1,4 @@
-// Gradient descent: W = W - RATE sum. One invocation to a weight.
+// Gradient descent: W = W - RATE sum. One invocation a weight.
 
 const WEIGHTS: u32 = 650u;
 const RATE: f32 = 1.0;

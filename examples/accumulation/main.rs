@@ -1,8 +1,8 @@
-//! A batch too large for its logits to be kept: 449 images go through in micro-batches of 64, whose gradients add up to that of
-//! the whole batch, since all divide by the same number of labelled images: an external normaliser, in a buffer, as it would come
-//! from a sum over devices. Every seventh image has no label.
+//! Training on a batch whose logits are too large to be in memory at once. 449 images are processed in micro-batches of 64. Their
+//! gradients add up to that of the whole batch, because all are divided by the same number of labelled images: an external
+//! normalizer, which lies in a buffer, as it would if it were the result of a sum over devices. Every seventh image has no label.
 //!
-//! `cargo run --example accumulation` trains like that, and compares each step's gradient with that of the batch at once.
+//! `cargo run --example accumulation` trains that way, and compares the gradient of each step with that of the whole batch at once.
 
 #[path = "../digits/data.rs"]
 mod data;
@@ -19,12 +19,12 @@ use wgpu_softmax::{
 
 const EPOCHS: usize = 20;
 const MICRO: usize = 64;
-/// Images without a label.
+/// The target of images without a label.
 const IGNORED: i32 = -100;
-/// Words from one summary to the next: where a binding may begin on any adapter.
+/// Words from one summary to the next. On any adapter a binding may begin at a multiple of 256 bytes.
 const STRIDE: usize = 64;
 
-/// A run of rows of a batch, with what takes it from its images to its part of the gradient.
+/// A micro-batch: some rows of a batch, with the kernels that compute its logits and add its gradient to the sum.
 struct Part {
     linear: Kernel,
     cross_entropy: CrossEntropyKernel,
@@ -32,13 +32,13 @@ struct Part {
     first_row: usize,
 }
 
-/// A batch on the device, in parts.
+/// A batch on the device, with its micro-batches.
 struct Batch {
     parts: Vec<Part>,
     targets: wgpu::Buffer,
-    /// Images that have a label.
+    /// The number of images that have a label, as f32.
     labelled: wgpu::Buffer,
-    /// Of one part: the next one overwrites them.
+    /// The logits and gradient of one micro-batch. The next one overwrites them.
     logits: wgpu::Buffer,
     gradient: wgpu::Buffer,
     summaries: wgpu::Buffer,
@@ -90,7 +90,7 @@ impl Batch {
         })
     }
 
-    /// Adds the batch's gradient to the sum.
+    /// Records the batch, whose gradient is added to the sum.
     fn encode(&self, encoder: &mut CommandEncoder) -> Result<(), Box<dyn Error>> {
         for (i, part) in self.parts.iter().enumerate() {
             part.linear.encode(encoder);
@@ -109,60 +109,87 @@ impl Batch {
     }
 }
 
+/// The largest difference between the elements of two gradients, as a share of the largest element.
+fn difference(gradient: &[f32], expected: &[f32]) -> f32 {
+    let largest = expected
+        .iter()
+        .fold(f32::MIN_POSITIVE, |largest, g| largest.max(g.abs()));
+    let pairs = gradient.iter().zip(expected);
+    pairs.fold(0f32, |most, (a, b)| most.max((a - b).abs())) / largest
+}
+
+fn encoder(gpu: &Gpu) -> CommandEncoder {
+    gpu.device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+}
+
+/// The two sums of gradients, of micro-batches and of whole batches, and the kernel that descends along the first.
+struct Trainer {
+    gpu: Gpu,
+    sum: wgpu::Buffer,
+    at_once: wgpu::Buffer,
+    descend: Kernel,
+}
+
+impl Trainer {
+    /// One step: both gradients of a batch, and new weights. Returns the loss, and how far the gradients differ.
+    fn step(&self, micro: &Batch, whole: &Batch) -> Result<(f32, f32), Box<dyn Error>> {
+        let gpu = &self.gpu;
+        let mut commands = encoder(gpu);
+        for sum in [&self.sum, &self.at_once] {
+            commands.clear_buffer(sum, 0, None);
+        }
+        whole.encode(&mut commands)?;
+        micro.encode(&mut commands)?;
+        self.descend.encode(&mut commands);
+        let summaries: Vec<u8> = read(gpu, commands, &micro.summaries)?;
+        // Each loss is divided by the number of labels in the whole batch, so they add up to the batch's mean.
+        let mut loss = 0.0;
+        for summary in summaries.chunks(STRIDE * 4) {
+            loss += CrossEntropySummary::from_bytes(summary)
+                .ok_or("the summary is too short")?
+                .loss;
+        }
+        let sum: Vec<f32> = read(gpu, encoder(gpu), &self.sum)?;
+        let at_once: Vec<f32> = read(gpu, encoder(gpu), &self.at_once)?;
+        Ok((loss, difference(&sum, &at_once)))
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("adapter: {} ({})", gpu.adapter_info().name, gpu.adapter_info().backend);
     let (train, _) = data::load()?;
     let weights = buffer(&gpu, PIXELS * CLASSES);
     let (sum, at_once) = (buffer(&gpu, PIXELS * CLASSES), buffer(&gpu, PIXELS * CLASSES));
-    let micro = train
-        .iter()
-        .map(|images| Batch::new(&gpu, images, MICRO, &weights, &sum));
-    let micro = micro.collect::<Result<Vec<_>, _>>()?;
-    let whole = train
-        .iter()
-        .map(|images| Batch::new(&gpu, images, images.digits.len(), &weights, &at_once));
-    let whole = whole.collect::<Result<Vec<_>, _>>()?;
+    let mut batches = Vec::new();
+    for images in &train {
+        let micro = Batch::new(&gpu, images, MICRO, &weights, &sum)?;
+        let whole = Batch::new(&gpu, images, images.digits.len(), &weights, &at_once)?;
+        batches.push((micro, whole));
+    }
     let descend = [sum.slice(..), weights.slice(..)];
     let descend = Kernel::new(&gpu, include_str!("descend.wgsl"), &[], &descend, PIXELS * CLASSES);
+    let trainer = Trainer {
+        gpu,
+        sum,
+        at_once,
+        descend,
+    };
 
     let mut furthest = 0f32;
     for epoch in 1..=EPOCHS {
-        let mut loss = 0.0;
-        for (micro, whole) in micro.iter().zip(&whole) {
-            let mut encoder = gpu
-                .device()
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            for sum in [&sum, &at_once] {
-                encoder.clear_buffer(sum, 0, None);
-            }
-            whole.encode(&mut encoder)?;
-            micro.encode(&mut encoder)?;
-            descend.encode(&mut encoder);
-            let summaries: Vec<u8> = read(&gpu, encoder, &micro.summaries)?;
-            // Each is divided by the batch's number of labels: they add up to the batch's mean.
-            for summary in summaries.chunks(STRIDE * 4) {
-                loss += CrossEntropySummary::from_bytes(summary).ok_or("a short summary")?.loss;
-            }
-            let encoder = || {
-                gpu.device()
-                    .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
-            };
-            let (sum, at_once): (Vec<f32>, Vec<f32>) = (read(&gpu, encoder(), &sum)?, read(&gpu, encoder(), &at_once)?);
-            let largest = at_once
-                .iter()
-                .fold(f32::MIN_POSITIVE, |largest, g| largest.max(g.abs()));
-            let apart = sum
-                .iter()
-                .zip(&at_once)
-                .fold(0f32, |apart, (a, b)| apart.max((a - b).abs()));
-            furthest = furthest.max(apart / largest);
+        let mut total = 0.0;
+        for (micro, whole) in &batches {
+            let (loss, difference) = trainer.step(micro, whole)?;
+            total += loss;
+            furthest = furthest.max(difference);
         }
-        println!("epoch {epoch:2}: loss {:.4}", loss / micro.len() as f32);
+        println!("epoch {epoch:2}: loss {:.4}", total / batches.len() as f32);
     }
     println!(
         "{} micro-batches a batch: gradients at most {furthest:.1e} of the largest from those of the batch at once",
-        micro[0].parts.len()
+        batches[0].0.parts.len()
     );
     if furthest > 1e-5 {
         return Err("the micro-batches do not add up to the batch".into());

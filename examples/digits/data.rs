@@ -4,10 +4,10 @@ use std::error::Error;
 use std::io::Read;
 
 pub(crate) const CLASSES: usize = 10;
-/// 64 of the image and a 1 for the bias.
+/// Pixels of an image: 64, and a 1 for the bias.
 pub(crate) const PIXELS: usize = 65;
 
-/// Images of one batch, and their digits.
+/// The images of one batch, one after the other, and the digit that each shows.
 #[derive(Default)]
 pub(crate) struct Images {
     pub(crate) pixels: Vec<f32>,
@@ -22,7 +22,7 @@ pub(crate) fn load() -> Result<(Vec<Images>, Images), Box<dyn Error>> {
     for line in text.lines() {
         rows.push(line.split(',').map(str::parse).collect::<Result<_, _>>()?);
     }
-    // Fisher and Yates, with a small generator of fixed seed.
+    // A Fisher-Yates shuffle, with a xorshift generator of fixed seed.
     let mut state = 2463534242u32;
     for i in (1..rows.len()).rev() {
         state ^= state << 13;

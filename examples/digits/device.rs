@@ -1,4 +1,4 @@
-//! Plain wgpu: buffers, and kernels of the example's own.
+//! Buffers and the example's own kernels, in plain wgpu.
 
 use std::error::Error;
 use wgpu_softmax::Gpu;
@@ -19,7 +19,7 @@ pub(crate) fn filled(gpu: &Gpu, bytes: &[u8]) -> wgpu::Buffer {
     buffer
 }
 
-/// Submits, and brings one buffer to the host.
+/// Submits the commands, and copies one buffer to the host.
 pub(crate) fn read<T: bytemuck::Pod>(
     gpu: &Gpu,
     mut encoder: wgpu::CommandEncoder,
@@ -39,7 +39,7 @@ pub(crate) fn read<T: bytemuck::Pod>(
     Ok(bytemuck::pod_collect_to_vec(&view))
 }
 
-/// A kernel of the example's own, with its buffers bound in order.
+/// One of the example's own kernels, with its buffers bound in the order of their bindings.
 pub(crate) struct Kernel {
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
@@ -47,7 +47,7 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// `constants` are the source's overrides; there are as many invocations as asked for, and up to 63 more.
+    /// `constants` are the overrides of the source. Work-groups have 64 invocations, so up to 63 more than asked for run.
     pub(crate) fn new(
         gpu: &Gpu,
         source: &str,

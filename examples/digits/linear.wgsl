@@ -1,4 +1,4 @@
-// logits = x W, one invocation to a logit. The last pixel of each row is 1 and the last row of W the bias.
+// logits = x W, one invocation a logit. The last pixel of each image is 1, so that the last row of W is the bias.
 
 override ROWS: u32 = 1u;
 const PIXELS: u32 = 65u;

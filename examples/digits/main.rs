@@ -1,22 +1,29 @@
-//! Multinomial logistic regression on the UCI digits: our cross-entropy between a linear layer and an optimiser of the
-//! example's own, in one encoder, on the same buffers. Nothing returns to the host inside a step but the loss.
+//! Multinomial logistic regression on the UCI digits. The example's own kernels for the linear layer and the optimiser are
+//! recorded into one encoder with this library's cross-entropy, on the same buffers; of each step only the summary (the
+//! loss and the number of correct rows) is read back to the host.
 //!
-//! `cargo run --example digits` prints the loss and accuracy of each epoch, checks loss and gradient against the f64
-//! reference, and writes digits.png.
+//! `cargo run --example digits` prints the loss and accuracy of each epoch, compares loss and gradient with the f64
+//! reference, and writes digits.svg.
 
 mod data;
 mod device;
+#[path = "../tutorial/figure.rs"]
+mod figure;
 mod picture;
 
 use data::{CLASSES, Images, PIXELS};
 use device::{Kernel, buffer, filled, read};
+use picture::Picture;
 use std::error::Error;
 use wgpu_softmax::wgpu;
-use wgpu_softmax::{CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Gpu, Gradient, Rows, Softmax, reference};
+use wgpu_softmax::{
+    CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Gpu, Gradient, Rows, Softmax, reference,
+};
 
 const EPOCHS: usize = 60;
+const PICTURE: &str = "digits.svg";
 
-/// A batch on the device, with what a step on it needs.
+/// A batch on the device, with the kernels of a training step on it.
 struct Batch {
     digits: Vec<u32>,
     targets: wgpu::Buffer,
@@ -54,83 +61,141 @@ impl Batch {
     }
 }
 
+/// The loss of every step, and the largest differences from the f64 reference.
+#[derive(Default)]
+struct Record {
+    losses: Vec<f32>,
+    loss_error: f64,
+    gradient_error: f64,
+}
+
+/// What all batches are trained with.
+struct Trainer<'a> {
+    gpu: &'a Gpu,
+    rows: Rows,
+    options: CrossEntropy,
+    cross_entropy: CrossEntropyKernel,
+    summary: wgpu::Buffer,
+    record: Record,
+}
+
+impl<'a> Trainer<'a> {
+    fn new(gpu: &'a Gpu, rows: Rows) -> Result<Self, Box<dyn Error>> {
+        let options = CrossEntropy {
+            gradient: Gradient::Apart,
+            correct: true,
+            ..CrossEntropy::default()
+        };
+        Ok(Self {
+            gpu,
+            rows,
+            cross_entropy: options.prepare(gpu, rows)?,
+            options,
+            summary: buffer(gpu, CrossEntropySummary::BYTES as usize / 4),
+            record: Record::default(),
+        })
+    }
+
+    /// One step: logits, loss and gradient, new weights, in one submission.
+    fn step(&mut self, batch: &Batch) -> Result<CrossEntropySummary, Box<dyn Error>> {
+        let mut encoder = encoder(self.gpu);
+        batch.linear.encode(&mut encoder);
+        let buffers = CrossEntropyBuffers {
+            gradient: Some(batch.gradient.slice(..)),
+            ..CrossEntropyBuffers::new(batch.logits.slice(..), batch.targets.slice(..), self.summary.slice(..))
+        };
+        self.cross_entropy.encode(&mut encoder, &buffers)?;
+        batch.step.encode(&mut encoder);
+        let bytes = read::<u8>(self.gpu, encoder, &self.summary)?;
+        let summary = CrossEntropySummary::from_bytes(&bytes).ok_or("the summary is too short")?;
+        self.record.losses.push(summary.loss);
+        Ok(summary)
+    }
+
+    /// Compares the loss and gradient of the batch's last step, whose logits are still on the device, with the reference.
+    fn compare(&mut self, batch: &Batch, loss: f32) -> Result<(), Box<dyn Error>> {
+        let logits: Vec<f32> = read(self.gpu, encoder(self.gpu), &batch.logits)?;
+        let gradient: Vec<f32> = read(self.gpu, encoder(self.gpu), &batch.gradient)?;
+        let exact = reference::cross_entropy(&logits, &batch.digits, self.rows, &self.options)?;
+        let record = &mut self.record;
+        record.loss_error = record.loss_error.max((f64::from(loss) - exact.loss).abs());
+        for (g, exact) in gradient.iter().zip(&exact.gradient) {
+            record.gradient_error = record.gradient_error.max((f64::from(*g) - exact).abs());
+        }
+        Ok(())
+    }
+
+    fn train(&mut self, batches: &[Batch]) -> Result<(), Box<dyn Error>> {
+        let bar = indicatif::ProgressBar::new((EPOCHS * batches.len()) as u64);
+        for epoch in 1..=EPOCHS {
+            let (mut total, mut correct, mut count) = (0.0, 0, 0);
+            for batch in batches {
+                let summary = self.step(batch)?;
+                total += summary.loss;
+                correct += summary.correct;
+                count += summary.counted;
+                bar.inc(1);
+                self.compare(batch, summary.loss)?;
+            }
+            let (loss, accuracy) = (total / batches.len() as f32, 100.0 * correct as f32 / count as f32);
+            let line = format!("epoch {epoch:2}: loss {loss:.4}, {accuracy:.2} % of the training images right");
+            bar.suspend(|| println!("{line}"));
+        }
+        bar.finish();
+        Ok(())
+    }
+}
+
+fn encoder(gpu: &Gpu) -> wgpu::CommandEncoder {
+    gpu.device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+}
+
+/// The probabilities of each image's ten classes.
+fn classify(gpu: &Gpu, batch: &Batch) -> Result<Vec<f32>, Box<dyn Error>> {
+    let mut encoder = encoder(gpu);
+    batch.linear.encode(&mut encoder);
+    let logits: Vec<f32> = read(gpu, encoder, &batch.logits)?;
+    Ok(gpu.softmax(&logits, Rows::new(batch.digits.len(), CLASSES), &Softmax::default())?)
+}
+
+/// The number of rows whose most probable class is the digit.
+fn count_right(probs: &[f32], digits: &[u32]) -> usize {
+    let rows = probs.chunks(CLASSES).zip(digits);
+    rows.filter(|(row, digit)| row.iter().all(|&p| p <= row[**digit as usize]))
+        .count()
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let gpu = Gpu::new()?;
     println!("adapter: {} ({})", gpu.adapter_info().name, gpu.adapter_info().backend);
     let (train, test) = data::load()?;
     let (weights, velocity) = (buffer(&gpu, PIXELS * CLASSES), buffer(&gpu, PIXELS * CLASSES));
-    let batches: Vec<Batch> = train
-        .iter()
-        .map(|images| Batch::new(&gpu, images, &weights, &velocity))
-        .collect();
-    let rows = Rows::new(train[0].digits.len(), CLASSES);
-    let options = CrossEntropy {
-        gradient: Gradient::Apart,
-        correct: true,
-        ..CrossEntropy::default()
-    };
-    let cross_entropy = options.prepare(&gpu, rows)?;
-    let summary = buffer(&gpu, CrossEntropySummary::BYTES as usize / 4);
-    let encoder = || {
-        gpu.device()
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
-    };
-
-    let bar = indicatif::ProgressBar::new((EPOCHS * batches.len()) as u64);
-    let (mut losses, mut loss_error, mut gradient_error) = (Vec::new(), 0f64, 0f64);
-    for epoch in 1..=EPOCHS {
-        let (mut total, mut correct, mut count) = (0.0, 0, 0);
-        for batch in &batches {
-            let mut encoder = encoder();
-            batch.linear.encode(&mut encoder);
-            let buffers = CrossEntropyBuffers {
-                gradient: Some(batch.gradient.slice(..)),
-                ..CrossEntropyBuffers::new(batch.logits.slice(..), batch.targets.slice(..), summary.slice(..))
-            };
-            cross_entropy.encode(&mut encoder, &buffers)?;
-            batch.step.encode(&mut encoder);
-            let bytes = read::<u8>(&gpu, encoder, &summary)?;
-            let summary = CrossEntropySummary::from_bytes(&bytes).ok_or("a short summary")?;
-            losses.push(summary.loss);
-            total += summary.loss;
-            correct += summary.correct;
-            count += summary.counted;
-            bar.inc(1);
-        }
-        // The last step's logits and gradient are still there: are they what the reference says?
-        if let (Some(batch), Some(&loss)) = (batches.last(), losses.last()) {
-            let logits: Vec<f32> = read(&gpu, encoder(), &batch.logits)?;
-            let gradient: Vec<f32> = read(&gpu, encoder(), &batch.gradient)?;
-            let exact = reference::cross_entropy(&logits, &batch.digits, rows, &options)?;
-            loss_error = loss_error.max((f64::from(loss) - exact.loss).abs());
-            for (g, exact) in gradient.iter().zip(&exact.gradient) {
-                gradient_error = gradient_error.max((f64::from(*g) - exact).abs());
-            }
-        }
-        let (loss, accuracy) = (total / batches.len() as f32, 100.0 * correct as f32 / count as f32);
-        let line = format!("epoch {epoch:2}: loss {loss:.4}, {accuracy:.2} % of the training images right");
-        bar.suspend(|| println!("{line}"));
-    }
-    bar.finish();
+    let on_device = |images| Batch::new(&gpu, images, &weights, &velocity);
+    let batches: Vec<Batch> = train.iter().map(on_device).collect();
+    let mut trainer = Trainer::new(&gpu, Rows::new(train[0].digits.len(), CLASSES))?;
+    trainer.train(&batches)?;
+    let Record {
+        losses,
+        loss_error,
+        gradient_error,
+    } = trainer.record;
     println!("largest error against the f64 reference: loss {loss_error:.1e}, gradient {gradient_error:.1e}");
 
-    let batch = Batch::new(&gpu, &test, &weights, &velocity);
-    let mut encoder = encoder();
-    batch.linear.encode(&mut encoder);
-    let logits: Vec<f32> = read(&gpu, encoder, &batch.logits)?;
-    let probs = gpu.softmax(&logits, Rows::new(test.digits.len(), CLASSES), &Softmax::default())?;
-    let is_right = |(row, digit): (&[f32], &u32)| row.iter().all(|&p| p <= row[*digit as usize]);
-    let right = probs
-        .chunks(CLASSES)
-        .zip(&test.digits)
-        .filter(|&pair| is_right(pair))
-        .count();
+    let probs = classify(&gpu, &on_device(&test))?;
+    let right = count_right(&probs, &test.digits);
     let accuracy = 100.0 * right as f64 / test.digits.len() as f64;
     println!("test set: {right} of {} right, {accuracy:.2} %", test.digits.len());
-    picture::draw("digits.png", &losses, &test, &probs)?;
-    println!("picture: digits.png");
+    let picture = Picture {
+        losses: &losses,
+        test: &test,
+        probs: &probs,
+        right,
+    };
+    picture.save(PICTURE)?;
+    println!("picture: {PICTURE}");
     if accuracy < 95.0 || loss_error > 2e-6 || gradient_error > 1e-6 {
-        return Err("less accurate than it must be".into());
+        return Err("the results are less accurate than they must be".into());
     }
     Ok(())
 }

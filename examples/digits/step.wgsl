@@ -1,4 +1,4 @@
-// Gradient descent with momentum: v = MOMENTUM v + x^T g, W = W - RATE v. One invocation to a weight.
+// Gradient descent with momentum: v = MOMENTUM v + x^T g, W = W - RATE v. One invocation a weight.
 
 override ROWS: u32 = 1u;
 const PIXELS: u32 = 65u;

@@ -1,6 +1,7 @@
-//! Curves over z, or over something else.
+//! Line plots: curves with a legend, over two axes with ticks and titles.
 
 use crate::figure::{self, INK, px, text, tick};
+use crate::page::FIGURE_SIZE;
 use plotters::prelude::*;
 use std::error::Error;
 use std::ops::Range;
@@ -10,7 +11,7 @@ pub(crate) const ORANGE: RGBColor = RGBColor(230, 130, 40);
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Stroke {
-    /// Broad and pale, for another line to lie upon.
+    /// A broad, pale line, on which another line can be seen.
     Band,
     Line,
     Dashes,
@@ -40,7 +41,7 @@ impl Curve {
         }
     }
 
-    /// The parts that are drawn.
+    /// The stretches of the curve that are drawn: every other one of a dashed curve.
     fn pieces(&self) -> Vec<Vec<(f32, f32)>> {
         match self.stroke {
             Stroke::Dashes => self.points.windows(2).step_by(2).map(<[_]>::to_vec).collect(),
@@ -51,31 +52,31 @@ impl Curve {
 
 pub(crate) struct Plot {
     pub(crate) title: &'static str,
-    pub(crate) across: &'static str,
-    pub(crate) along: Range<f32>,
-    pub(crate) up: &'static str,
-    pub(crate) values: Range<f32>,
-    /// Of the numbers beside it.
+    pub(crate) x_title: &'static str,
+    pub(crate) x_range: Range<f32>,
+    pub(crate) y_title: &'static str,
+    pub(crate) y_range: Range<f32>,
+    /// Decimals of the numbers on the vertical axis.
     pub(crate) digits: usize,
     pub(crate) legend: SeriesLabelPosition,
 }
 
 impl Plot {
     pub(crate) fn draw(&self, curves: &[Curve]) -> Result<String, Box<dyn Error>> {
-        figure::draw(self.title, |area| {
-            let margin = (self.values.end - self.values.start) * 0.04;
-            let values = self.values.start - margin..self.values.end + margin;
+        figure::draw(self.title, FIGURE_SIZE, |area| {
+            let margin = (self.y_range.end - self.y_range.start) * 0.04;
+            let values = self.y_range.start - margin..self.y_range.end + margin;
             let mut chart = ChartBuilder::on(area)
                 .caption(self.title, text(24))
                 .margin(px(16))
                 .x_label_area_size(px(52))
                 .y_label_area_size(px(64))
-                .build_cartesian_2d(self.along.clone(), values)?;
+                .build_cartesian_2d(self.x_range.clone(), values)?;
             chart
                 .configure_mesh()
                 .set_all_tick_mark_size(px(6))
-                .x_desc(self.across)
-                .y_desc(self.up)
+                .x_desc(self.x_title)
+                .y_desc(self.y_title)
                 .axis_desc_style(text(20))
                 .label_style(text(17))
                 .axis_style(INK.stroke_width(px(1)))
@@ -91,7 +92,7 @@ impl Plot {
                 for (i, piece) in curve.pieces().into_iter().enumerate() {
                     let drawn = chart.draw_series(LineSeries::new(piece, style))?;
                     if i == 0 {
-                        // A gap in the middle of what is dashed.
+                        // A dashed curve has a gap in the middle of its entry.
                         let gap = if curve.stroke == Stroke::Dashes { 3 } else { 0 };
                         drawn.label(curve.name.clone()).legend(move |(x, y)| {
                             let part =

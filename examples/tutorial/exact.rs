@@ -1,4 +1,4 @@
-//! The formulas, word for word, in plain f64: what the numbers of the device are checked against.
+//! The formulas exactly as the tutorial writes them, in plain f64. The results of the device are compared with these.
 
 /// `y_c = exp(z_c) / Σ_d exp(z_d)`
 pub(crate) fn softmax(z: &[f32]) -> Vec<f64> {
@@ -7,7 +7,7 @@ pub(crate) fn softmax(z: &[f32]) -> Vec<f64> {
     powers.iter().map(|p| p / sum).collect()
 }
 
-/// `J_ij = y_i (δ_ij − y_j)`, line by line.
+/// `J_ij = y_i (δ_ij − y_j)`, row by row.
 pub(crate) fn jacobian(y: &[f64]) -> Vec<f64> {
     let line = |i: usize| y.iter().enumerate().map(move |(j, &y_j)| y[i] * (one(i == j) - y_j));
     (0..y.len()).flat_map(line).collect()
@@ -18,7 +18,7 @@ pub(crate) fn logistic(z: f32) -> f64 {
     1.0 / (1.0 + (-f64::from(z)).exp())
 }
 
-/// The row of T with a 1 at the class.
+/// The row of the target matrix T for a class: 1 at the class, 0 elsewhere.
 pub(crate) fn one_hot(class: usize, classes: usize) -> Vec<f64> {
     (0..classes).map(|c| one(c == class)).collect()
 }

@@ -6,16 +6,16 @@ use std::error::Error;
 use wgpu_softmax::{CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax};
 
 const CLASSES: usize = 3;
-/// Four samples.
+/// The logits of four samples.
 const Z: [f32; 12] = [2.0, 0.5, -1.0, 0.0, 1.5, 0.5, -0.5, 0.25, 1.0, 1.0, 1.0, -2.0];
-/// Their classes, from 0.
+/// The classes of the four samples, counted from 0.
 const T: [usize; 4] = [0, 1, 2, 1];
 
 fn rows() -> Rows {
     Rows::new(T.len(), CLASSES)
 }
 
-/// Of each sample what it has at its target.
+/// The value of each sample at its target class.
 fn at_targets<V: Copy>(values: &[V]) -> Vec<V> {
     values.chunks(CLASSES).zip(T).map(|(row, t)| row[t]).collect()
 }
@@ -101,7 +101,7 @@ pub(crate) fn gradient(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error>>
     let jacobian = gpu.softmax_jacobian(&Z, rows(), &Softmax::default())?;
     let samples = y.chunks(CLASSES).zip(jacobian.chunks(CLASSES * CLASSES)).zip(T);
     for (i, ((y, jacobian), t)) in samples.enumerate() {
-        // Of the sum one term is left.
+        // Only the term of the target class is not zero.
         let line = &jacobian[t * CLASSES..(t + 1) * CLASSES];
         let chained: Vec<f32> = line.iter().map(|v| -v / y[t]).collect();
         page.numbers(

@@ -1,9 +1,9 @@
 //! The tutorial that this library comes from, "How to implement a neural network, intermezzo 2: softmax classification" by
-//! Peter Roelants, step by step: each formula beside the call that computes it and what that gives, checked against the
-//! formula in plain f64; then what the tutorial leaves to its NumPy, how to compute the loss in f32.
+//! Peter Roelants, step by step. Each formula is printed beside the call that computes it and the result, which is compared with
+//! the formula in plain f64. The last section adds what the tutorial leaves out: how to compute the loss in f32.
 //!
-//! `cargo run --release --example tutorial [FOLDER]` writes its figures into FOLDER, `tutorial` unless given, and fails where
-//! a number is off by more than [`page::TOLERANCE`].
+//! `cargo run --release --example tutorial [FOLDER]` writes its figures into FOLDER (`tutorial` by default), and fails if a
+//! number is off by more than [`page::TOLERANCE`].
 
 mod curves;
 mod exact;

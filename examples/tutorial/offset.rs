@@ -1,4 +1,4 @@
-//! The loss of logits that share a large offset, which softmax does not see.
+//! The loss of logits that share a large offset. The offset changes no probability, but costs a naive formula its digits.
 
 use crate::curves::{self, Curve, Stroke};
 use crate::page::Page;
@@ -16,7 +16,7 @@ fn exact(z: &[f32], target: usize) -> f64 {
     z.iter().map(|&v| fall(v).exp()).sum::<f64>().ln() - fall(z[target])
 }
 
-/// `(m + ln d) − z_t` in f32: logsumexp, less the target's logit.
+/// `(m + ln d) − z_t` in f32: logsumexp minus the target's logit.
 fn by_lse(z: &[f32], target: usize) -> f32 {
     let largest = z.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let lse = largest + z.iter().map(|v| (v - largest).exp()).sum::<f32>().ln();
@@ -73,10 +73,10 @@ pub(crate) fn swallowed_digits(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn
     let log = |errors: &[f32]| -> Vec<f32> { errors.iter().map(|e| e.max(1e-9).log10()).collect() };
     let plot = curves::Plot {
         title: "Largest relative error of the loss in f32",
-        across: "common offset of the logits, power of ten",
-        along: 0.0..7.0,
-        up: "error, power of ten",
-        values: -8.0..1.0,
+        x_title: "common offset of the logits, power of ten",
+        x_range: 0.0..7.0,
+        y_title: "error, power of ten",
+        y_range: -8.0..1.0,
         digits: 0,
         legend: SeriesLabelPosition::UpperLeft,
     };

@@ -1,16 +1,19 @@
-//! What is printed, and the check of every number in it.
+//! The printed page, and the comparison of every number on it.
 
 use std::error::Error;
 use std::path::PathBuf;
 
-/// How far a number may be from that of plain f64 arithmetic: relative, or absolute where it is under 1.
+/// The largest difference allowed between a number and the f64 result: relative, or absolute where that result is below 1.
 pub(crate) const TOLERANCE: f64 = 2e-6;
+
+/// Width and height of a figure, in pixels.
+pub(crate) const FIGURE_SIZE: (u32, u32) = (720, 460);
 
 pub(crate) struct Page {
     folder: PathBuf,
     section: usize,
     checked: usize,
-    /// The largest difference so far, on the scale of [`TOLERANCE`].
+    /// The largest difference so far, measured as [`TOLERANCE`] is.
     worst: f64,
 }
 
@@ -29,12 +32,12 @@ impl Page {
         println!("\n{}. {title}", self.section);
     }
 
-    /// A formula, and the call that computes it.
+    /// Prints a formula and the call that computes it.
     pub(crate) fn formula(&self, formula: &str, call: &str) {
         println!("\n   {formula}\n   {call}");
     }
 
-    /// Numbers beside those of plain f64 arithmetic.
+    /// Prints numbers, and compares them with the results of plain f64 arithmetic.
     pub(crate) fn numbers(&mut self, name: &str, got: &[f32], exact: &[f64]) -> Result<(), Box<dyn Error>> {
         let list: Vec<String> = got.iter().map(|v| format!("{v:.7}")).collect();
         println!("      {name} = {}", list.join("  "));
@@ -45,14 +48,14 @@ impl Page {
         self.numbers(name, &[got], &[exact])
     }
 
-    /// As [`Page::numbers`], of too many to print.
+    /// Like [`Page::numbers`], for more numbers than are worth printing.
     pub(crate) fn check(&mut self, name: &str, got: &[f32], exact: &[f64]) -> Result<(), Box<dyn Error>> {
         if got.len() != exact.len() {
             return Err(format!("{name}: {} numbers for {}", got.len(), exact.len()).into());
         }
         for (&got, &exact) in got.iter().zip(exact) {
             let off = (f64::from(got) - exact).abs() / exact.abs().max(1.0);
-            // A NaN is no number that may be off by a little.
+            // No comparison finds a NaN.
             if off.is_nan() || off > TOLERANCE {
                 return Err(format!("{name}: {got} for {exact}, off by more than {TOLERANCE:e}").into());
             }

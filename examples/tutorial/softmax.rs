@@ -1,4 +1,4 @@
-//! The function, the probability of a class over the plane of two logits, and the derivative.
+//! The softmax function, its probability over the plane of two logits, and its derivative.
 
 use crate::page::Page;
 use crate::{exact, surface};
@@ -59,7 +59,7 @@ pub(crate) fn derivative(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error
     for (i, (line, exact)) in jacobian.chunks(3).zip(exact.chunks(3)).enumerate() {
         page.numbers(&format!("∂y_{}/∂z", i + 1), line, exact)?;
     }
-    // As probabilities have a constant sum.
+    // The probabilities add up to 1 for all z, so the derivatives add up to 0.
     let sums: Vec<f32> = (0..3).map(|j| jacobian.iter().skip(j).step_by(3).sum()).collect();
     page.numbers("Σ_i ∂y_i/∂z", &sums, &[0.0; 3])
 }

@@ -1,11 +1,12 @@
-//! P(t=1|z) over the plane of two logits.
+//! The figure of P(t=1|z) over the plane of two logits.
 
 use crate::figure::{self, INK, px, text, tick};
+use crate::page::FIGURE_SIZE;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::error::Error;
 
-/// From a small value to a large one.
+/// The colours of the values 0, ½ and 1; others are mixed.
 const COLORS: [(f64, f64, f64); 3] = [(50.0, 60.0, 140.0), (60.0, 165.0, 160.0), (250.0, 205.0, 80.0)];
 
 fn color(value: f64) -> RGBColor {
@@ -16,12 +17,12 @@ fn color(value: f64) -> RGBColor {
     RGBColor(mix(a.0, b.0), mix(a.1, b.1), mix(a.2, b.2))
 }
 
-/// `values` has a line of z₂ for each step of z₁.
+/// Draws the surface. `values` has, for each step of z₁, one value for each step of z₂.
 pub(crate) fn draw(steps: &[f32], values: &[f32]) -> Result<String, Box<dyn Error>> {
     let title = "P(t=1|z), the first output of softmax([z₁, z₂])";
     let n = steps.len();
     let point = |i: usize, j: usize| (f64::from(steps[i]), f64::from(values[i * n + j]), f64::from(steps[j]));
-    figure::draw(title, |area| {
+    figure::draw(title, FIGURE_SIZE, |area| {
         let mut chart = ChartBuilder::on(area)
             .caption(title, text(24))
             .margin(px(12))
@@ -34,7 +35,7 @@ pub(crate) fn draw(steps: &[f32], values: &[f32]) -> Result<String, Box<dyn Erro
             view.into_matrix()
         });
         let z1 = |&z: &f64| tick(z, 0);
-        // Both axes end in one corner.
+        // Both axes end in one corner, where only one number has room.
         let z2 = |&z: &f64| if z < 6.0 { tick(z, 0) } else { String::new() };
         chart
             .configure_axes()
@@ -50,7 +51,7 @@ pub(crate) fn draw(steps: &[f32], values: &[f32]) -> Result<String, Box<dyn Erro
             .y_formatter(&|&p| tick(p, 1))
             .z_formatter(&z2)
             .draw()?;
-        // From the back to the front.
+        // From the back to the front, so that near parts cover far ones.
         for i in 0..n - 1 {
             for j in 0..n - 1 {
                 let corners = vec![point(i, j), point(i + 1, j), point(i + 1, j + 1), point(i, j + 1)];

@@ -8,12 +8,12 @@ use plotters::chart::SeriesLabelPosition;
 use std::error::Error;
 use wgpu_softmax::{BinaryCrossEntropy, CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax};
 
-/// From −6 to 6.
+/// The z of all curves, from −6 to 6.
 fn steps() -> Vec<f32> {
     (0u8..97).map(|i| f32::from(i) * 0.125 - 6.0).collect()
 }
 
-/// Each z beside a 0.
+/// The logits [z, 0] of two classes, for each z.
 fn beside_zero(z: &[f32]) -> Vec<f32> {
     z.iter().flat_map(|&z| [z, 0.0]).collect()
 }
@@ -39,84 +39,92 @@ pub(crate) fn logistic(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error>>
     let sigma = Curve::new("σ(z)", Stroke::Line, INK, &z, &sigma);
     let plot = curves::Plot {
         title: "Softmax of two classes is the logistic function",
-        across: "z",
-        along: -6.0..6.0,
-        up: "probability",
-        values: 0.0..1.0,
+        x_title: "z",
+        x_range: -6.0..6.0,
+        y_title: "probability",
+        y_range: 0.0..1.0,
         digits: 1,
         legend: SeriesLabelPosition::MiddleRight,
     };
     page.figure("logistic.svg", &plot.draw(&[first, second, sigma])?)
 }
 
+/// The losses for one target, and their derivatives with respect to z, in this order.
+struct Curves {
+    /// As the cross-entropy of two classes.
+    softmax: (Vec<f32>, Vec<f32>),
+    /// As the binary cross-entropy of one logit.
+    binary: (Vec<f32>, Vec<f32>),
+    /// In plain f64.
+    exact: (Vec<f64>, Vec<f64>),
+}
+
+impl Curves {
+    /// With `t` = 1 the target is the first class, with 0 the second.
+    fn new(gpu: &Gpu, z: &[f32], t: u8) -> Result<Self, Box<dyn Error>> {
+        let as_softmax = CrossEntropy {
+            gradient: Gradient::Apart,
+            reduction: Reduction::None,
+            ..CrossEntropy::default()
+        };
+        let as_binary = BinaryCrossEntropy {
+            gradient: Gradient::Apart,
+            reduction: Reduction::None,
+            ..BinaryCrossEntropy::default()
+        };
+        let (n, class) = (z.len(), 1 - t);
+        let two = gpu.cross_entropy(&beside_zero(z), &vec![class; n], Rows::new(n, 2), &as_softmax)?;
+        let targets = vec![f32::from(t); n];
+        let one = gpu.binary_cross_entropy_with_logits(z, &targets, Rows::new(n, 1), &as_binary)?;
+        let pairs = two.gradient.ok_or("no gradient")?;
+        let first: Vec<f32> = pairs.iter().copied().step_by(2).collect();
+        let sigma = z.iter().map(|&z| exact::logistic(z));
+        let loss = |s: f64| if t == 1 { -s.ln() } else { -(1.0 - s).ln() };
+        Ok(Self {
+            softmax: (two.row_losses.ok_or("no losses")?, first),
+            binary: (one.losses.ok_or("no losses")?, one.gradient.ok_or("no gradient")?),
+            exact: (
+                sigma.clone().map(loss).collect(),
+                sigma.map(|s| s - f64::from(t)).collect(),
+            ),
+        })
+    }
+
+    fn check(&self, page: &mut Page) -> Result<(), Box<dyn Error>> {
+        let Self { softmax, binary, exact } = self;
+        page.check("ξ of two classes", &softmax.0, &exact.0)?;
+        page.check("∂ξ/∂z of two classes", &softmax.1, &exact.1)?;
+        page.check("ξ of one logit", &binary.0, &exact.0)?;
+        page.check("∂ξ/∂z of one logit", &binary.1, &exact.1)
+    }
+}
+
 pub(crate) fn cross_entropy(gpu: &Gpu, page: &mut Page) -> Result<(), Box<dyn Error>> {
-    let z = steps();
-    let rows = Rows::new(z.len(), 2);
     page.formula(
         "with t = t₁ and t₂ = 1 − t: ξ = −t ln σ(z) − (1 − t) ln(1 − σ(z)), ∂ξ/∂z = σ(z) − t",
         "gpu.cross_entropy(&[z, 0.0, …], …) and gpu.binary_cross_entropy_with_logits(&z, &t, Rows::new(n, 1), …)",
     );
-    let as_softmax = CrossEntropy {
-        gradient: Gradient::Apart,
-        reduction: Reduction::None,
-        ..CrossEntropy::default()
-    };
-    let as_binary = BinaryCrossEntropy {
-        gradient: Gradient::Apart,
-        reduction: Reduction::None,
-        ..BinaryCrossEntropy::default()
-    };
+    let z = steps();
+    let at = 64; // z = 2
     let mut drawn = Vec::new();
-    // The first class is t = 1.
-    for (class, t) in [(0u32, 1f32), (1, 0.0)] {
-        let sigma = z.iter().map(|&z| exact::logistic(z));
-        let exact_loss: Vec<f64> = (sigma.clone())
-            .map(|s| if t == 1.0 { -s.ln() } else { -(1.0 - s).ln() })
-            .collect();
-        let exact_gradient: Vec<f64> = sigma.map(|s| s - f64::from(t)).collect();
-
-        let out = gpu.cross_entropy(&beside_zero(&z), &vec![class; z.len()], rows, &as_softmax)?;
-        let losses = out.row_losses.ok_or("no losses")?;
-        let pairs = out.gradient.ok_or("no gradient")?;
-        let gradient: Vec<f32> = pairs.iter().copied().step_by(2).collect();
-        page.check("ξ of two classes", &losses, &exact_loss)?;
-        page.check("∂ξ/∂z of two classes", &gradient, &exact_gradient)?;
-
-        let targets = vec![t; z.len()];
-        let single = Rows::new(z.len(), 1);
-        let binary = gpu.binary_cross_entropy_with_logits(&z, &targets, single, &as_binary)?;
-        let binary_losses = binary.losses.ok_or("no losses")?;
-        let binary_gradient = binary.gradient.ok_or("no gradient")?;
-        page.check("ξ of one logit", &binary_losses, &exact_loss)?;
-        page.check("∂ξ/∂z of one logit", &binary_gradient, &exact_gradient)?;
-
-        // At z = 2.
-        let i = 64;
-        let name = |what: &str| format!("{what} at z = {}, t = {t}, of two classes and of one logit", z[i]);
-        let (both, exact) = ([losses[i], binary_losses[i]], exact_loss[i]);
-        page.numbers(&name("ξ"), &both, &[exact; 2])?;
-        let (both, exact) = ([gradient[i], binary_gradient[i]], exact_gradient[i]);
-        page.numbers(&name("∂ξ/∂z"), &both, &[exact; 2])?;
-        let (of, color) = if t == 1.0 {
-            ("t = 1", curves::BLUE)
-        } else {
-            ("t = 0", curves::ORANGE)
-        };
-        drawn.push(Curve::new(&format!("ξ, {of}"), Stroke::Line, color, &z, &losses));
-        drawn.push(Curve::new(
-            &format!("∂ξ/∂z, {of}"),
-            Stroke::Dashes,
-            color,
-            &z,
-            &gradient,
-        ));
+    for (t, color) in [(1u8, curves::BLUE), (0, curves::ORANGE)] {
+        let curves = Curves::new(gpu, &z, t)?;
+        curves.check(page)?;
+        let Curves { softmax, binary, exact } = curves;
+        let name = |what: &str| format!("{what} at z = {}, t = {t}, of two classes and of one logit", z[at]);
+        page.numbers(&name("ξ"), &[softmax.0[at], binary.0[at]], &[exact.0[at]; 2])?;
+        page.numbers(&name("∂ξ/∂z"), &[softmax.1[at], binary.1[at]], &[exact.1[at]; 2])?;
+        let curve =
+            |what: &str, stroke, values: &[f32]| Curve::new(&format!("{what}, t = {t}"), stroke, color, &z, values);
+        drawn.push(curve("ξ", Stroke::Line, &softmax.0));
+        drawn.push(curve("∂ξ/∂z", Stroke::Dashes, &softmax.1));
     }
     let plot = curves::Plot {
         title: "Cross-entropy of [z, 0] and its gradient σ(z) − t",
-        across: "z",
-        along: -6.0..6.0,
-        up: "loss, gradient",
-        values: -1.0..6.0,
+        x_title: "z",
+        x_range: -6.0..6.0,
+        y_title: "loss, gradient",
+        y_range: -1.0..6.0,
         digits: 0,
         legend: SeriesLabelPosition::UpperMiddle,
     };

@@ -1,7 +1,7 @@
-//! A small network on the UCI digits, trained by Burn twice from the same start: with its own cross-entropy, and with ours.
+//! A small network on the UCI digits, trained with Burn twice from the same weights: with Burn's own cross-entropy, and with ours.
 //!
-//! `cargo run --release -p burn-wgpu-softmax --example digits` prints the losses of both and how far they are apart, then what
-//! each loss takes with its gradient, and softmax, on a batch of a language model's size.
+//! `cargo run --release -p burn-wgpu-softmax --example digits` prints the losses of both and their difference, then the time
+//! of each loss with its gradient, and of softmax, for a batch as large as a language model's.
 #![allow(unreachable_pub)] // Burn's derive makes its own types public
 
 #[path = "../../../examples/digits/data.rs"]
@@ -21,7 +21,7 @@ use std::error::Error;
 const EPOCHS: usize = 20;
 const HIDDEN: usize = 32;
 const LEARNING_RATE: f64 = 0.2;
-/// What rounding may do to a loss of about 1 over 60 steps.
+/// The largest difference that rounding may cause over 60 steps, with losses of about 1.
 const TOLERANCE: f32 = 1e-4;
 /// Rows and classes of the large batch.
 const LARGE: [usize; 2] = [4096, 1024];
@@ -45,7 +45,7 @@ impl Network {
     }
 }
 
-/// Either loss.
+/// One of the two losses, as a function of logits and targets.
 type Loss<'a> = &'a dyn Fn(Tensor<2>, Tensor<1, Int>) -> Tensor<1>;
 
 fn tensors(images: &Images, device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
@@ -58,7 +58,7 @@ fn tensors(images: &Images, device: &Device) -> (Tensor<2>, Tensor<1, Int>) {
     )
 }
 
-/// The mean loss of each epoch, and the network.
+/// Trains, and returns the mean loss of each epoch and the network.
 fn train(
     mut network: Network,
     train: &[Images],

@@ -1,4 +1,4 @@
-//! Burn's own operations and ours, one after the other in one process.
+//! Times Burn's own operations and ours, one after the other in one process.
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
@@ -6,7 +6,7 @@ use burn_wgpu_softmax::CrossEntropyLoss;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// The median of nine runs, after three that compile. What they make lives until the device is done, or it would be skipped.
+/// The median time of nine runs, after three that compile. Results live until the device is done, so that Burn cannot skip them.
 fn median<T>(device: &Device, mut run: impl FnMut() -> T) -> Result<Duration, Box<dyn Error>> {
     let mut times = Vec::new();
     for i in 0..12 {
@@ -23,7 +23,7 @@ fn median<T>(device: &Device, mut run: impl FnMut() -> T) -> Result<Duration, Bo
     Ok(times[times.len() / 2])
 }
 
-/// Prints what the loss takes with its gradient, and softmax, on a batch of so many rows and classes.
+/// Prints the times of the loss with its gradient, and of softmax, for a batch of this many rows and classes.
 pub(crate) fn beside_burn([rows, classes]: [usize; 2], device: &Device) -> Result<(), Box<dyn Error>> {
     let values: Vec<f32> = (0..rows * classes)
         .map(|i| ((i * 7919) % 10_007) as f32 / 1e3 - 5.0)

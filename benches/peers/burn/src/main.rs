@@ -45,7 +45,7 @@ fn parse(shape: &str) -> (usize, usize) {
     sides.unwrap_or_else(|| panic!("{shape} is not ROWSxCLASSES"))
 }
 
-/// Logits within ±0.5, in no order.
+/// Logits within ±0.5, unsorted.
 fn logits(device: &Device, rows: usize, classes: usize) -> Tensor<2> {
     let mut state = 1_u32;
     let values: Vec<f32> = (0..rows * classes)
@@ -121,7 +121,7 @@ fn host(x: Tensor<1>) -> Vec<f32> {
     x.into_data().try_to_vec().expect("f32 values")
 }
 
-/// Milliseconds of one run, with the wait until the device has finished. The results live until then, so none is skipped.
+/// Milliseconds of one run, including the wait until the device has finished. The results live until then, so that burn cannot skip them.
 fn median<T>(device: &Device, mut run: impl FnMut() -> T) -> f64 {
     let mut once = || {
         let start = Instant::now();
