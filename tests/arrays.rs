@@ -202,7 +202,7 @@ fn arrays_of_nothing() {
 
 fn wrong(what: &'static str, expected: &[usize], got: &[usize]) -> RunError {
     let (expected, got) = (expected.to_vec(), got.to_vec());
-    RunError::Encode(EncodeError::WrongShape { what, expected, got })
+    RunError::WrongShape { what, expected, got }
 }
 
 #[test]

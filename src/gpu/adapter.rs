@@ -34,6 +34,9 @@ impl Default for GpuOptions {
 const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
     elsewhere install your GPU's Vulkan driver. Check WGPU_BACKEND and WGPU_ADAPTER_NAME";
 
+const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn on a feature of wgpu-softmax (vulkan, metal, \
+    dx12, gles or webgpu)";
+
 /// The adapters that [`Gpu::with_options`](crate::Gpu::with_options) chooses from, the one it would take first.
 ///
 /// # Errors
@@ -50,6 +53,10 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
         }
         _ => wgpu::Backends::all(),
     };
+    // wgpu panics where it was built without any backend.
+    if wgpu::Instance::enabled_backend_features().is_empty() {
+        return Ok(Vec::new());
+    }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     // Validation layers are for whoever debugs a driver.
@@ -105,6 +112,9 @@ pub(super) async fn best_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, 
         } else {
             found.join(", ")
         },
-        hint: HINT,
+        hint: match wgpu::Instance::enabled_backend_features().is_empty() {
+            true => HINT_NO_BACKEND,
+            false => HINT,
+        },
     })
 }

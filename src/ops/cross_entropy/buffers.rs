@@ -1,38 +1,32 @@
 //! The device buffers of cross-entropy.
 
-#[cfg(doc)]
-use super::kernel::CrossEntropyKernel;
-#[cfg(doc)]
-use super::options::{CrossEntropy, Targets};
 use crate::dispatch::Slice;
 use crate::ops::adjust::AdjustBuffers;
 use crate::ops::loss::RowOutputs;
-#[cfg(doc)]
-use crate::ops::loss::{CrossEntropySummary, Gradient, Normalizer, Reduction, Upstream};
 
-/// The buffers of [`CrossEntropyKernel::encode`]. Those that the options do not ask for must be `None`.
+/// The buffers of [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode). Those that the options do not ask for must be `None`.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropyBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// A class for each row, i32 or u32; with [`Targets::Probabilities`] a matrix of the logits' layout and type.
+    /// A class for each row, i32 or u32; with [`Targets::Probabilities`](crate::Targets::Probabilities) a matrix of the logits' layout and type.
     pub targets: Slice<'a>,
-    /// What became of the batch: [`CrossEntropySummary::BYTES`] bytes that [`CrossEntropySummary::from_bytes`] reads;
+    /// What became of the batch: [`CrossEntropySummary::BYTES`](crate::CrossEntropySummary::BYTES) bytes that [`CrossEntropySummary::from_bytes`](crate::CrossEntropySummary::from_bytes) reads;
     /// the first 4 are the reduced loss, an f32.
     pub summary: Slice<'a>,
-    /// Laid out as the logits are; with [`Gradient::Apart`].
+    /// Laid out as the logits are; with [`Gradient::Apart`](crate::Gradient::Apart).
     pub gradient: Option<Slice<'a>>,
-    /// f32; with [`Upstream::Buffer`].
+    /// f32; with [`Upstream::Buffer`](crate::Upstream::Buffer).
     pub upstream: Option<Slice<'a>>,
-    /// One f32; with [`Normalizer::Buffer`].
+    /// One f32; with [`Normalizer::Buffer`](crate::Normalizer::Buffer).
     pub normalizer: Option<Slice<'a>>,
-    /// An f32 for each class; with [`CrossEntropy::weights`].
+    /// An f32 for each class; with [`CrossEntropy::weights`](crate::CrossEntropy::weights).
     pub weights: Option<Slice<'a>>,
-    /// An f32 for each row; with [`CrossEntropy::from_lse`].
+    /// An f32 for each row; with [`CrossEntropy::from_lse`](crate::CrossEntropy::from_lse).
     pub from_lse: Option<Slice<'a>>,
-    /// Those that [`CrossEntropy::adjust`] asks for.
+    /// Those that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
-    /// An f32 for each row; with `row_losses` or [`Reduction::None`].
+    /// An f32 for each row; with `row_losses` or [`Reduction::None`](crate::Reduction::None).
     pub row_losses: Option<Slice<'a>>,
     /// An f32 for each row; with `row_z_losses`.
     pub row_z_losses: Option<Slice<'a>>,

@@ -122,7 +122,7 @@ impl LossPasses {
                 None => Operand::read(Slot::GradScale, "summary", grad_scales(buffers), Extent::Words(2)),
             });
         }
-        let outputs = buffers.outputs.named().into_iter().zip(self.spec.outputs.named());
+        let outputs = buffers.outputs.named().zip(self.spec.outputs.named());
         for (((slot, name, slice), (.., is_wanted)), (.., own)) in outputs.zip(self.own.as_ref().named()) {
             let slice = require_iff(is_wanted, name, name, slice)?.or(own.as_ref().map(|own| own.slice(..)));
             all.extend(slice.map(|slice| Operand::written(slot, name, slice, Extent::Row)));
