@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// Cargo, the one that runs this program if there is one.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".into()));
     command.args(arguments);
     command
 }
 
+/// Runs a command. Its outcome has the tests that its output reports, if it reports any.
 pub(crate) fn run(name: &str, command: &mut Command) -> Result<Outcome, String> {
     run_tagged(name, "", command)
 }

@@ -1,9 +1,9 @@
-//! The words and signs of Rust source, without comments, strings and lifetimes. It is enough for reading imports; the macros
-//! and numbers that it may cut wrongly have none in them.
+//! Splits Rust source into tokens, without comments, the text of strings, characters and lifetimes. It is simpler than Rust's
+//! own lexer, and enough for finding imports.
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    /// An identifier, a keyword or a number, `::`, or one other character. A string is `"`.
+    /// An identifier, a keyword or a number; `::`; or one other character. `"` stands for a whole string.
     pub(super) text: &'a str,
     pub(super) line: usize,
 }
@@ -46,7 +46,7 @@ fn next(rest: &str, first: char) -> (usize, Option<&str>) {
     (length, (!first.is_whitespace()).then_some(&rest[..length]))
 }
 
-/// The length of a comment, which may have others within it.
+/// The length of a block comment. These can be nested.
 fn block_comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0, 0);
     while at < rest.len() {
@@ -83,7 +83,7 @@ fn string(rest: &str) -> Option<usize> {
     Some(prefix.len() + hashes + 1 + length)
 }
 
-/// The length of a character's literal, or of the quote alone that begins a lifetime.
+/// The length of a character literal, or 1 for the quote that begins a lifetime.
 fn quote(rest: &str) -> usize {
     let mut after = rest[1..].chars();
     match (after.next(), after.next()) {
@@ -93,7 +93,7 @@ fn quote(rest: &str) -> usize {
     }
 }
 
-/// How far it is to behind the closing quote. A backslash takes the character after it out.
+/// The length up to and with the closing quote. The character after a backslash does not close.
 fn closing_quote(text: &str, quote: char) -> usize {
     let mut is_escaped = false;
     for (at, c) in text.char_indices() {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// For each node its neighbours, and the line that names them.
 type Edges<'a> = BTreeMap<&'a str, BTreeMap<&'a str, usize>>;
 
-/// Circles as their nodes in order, each with the line of its edge to the next. Every node that is in a circle is in one of
-/// these, unless all circles through it share a node with one before: so there is one of these wherever there is a circle.
+/// The circles, each as its nodes in order with the line of the edge to the next. Circles that share a node with one that is
+/// already in the list are left out, so the list is short, and empty only if there is no circle.
 pub(super) fn circles<'a>(edges: &Edges<'a>) -> Vec<Vec<(&'a str, usize)>> {
     let mut reported = BTreeSet::new();
     let mut circles = Vec::new();
@@ -22,7 +22,7 @@ pub(super) fn circles<'a>(edges: &Edges<'a>) -> Vec<Vec<(&'a str, usize)>> {
     circles
 }
 
-/// The shortest circle through a node, found by going through its neighbours, then theirs, and so on.
+/// The shortest circle through a node, found by breadth-first search.
 fn shortest_circle<'a>(edges: &Edges<'a>, start: &'a str) -> Option<Vec<(&'a str, usize)>> {
     let mut came_from: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
     let mut queue = VecDeque::from([start]);

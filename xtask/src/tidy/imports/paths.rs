@@ -9,9 +9,9 @@ pub(super) struct Path {
     /// The last is `*` for a glob.
     pub(super) names: Vec<String>,
     pub(super) line: usize,
-    /// The modules within the file that it stands in.
+    /// The modules within the file that the path is in.
     pub(super) inline: Vec<String>,
-    /// The name that a `use` gives to what it imports.
+    /// The name under which a `use` imports it.
     alias: Option<String>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Source {
     defined: BTreeSet<String>,
 }
 
-/// A keyword that a name follows, which is then the name of something defined here.
+/// The keywords that the name of a definition follows.
 const DEFINING: [&str; 9] = [
     "const",
     "enum",
@@ -59,7 +59,7 @@ impl Source {
         self.paths.iter()
     }
 
-    /// What gives the file's module this name by a `use`.
+    /// The path that a `use` imports under this name.
     pub(super) fn import_named(&self, name: &str) -> Option<&Path> {
         let of_module = |path: &&Path| path.inline.is_empty() && path.alias.as_deref() == Some(name);
         self.paths.iter().find(of_module)
@@ -73,7 +73,7 @@ impl Source {
 struct Reader<'t> {
     tokens: &'t [Token<'t>],
     at: usize,
-    /// The modules within the file that this place is in, each with the depth of its braces.
+    /// The modules within the file that are open at this token, each with the depth of braces outside it.
     modules: Vec<(String, usize)>,
     depth: usize,
     source: Source,

@@ -17,6 +17,17 @@ fn found(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn every_form_of_use_is_read() {
+    let source = Source::read(
+        "use a; pub(crate) use b::{self, c::{D, E as F}, g::*,};\nfn f() -> impl Fn() + use<> { h::i(); x.h::<u8>() }",
+    );
+    let paths: Vec<String> = source.imports().map(|p| p.names.join("::")).collect();
+    assert_eq!(paths, ["a", "b", "b::c::D", "b::c::E", "b::g::*", "h::i"]);
+    assert!(source.import_named("F").is_some() && source.import_named("E").is_none());
+    assert!(source.defines("f") && !source.defines("D"));
+}
+
+#[test]
 fn two_files_that_import_each_other() {
     let found = found(&[
         ("lib.rs", "mod a; mod b;"),
