@@ -60,3 +60,32 @@ impl From<EncodeError> for Failure {
         RunError::from(error).into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_adapter_the_flags_are_named_once_whether_or_not_the_library_names_them() {
+        for hint in [
+            "Check WGPU_BACKEND and WGPU_ADAPTER_NAME",
+            "Check --backend, --adapter, WGPU_BACKEND and WGPU_ADAPTER_NAME",
+        ] {
+            let error = GpuError::NoAdapter {
+                wanted: String::new(),
+                found: "none".into(),
+                hint,
+            };
+            let line = Failure::from(error).line();
+            for flag in ["--backend", "--adapter"] {
+                assert_eq!(line.matches(flag).count(), 1, "{flag} in {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_of_several_lines_is_printed_on_one() {
+        let failure = Failure::Machine("the driver said:\n  no\tmemory\n".into());
+        assert_eq!(failure.line(), "error: the driver said: no memory");
+    }
+}
