@@ -1,27 +1,29 @@
-//! Arrays out, as `.npy` or `.safetensors`.
+//! Writes arrays, as `.npy` or `.safetensors`. An output appears whole or not at all: it is written to a temporary file in
+//! the same folder, which is renamed once all results are there.
 
-use crate::arrays::{Failure, SafetensorsPlace, SafetensorsType, safetensors_of};
-use crate::say;
+use crate::arrays::{SafetensorsPlace, SafetensorsType, safetensors_of};
+use crate::console;
+use crate::failure::Failure;
 use npyz::{AutoSerialize, Serialize, WriteOptions, WriterBuilder};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// The words for standard output. Under its other names, too, it is not to be opened anew: that would begin a file that
-/// it is redirected to again.
+/// The names of standard output. It is never opened by its name: where it is redirected to a file, that would truncate the
+/// file.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
 pub(crate) fn is_standard(path: &Path) -> bool {
     STANDARD.iter().any(|name| path == Path::new(name))
 }
 
-/// What an OUT names.
+/// What the argument of `-o`, `--loss` and the like names.
 #[derive(PartialEq)]
 enum Place {
     Standard,
-    /// A file in a folder that is there, or will be one; no link.
+    /// A file, which may not exist yet, in a folder that does. Links have been followed.
     File(PathBuf),
-    /// A device or a pipe, which a file must not replace.
+    /// A device or a pipe. It is written to, since a rename would replace it by a file.
     Stream(PathBuf),
 }
 
@@ -48,17 +50,18 @@ impl Place {
         match std::fs::metadata(path) {
             Ok(there) if there.is_dir() => Err(caller(path, "it is a folder, not a file")),
             Ok(there) if there.is_file() => Ok(Self::File(real().map_err(|e| machine(path, &e))?)),
-            // A pipe without a name has no real path.
+            // An anonymous pipe, such as /dev/fd/3 may be, has no real path.
             Ok(_) => Ok(Self::Stream(real().unwrap_or_else(|_| path.into()))),
             Err(e) if e.kind() == ErrorKind::NotFound => Self::new_file(path),
             Err(e) => Err(caller(path, &e.to_string())),
         }
     }
 
+    /// A path at which nothing exists.
     fn new_file(path: &Path) -> Result<Self, Failure> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
-        // A link to what is not there yet.
+        // A link whose target does not exist yet: the target is what will be created.
         if let Ok(target) = path.read_link() {
             return Self::of(&folder.join(target));
         }
@@ -72,8 +75,8 @@ impl Place {
     }
 }
 
-/// A file beside its place, which it is to be renamed to.
-fn beside(place: &Path) -> Result<NamedTempFile, Failure> {
+/// Creates a temporary file in the folder of `place`, so that it can be renamed to `place`.
+fn temporary_beside(place: &Path) -> Result<NamedTempFile, Failure> {
     use ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let folder = place.parent().unwrap_or(Path::new("."));
     NamedTempFile::new_in(folder).map_err(|e| match e.kind() {
@@ -82,7 +85,7 @@ fn beside(place: &Path) -> Result<NamedTempFile, Failure> {
     })
 }
 
-/// Checks flags' outputs before anything is computed for them.
+/// Checks before anything is computed that each output can be written, and that no two go to the same place.
 pub(crate) fn check(outs: &[(&'static str, Option<&Path>)]) -> Result<(), Failure> {
     let mut places: Vec<(&str, Place)> = Vec::new();
     for &(flag, path) in outs {
@@ -94,14 +97,14 @@ pub(crate) fn check(outs: &[(&'static str, Option<&Path>)]) -> Result<(), Failur
             return Err(caller(path, &format!("{other} and {flag} cannot go to one place")));
         }
         if let Place::File(place) = &place {
-            drop(beside(place)?);
+            drop(temporary_beside(place)?);
         }
         places.push((flag, place));
     }
     Ok(())
 }
 
-/// An array, whole, on its way to its place.
+/// A whole array that has been encoded, and written as far as possible without anybody seeing it.
 pub(crate) enum Output {
     Standard(Vec<u8>),
     Stream(Vec<u8>, PathBuf),
@@ -109,7 +112,7 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// `name` is that of the tensor, where the file is to have names.
+    /// Encodes an array in the format that the file's name asks for. `name` becomes the tensor's name in `.safetensors`.
     pub(crate) fn new<T: Serialize + AutoSerialize + SafetensorsType>(
         path: &Path,
         name: &str,
@@ -130,7 +133,7 @@ impl Output {
             Place::Standard => Self::Standard(bytes),
             Place::Stream(place) => Self::Stream(bytes, place),
             Place::File(place) => {
-                let mut file = beside(&place)?;
+                let mut file = temporary_beside(&place)?;
                 file.write_all(&bytes).map_err(machine)?;
                 Self::File(file, place)
             }
@@ -139,7 +142,7 @@ impl Output {
 
     fn publish(self) -> Result<(), Failure> {
         match self {
-            Self::Standard(bytes) => say::bytes(&bytes),
+            Self::Standard(bytes) => console::bytes(&bytes),
             Self::Stream(bytes, place) => {
                 let opened = std::fs::OpenOptions::new().write(true).open(&place);
                 opened
@@ -147,7 +150,7 @@ impl Output {
                     .map_err(|e| machine(&place, &e))
             }
             Self::File(file, place) => {
-                // Temporary files are private; results are not.
+                // Temporary files are made readable by their owner alone, which a result should not be.
                 #[cfg(unix)]
                 {
                     use std::os::unix::fs::PermissionsExt;
@@ -173,7 +176,8 @@ fn npy<T: Serialize + AutoSerialize>(shape: &[usize], values: &[T]) -> std::io::
     Ok(bytes)
 }
 
-/// Puts outputs in their places: files last, as they are the least likely to fail.
+/// Makes all outputs visible. Renaming a file hardly ever fails, so files come last: if a pipe fails before them, no file
+/// has appeared.
 pub(crate) fn publish(mut outputs: Vec<Output>) -> Result<(), Failure> {
     outputs.sort_by_key(|output| matches!(output, Output::File(..)));
     outputs.into_iter().try_for_each(Output::publish)

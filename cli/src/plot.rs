@@ -1,6 +1,6 @@
-//! `--plot FILE.svg`: bars, one beneath the other.
+//! `--plot FILE.svg`: a chart of horizontal bars.
 
-use crate::arrays::Failure;
+use crate::failure::Failure;
 use crate::output::{self, Output};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -12,23 +12,27 @@ pub(crate) const BLUE: RGBColor = RGBColor(70, 120, 190);
 pub(crate) const ORANGE: RGBColor = RGBColor(225, 130, 45);
 pub(crate) const RED: RGBColor = RGBColor(200, 50, 45);
 
-/// Pixels: a bar and the space beneath it, where bars begin, how long one of 1 is, and what stands above and below.
+// All in pixels.
+/// From the top of one bar to the top of the next.
 const STEP: i32 = 24;
+/// Where bars begin; their names stand to the left of it.
 const LEFT: i32 = 330;
+/// How long a bar of length 1 is.
 const LENGTH: i32 = 420;
+/// Where the first bar begins, below the title.
 const TOP: i32 = 84;
 const WIDTH: u32 = 860;
 
 pub(crate) struct Bar {
     pub(crate) name: String,
-    /// Its length, from 0 to 1.
-    pub(crate) share: f64,
-    /// What stands at its end.
+    /// From 0 to 1; longer bars are cut off.
+    pub(crate) length: f64,
+    /// Printed at the bar's end.
     pub(crate) text: String,
     pub(crate) color: RGBColor,
 }
 
-/// Checks the flag before anything is measured for it.
+/// Checks the flag before anything is measured.
 pub(crate) fn check(path: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = path else {
         return Ok(());
@@ -40,7 +44,8 @@ pub(crate) fn check(path: Option<&Path>) -> Result<(), Failure> {
     output::check(&[("--plot", Some(path))])
 }
 
-/// Draws what an adapter gave, with a line where bars are `limit` long that says what that is.
+/// Draws the bars, titled with the adapter they were measured on. `limit` is a length at which a vertical line is drawn, and
+/// the line's label.
 pub(crate) fn write(
     path: &Path,
     title: &str,
@@ -74,7 +79,7 @@ fn draw(title: &str, subtitle: &str, (limit, label): (f64, &str), bars: &[Bar]) 
         text(label, (x, TOP - 18), 13, HPos::Center)?;
         for (i, bar) in bars.iter().enumerate() {
             let y = TOP + STEP * i as i32;
-            let end = LEFT + (bar.share.clamp(0.0, 1.0) * f64::from(LENGTH)) as i32;
+            let end = LEFT + (bar.length.clamp(0.0, 1.0) * f64::from(LENGTH)) as i32;
             text(&bar.name, (LEFT - 8, y + 9), 14, HPos::Right)?;
             area.draw(&Rectangle::new(
                 [(LEFT, y), (end.max(LEFT + 1), y + 18)],

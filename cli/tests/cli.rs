@@ -1,9 +1,9 @@
-//! The command's words and files, as a script sees them.
+//! What the commands print and write, as a script sees it.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Folder, array, close, close_to, log_softmax, numbers, rows, wide};
+use common::{Folder, array, close, close_to, errors, log_softmax, numbers, rows, wide};
 use half::f16;
 use serde_json::{Value, json};
 
@@ -60,6 +60,27 @@ fn cross_entropy_writes_what_is_asked_for() {
     folder.done("devices");
 }
 
+/// Without a session (`Folder::command` sees to that) Mesa would print `error: XDG_RUNTIME_DIR is invalid`.
+#[test]
+fn a_good_run_prints_no_error_line() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    folder.write("t.npy", &[1], &[0i64]);
+    for words in [
+        "--help",
+        "devices",
+        "softmax x.npy -o y.npy",
+        "cross-entropy x.npy t.npy --loss l.npy",
+        "verify --only bad_targets",
+        "bench --rows 3 --classes 5 --time 0",
+    ] {
+        let words: Vec<&str> = words.split(' ').collect();
+        let output = folder.run(&words);
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert_eq!(errors(&output), Vec::<String>::new(), "{words:?}");
+    }
+}
+
 #[test]
 fn one_row_may_have_no_other_axis() {
     let folder = Folder::new();
@@ -72,7 +93,7 @@ fn one_row_may_have_no_other_axis() {
         "--axis 0 --reduction none --mask causal --predictions p.npy",
     ] {
         folder.done(&format!("cross-entropy x.npy t.npy --loss l.npy {flags}"));
-        // The one row is the first, which sees the first class alone.
+        // With a causal mask this row is the first of its group, which sees only the first class.
         let want = if flags.contains("causal") { f64::INFINITY } else { want };
         let (shape, loss) = folder.read::<f32>("l.npy");
         assert!(shape.is_empty());
@@ -158,7 +179,7 @@ fn links_and_devices_stay_what_they_are() {
     folder.write("t.npy", &[1], &[0i64]);
     std::fs::create_dir(folder.at("far")).unwrap();
     symlink("far/new.npy", folder.at("link.npy")).unwrap();
-    // At first there is no file, then one.
+    // The first run creates the file that the link points to, the second replaces it.
     for (axis, want) in [(0, 1.0), (1, 0.5)] {
         folder.done(&format!("softmax x.npy -o link.npy --axis {axis}"));
         assert!(folder.at("link.npy").is_symlink());
@@ -167,7 +188,7 @@ fn links_and_devices_stay_what_they_are() {
     let linked = folder.fails("cross-entropy x.npy t.npy --lse link.npy --grad far/new.npy");
     assert_eq!(linked.0, 2, "{}", linked.1);
 
-    // A pipe stands for devices: it is no loss if it is replaced.
+    // A named pipe stands in for a device: a mistake here would replace it, which must not happen to a real device.
     let made = std::process::Command::new("mkfifo").arg(folder.at("pipe")).status();
     assert!(made.unwrap().success());
     symlink("pipe", folder.at("to_pipe")).unwrap();
@@ -183,7 +204,7 @@ fn links_and_devices_stay_what_they_are() {
                 .is_fifo()
         );
     }
-    // It goes where standard output goes, be that a pipe or a file.
+    // /dev/stdout is written to whether it is a pipe or a file.
     let stdout = "cross-entropy x.npy t.npy --log-probs /dev/stdout";
     let piped = folder.done(stdout);
     close("piped", &array::<f32>(&piped).1, &[-(2f64.ln()); 2]);
@@ -254,7 +275,7 @@ fn results_have_the_stored_types_precision() {
         folder.done(&format!("softmax x.npy -o y.npy --dtype {dtype}"));
         let (_, y) = folder.read::<f32>("y.npy");
         close_to(dtype, &y, &probs, f64::from(2f32.powi(bits)) / 8.0);
-        // What the type cannot hold is not there. Below f16's normal numbers there are fewer bits still.
+        // Every result is a value of the type, and some result needs its last bit: none was rounded further.
         let below = (1u32 << (24 - bits)) - 1;
         assert!(y.iter().all(|y| y.to_bits() & below == 0), "{dtype}: {y:?}");
         let is_coarser = y.iter().all(|y| y.to_bits() & (2 * below + 1) == 0);
@@ -304,7 +325,7 @@ fn verify_prints_what_it_checked() {
     assert!(line["max_ulp"].as_f64().unwrap() >= line["mean_ulp"].as_f64().unwrap());
     let out = String::from_utf8(folder.done("--json verify --only twin/softmax --most-elements 20")).unwrap();
     let line: Value = serde_json::from_str(&out).unwrap();
-    // 4 rows of 1, 2, 3, 4 and 5 classes of 29 numbers of classes, and words that every adapter gives.
+    // Each case has 4 rows. Of the 29 row lengths, those of 1 to 5 classes have no more than 20 elements.
     assert_eq!((&line["cases"], &line["skipped"]), (&json!(5), &json!(24)));
     println!("hash {}", line["hash"]);
     let table = String::from_utf8(folder.done("verify --only bad_targets")).unwrap();

@@ -5,7 +5,8 @@ mod common;
 
 use common::{Folder, error};
 
-/// What is run, and a part of what it says. In front, SOFTMAX and LOSS stand for commands that would go well.
+/// A command line that must fail, and a part of its error. SOFTMAX and LOSS stand for the beginning of a command that would
+/// succeed without the rest of the line.
 const MISTAKES: &str = "
 cross-entropy x.npy bad.npy --grad z.npy --loss y.npy => row 1 has target 10, but there are 10 classes
 cross-entropy x.npy huge_target.npy --loss y.npy => row 1 has target 18446744073709551615,
@@ -81,7 +82,7 @@ LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 
-/// An array of a type that is written nowhere else.
+/// Writes an array of a type that `Folder::write` has no Rust type for.
 fn raw(folder: &Folder, name: &str, descr: &str, shape: &str, bytes: &[u8]) {
     with_header(
         folder,
@@ -127,9 +128,9 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         ("long_header.npy", 9, 255),
         ("garbage.npy", 11, 255),
     ] {
-        let mut harmed = whole.clone();
-        harmed[at] = byte;
-        std::fs::write(folder.at(name), harmed).unwrap();
+        let mut corrupt = whole.clone();
+        corrupt[at] = byte;
+        std::fs::write(folder.at(name), corrupt).unwrap();
     }
     std::fs::write(folder.at("nothing.npy"), "").unwrap();
     raw(&folder, "spans.npy", "<m8[s]", "(3,)", &[0; 24]);
@@ -149,12 +150,26 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         assert!(message.contains(says), "{words}: {message}");
         assert_eq!(folder.names(), before, "{words}");
     }
-    let words = ["--adapter", "no such adapter", "softmax", "x.npy", "-o", "y.npy"];
-    assert_eq!(error(&folder.run(&words)).0, 1);
-    assert!(!folder.at("y.npy").exists());
 }
 
-/// Commands that write on standard output.
+#[test]
+fn a_missing_adapter_exits_with_1_and_names_the_flags_and_variables_that_choose_one() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[3, 10], &[0f32; 30]);
+    for words in [
+        &["--adapter", "no such adapter", "softmax", "x.npy", "-o", "y.npy"][..],
+        &["--adapter", "no such adapter", "devices"],
+    ] {
+        let (code, message) = error(&folder.run(words));
+        assert_eq!(code, 1, "{words:?}: {message}");
+        for name in ["--backend", "--adapter", "WGPU_BACKEND", "WGPU_ADAPTER_NAME"] {
+            assert_eq!(message.matches(name).count(), 1, "{words:?}: {name} in {message}");
+        }
+    }
+    assert_eq!(folder.names(), ["x.npy"]);
+}
+
+/// Command lines that write to standard output.
 const TALK: [&str; 5] = [
     "devices",
     "--json devices",
@@ -181,7 +196,7 @@ fn output_that_cannot_be_written_exits_with_1() {
 }
 
 #[test]
-fn a_reader_that_goes_is_no_panic() {
+fn a_reader_that_closes_the_pipe_causes_no_panic() {
     let folder = Folder::new();
     folder.write("x.npy", &[1, 2], &[0f32; 2]);
     folder.write("t.npy", &[1], &[0i64]);
@@ -190,7 +205,7 @@ fn a_reader_that_goes_is_no_panic() {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let output = folder.command(&words).stdout(writer).output().unwrap();
-        // Half an array is of no use; the first of some lines may be.
+        // Part of an array is of no use, so that is an error; the first of several lines may be all that was wanted.
         let want = i32::from(words[0] == "softmax");
         assert_eq!(output.status.code(), Some(want), "{words:?}: {output:?}");
     }

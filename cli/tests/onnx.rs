@@ -38,7 +38,7 @@ fn softmax_and_log_softmax_along_every_axis() {
     }
 }
 
-/// One of the losses' cases: logits of shape `shape`, classes along axis 1.
+/// A test of a loss: logits of shape `shape` with the classes along axis 1, and the flags.
 struct Case {
     shape: &'static [usize],
     weighted: bool,
@@ -86,7 +86,7 @@ impl Case {
         numbers(self.shape.iter().product())
     }
 
-    /// Classes; the first is the ignored index.
+    /// A class for each row. The first is the ignored index, if there is one.
     fn targets(&self) -> Vec<i64> {
         let count = self.row_shape().iter().product();
         let mut targets: Vec<i64> = (0..count).map(|r| ((r * r + r / 3) % CLASSES) as i64).collect();
@@ -94,7 +94,7 @@ impl Case {
         targets
     }
 
-    /// Loss, and the gradient's first factor for each row, which is 0 where it is ignored.
+    /// The expected loss, and for each row the weight that its gradient is multiplied by, which is 0 if it is ignored.
     fn expected(&self, log_probs: &[f64]) -> (Vec<f64>, Vec<f64>) {
         let targets = self.targets();
         let weight = |t: i64| match Some(t) == self.ignore_index {
@@ -118,7 +118,7 @@ impl Case {
         (losses, weights)
     }
 
-    /// Runs the command with the case's flags, and compares the loss.
+    /// Runs the command with the case's flags, compares the loss, and gives the rows' weights.
     fn run(&self, folder: &Folder, input: &[f32], log_probs: &[f64], flags: &str) -> Vec<f64> {
         folder.write("x.npy", self.shape, input);
         folder.write("t.npy", &self.row_shape(), &self.targets());
@@ -138,7 +138,7 @@ impl Case {
         weights
     }
 
-    /// The gradient at each class of each row: `weight * of(element, is the target)`.
+    /// The expected gradient: for each class of each row `weight * of(index, whether this class is the target)`.
     fn gradient(&self, weights: &[f64], of: impl Fn(usize, bool) -> f64) -> Vec<f64> {
         let mut gradient = vec![0.0; self.shape.iter().product()];
         for ((row, target), weight) in rows(self.shape, 1).iter().zip(self.targets()).zip(weights) {

@@ -1,4 +1,4 @@
-//! `.safetensors` in and out, beside `.npy`.
+//! `.safetensors` files read and written, compared with `.npy` files of the same values.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -1,6 +1,7 @@
-"""python3 dxc.py LIBDXCOMPILER.so FILE.hlsl ...: each file through DXC's front end, each 19th through all of it, as wgpu calls it.
+"""Compiles HLSL with DXC, with the options that wgpu gives it: python3 dxc.py LIBDXCOMPILER.so FILE.hlsl ...
 
-A whole compilation takes seconds. DXC's COM objects have, on Linux, two entries more after those of IUnknown.
+A whole compilation takes seconds, so only every 19th file is compiled to DXIL; the others go through DXC's front end.
+On Linux the method tables of DXC's COM objects have two entries more than on Windows, after those of IUnknown.
 """
 import ctypes
 import pathlib
@@ -12,9 +13,9 @@ def guid(text):
     return (ctypes.c_ubyte * 16).from_buffer_copy(uuid.UUID(text).bytes_le)
 
 
-def method(thing, index, result, *types):
-    table = ctypes.cast(thing, ctypes.POINTER(ctypes.POINTER(ctypes.c_void_p)))[0]
-    return lambda *arguments: ctypes.CFUNCTYPE(result, ctypes.c_void_p, *types)(table[index])(thing, *arguments)
+def method(object_, index, result, *types):
+    table = ctypes.cast(object_, ctypes.POINTER(ctypes.POINTER(ctypes.c_void_p)))[0]
+    return lambda *arguments: ctypes.CFUNCTYPE(result, ctypes.c_void_p, *types)(table[index])(object_, *arguments)
 
 
 class Source(ctypes.Structure):
@@ -28,7 +29,7 @@ RESULT = guid("58346cda-dde7-4497-9461-6f87af5e0659")
 
 
 def errors_of(compile_, text, options):
-    """What DXC has against `text`; nothing if it compiles."""
+    """DXC's errors about `text`, empty if it compiles."""
     words = ["-E", "main", "-T", "cs_6_0", "-HV", "2018", "-no-warnings", "-Ges", *options]
     source, words_ = Source(text, len(text), 0), (ctypes.c_wchar_p * len(words))(*words)
     result, status, errors = POINTER(), ctypes.c_long(), POINTER()
@@ -39,9 +40,9 @@ def errors_of(compile_, text, options):
     if status.value:
         size = method(errors, 6, ctypes.c_size_t)()
         message = ctypes.string_at(method(errors, 5, POINTER)(), size).decode(errors="replace")
-    for thing in (errors, result):
-        if thing:
-            method(thing, RELEASE, ctypes.c_ulong)()
+    for object_ in (errors, result):
+        if object_:
+            method(object_, RELEASE, ctypes.c_ulong)()
     return message or ("refused" if status.value else "")
 
 

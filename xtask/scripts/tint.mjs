@@ -1,11 +1,11 @@
-// node tint.mjs WEBGPU/index.js FILE.wgsl ...: each file through Tint, as a pipeline of Dawn's null backend, which needs no
-// GPU. The first line of a file is a comment with the overrides' values.
+// Compiles WGSL with Tint, by making each file a pipeline of Dawn's null backend, which needs no GPU:
+// node tint.mjs WEBGPU/index.js FILE.wgsl ... The first line of a file is a comment with the values of its overrides, in JSON.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
 const [library, ...files] = process.argv.slice(2);
 const { create } = await import(pathToFileURL(library));
-// Dawn crashes once this is collected.
+// Kept in a global variable because Dawn crashes when the garbage collector frees it.
 globalThis.gpu = create(["backend=null"]);
 const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice({ requiredFeatures: ["subgroups"] });
@@ -17,7 +17,7 @@ for (const file of files) {
     const constants = JSON.parse(code.slice(2, code.indexOf("\n")));
     device.pushErrorScope("validation");
     const module = device.createShaderModule({ code });
-    // Its limits cannot be raised.
+    // The null backend's limits cannot be raised. A shader with more buffers is only compiled as a module.
     const isPipeline = code.split("var<storage").length - 1 <= most;
     if (isPipeline) {
         device.createComputePipeline({ layout: "auto", compute: { module, entryPoint: "main", constants } });

@@ -1,25 +1,48 @@
-//! Every variant of the kernels through other people's compilers: SPIR-V through spirv-val, WGSL through Tint, the compiler of
-//! Chromium, HLSL through DXC, that of DirectX 12. The library's own test has written them to a folder.
+//! Gives every variant of the kernels to compilers other than naga: the SPIR-V to spirv-val, the WGSL to Tint, which is
+//! Chromium's compiler, and the HLSL to DXC, which is that of DirectX 12. A test of the library writes the variants to a folder.
 
-use crate::counts::{Counts, run};
+use crate::report::{Counts, Outcome, Report};
+use crate::run::run;
 use crate::tools;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-type Check = fn(&[PathBuf]) -> Result<Counts, String>;
+struct Compiler {
+    name: &'static str,
+    /// Of the files that it takes.
+    extension: &'static str,
+    check: fn(&[PathBuf]) -> Result<Outcome, String>,
+    /// Whether it needs `cargo xtask test --all`.
+    is_slow: bool,
+}
 
-/// DXC takes an hour for all and downloads 67 MB: for `cargo xtask test --all`.
-const COMPILERS: &[(&str, &str, Check, bool)] = &[
-    ("spirv-val", "spv", spirv_val, true),
-    ("Tint", "wgsl", tint, true),
-    ("DXC", "hlsl", dxc, false),
+const COMPILERS: [Compiler; 3] = [
+    Compiler {
+        name: "spirv-val",
+        extension: "spv",
+        check: spirv_val,
+        is_slow: false,
+    },
+    Compiler {
+        name: "Tint",
+        extension: "wgsl",
+        check: tint,
+        is_slow: false,
+    },
+    // It takes an hour for all variants, and downloads 67 MB.
+    Compiler {
+        name: "DXC",
+        extension: "hlsl",
+        check: dxc,
+        is_slow: true,
+    },
 ];
 
-/// Where the variants are to be written.
+/// The folder that the variants are to be written to, empty.
 pub(crate) fn folder() -> Result<PathBuf, String> {
     let folder = tools::target()?.join("variants");
     let fail = |e: std::io::Error| format!("{}: {e}", folder.display());
-    // Those of another version must not be taken for this one's.
+    // Variants that another version of the library wrote there must not be checked again.
     if folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(fail)?;
     }
@@ -27,29 +50,29 @@ pub(crate) fn folder() -> Result<PathBuf, String> {
     Ok(folder)
 }
 
-/// Each compiler over the folder, side by side. One that is not to be had is said, and its variants counted as skipped.
-pub(crate) fn check(folder: &Path, all: bool) -> Result<Vec<(String, Counts)>, String> {
-    let jobs = COMPILERS.iter().filter(|(.., always)| all || *always);
+/// Runs the compilers at the same time. If one cannot be had, that is printed, and its variants are counted as skipped.
+pub(crate) fn check(folder: &Path, all: bool) -> Result<Report, String> {
     std::thread::scope(|scope| {
-        let threads: Vec<_> = jobs
-            .map(|&(name, extension, check, _)| {
-                let job = move || -> Result<(String, Counts), String> {
-                    let files = files(folder, extension)?;
-                    let counts = check(&files).unwrap_or_else(|message| {
-                        println!("{name}: not run: {message}");
-                        Counts {
-                            skipped: files.len(),
-                            ..Counts::default()
-                        }
-                    });
-                    Ok((format!("variants: {name}"), counts))
-                };
-                scope.spawn(job)
-            })
-            .collect();
-        let outcomes = threads.into_iter().map(|t| t.join());
-        outcomes.map(|o| o.map_err(|_| "a check panicked")?).collect()
+        let chosen = COMPILERS.iter().filter(|c| all || !c.is_slow);
+        let threads: Vec<_> = chosen.map(|c| (c, scope.spawn(|| check_with(c, folder)))).collect();
+        let mut report = Report::default();
+        for (compiler, thread) in threads {
+            let outcome = thread.join().map_err(|_| "a check panicked")?;
+            report.add(&format!("variants: {}", compiler.name), outcome);
+        }
+        Ok(report)
     })
+}
+
+fn check_with(compiler: &Compiler, folder: &Path) -> Result<Outcome, String> {
+    let files = files(folder, compiler.extension)?;
+    Ok((compiler.check)(&files).unwrap_or_else(|message| {
+        println!("{}: not run: {message}", compiler.name);
+        Outcome::Counted(Counts {
+            skipped: files.len(),
+            ..Counts::default()
+        })
+    }))
 }
 
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, String> {
@@ -67,7 +90,7 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(name)
 }
 
-fn spirv_val(files: &[PathBuf]) -> Result<Counts, String> {
+fn spirv_val(files: &[PathBuf]) -> Result<Outcome, String> {
     let is_installed = Command::new("spirv-val").arg("--version").output().is_ok();
     let program = if is_installed {
         "spirv-val".into()
@@ -89,10 +112,10 @@ fn spirv_val(files: &[PathBuf]) -> Result<Counts, String> {
             println!("{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
         }
     }
-    Ok(counts)
+    Ok(Outcome::Counted(counts))
 }
 
-fn tint(files: &[PathBuf]) -> Result<Counts, String> {
+fn tint(files: &[PathBuf]) -> Result<Outcome, String> {
     let library = tools::npm("webgpu", "0.6.2", "index.js")?;
     run(
         "Tint",
@@ -100,7 +123,7 @@ fn tint(files: &[PathBuf]) -> Result<Counts, String> {
     )
 }
 
-fn dxc(files: &[PathBuf]) -> Result<Counts, String> {
+fn dxc(files: &[PathBuf]) -> Result<Outcome, String> {
     let machine = match std::env::consts::ARCH {
         "x86_64" => "x86_64",
         "aarch64" => "aarch64",

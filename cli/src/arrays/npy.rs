@@ -1,6 +1,7 @@
-//! `.npy` arrays.
+//! Reads `.npy` files.
 
-use super::{Array, Class, Failure, Targets, brief, tell_rounded};
+use super::array::{Array, Class, Targets, brief, note_rounded};
+use crate::failure::Failure;
 use half::f16;
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::path::Path;
 #[cfg(test)]
 mod tests;
 
-/// A file that is what its header says.
+/// A file whose length has been found to fit its header.
 struct File<'a> {
     path: &'a Path,
     bytes: Vec<u8>,
@@ -21,7 +22,7 @@ impl File<'_> {
         Failure::Caller(format!("{}: {message}", self.path.display()))
     }
 
-    /// The elements, or `None` where they are of another type.
+    /// The elements, or `None` if they are of another type than `T`.
     fn values<T: Deserialize>(&self) -> Result<Option<Vec<T>>, Failure> {
         let what = |e: std::io::Error| self.caller(&e.to_string());
         match NpyFile::new(&self.bytes[..]).map_err(what)?.data::<T>() {
@@ -30,13 +31,14 @@ impl File<'_> {
         }
     }
 
+    /// The elements as f32, or `None` if they are no floats.
     fn floats(&self) -> Result<Option<Array<f32>>, Failure> {
         let values = if let Some(values) = self.values::<f32>()? {
             values
         } else if let Some(values) = self.values::<f16>()? {
             values.into_iter().map(f32::from).collect()
         } else if let Some(values) = self.values::<f64>()? {
-            tell_rounded(self.path);
+            note_rounded(self.path);
             values.into_iter().map(|v| v as f32).collect()
         } else {
             return Ok(None);
@@ -46,11 +48,12 @@ impl File<'_> {
     }
 }
 
-/// Brackets within brackets of a header: a number's array has 2, one of structures, of which the error is to speak, 4.
-const NESTING_MAX: usize = 5;
+/// How deeply the brackets of a header may be nested. An array of numbers has 2 levels. One of structures has 4; it is let
+/// through, since npyz's error about it says more.
+const MAX_NESTING: usize = 5;
 
-/// How deeply a header is nested. npyz takes three times as long for each level of structures: for ten of them, half a
-/// minute.
+/// How deeply the brackets of a header are nested. This is checked first because npyz takes three times as long for each
+/// level of structures: half a minute for ten of them.
 fn nesting(bytes: &[u8]) -> usize {
     let (start, length) = match *bytes {
         [_, _, _, _, _, _, 1, _, a, b, ..] => (10, u16::from_le_bytes([a, b]).into()),
@@ -70,11 +73,11 @@ fn nesting(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// Reads a file and checks that it is what its header says, before anything is allocated for it.
+/// Reads a file, and checks that its length fits its header before memory is allocated for the elements.
 fn open(path: &Path) -> Result<File<'_>, Failure> {
     let caller = |message: String| Failure::Caller(format!("{}: {message}", path.display()));
     let bytes = std::fs::read(path).map_err(|e| caller(e.to_string()))?;
-    if nesting(&bytes) > NESTING_MAX {
+    if nesting(&bytes) > MAX_NESTING {
         return Err(caller("no .npy array: its header is nested too deeply".into()));
     }
     let mut rest = &bytes[..];
@@ -109,24 +112,24 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
     })
 }
 
-/// Floats: f32 or f16, or f64, which is rounded to f32. `what` says what they are, for the message.
+/// Reads floats: f32 or f16, or f64, which is rounded to f32. `what` is how an error names them.
 pub(super) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {}", brief(kind)));
     file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
-/// Targets: any integers, or floats.
+/// Reads targets: any integers are classes, floats are probabilities.
 pub(super) fn targets(path: &Path) -> Result<Targets, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {}", brief(kind)));
-    // npyz reads times as integers.
+    // npyz would read dates and time spans as integers.
     if let DType::Plain(plain) = &file.dtype
         && matches!(plain.type_char(), TypeChar::TimeDelta | TypeChar::DateTime)
     {
         return Err(must_be(&file.dtype.descr()));
     }
-    macro_rules! first_of {
+    macro_rules! classes_of_type {
         ($($kind:ty)*) => {$(
             if let Some(values) = file.values::<$kind>()? {
                 let values = values.into_iter().map(|v| Class(v.into())).collect();
@@ -134,7 +137,7 @@ pub(super) fn targets(path: &Path) -> Result<Targets, Failure> {
             }
         )*};
     }
-    first_of!(i64 i32 u8 u32 i8 i16 u16 u64);
+    classes_of_type!(i64 i32 u8 u32 i8 i16 u16 u64);
     let floats = file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))?;
     Ok(Targets::Probabilities(floats))
 }

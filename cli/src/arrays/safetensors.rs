@@ -1,6 +1,8 @@
-//! Tensors of `.safetensors` files, in and out: `FILE.safetensors`, or `FILE.safetensors:NAME` where there are several.
+//! Reads and writes tensors of `.safetensors` files. A tensor is named `FILE.safetensors`, or `FILE.safetensors:NAME` if the
+//! file has several.
 
-use super::{Array, Class, Failure, Targets, brief, tell_rounded};
+use super::array::{Array, Class, Targets, brief, note_rounded};
+use crate::failure::Failure;
 use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -20,7 +22,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `None` for another kind of file.
+    /// `None` if the path names another kind of file.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         if path.extension().is_some_and(|e| e == &ENDING[1..]) {
             return Some(Self {
@@ -45,7 +47,8 @@ impl Place {
         std::fs::read(&self.path).map_err(|e| self.caller(&e.to_string()))
     }
 
-    /// The tensor, whose length is that of its shape; that, and that tensors follow each other without gaps, the crate checks.
+    /// The tensor that is asked for. The safetensors crate checks that its length fits its shape, and that the tensors of a
+    /// file follow each other without gaps.
     fn tensor<'a>(&self, bytes: &'a [u8]) -> Result<TensorView<'a>, Failure> {
         let bad = |message: &str| self.caller(&format!("no .safetensors file: {}", brief(message)));
         let (header, data) = header(bytes).map_err(|e| bad(&e))?;
@@ -66,7 +69,8 @@ impl Place {
     }
 }
 
-/// The header, and all bytes behind it, as many as it speaks of. (The crate's own reader adds lengths up, and overflows.)
+/// The header, and the bytes that follow it, which are as many as it says. The crate's own reader is not used here: it adds
+/// up lengths that the file states, which overflows.
 fn header(bytes: &[u8]) -> Result<(Metadata, &[u8]), String> {
     let short = || format!("{} bytes hold no whole header", bytes.len());
     let (length, rest) = bytes.split_first_chunk().ok_or_else(short)?;
@@ -83,7 +87,8 @@ fn header(bytes: &[u8]) -> Result<(Metadata, &[u8]), String> {
     Ok((header, data))
 }
 
-/// The format is little-endian, and promises no alignment.
+/// The elements of a tensor. The format promises no alignment, hence the unaligned reads; it is little-endian, and so must the
+/// host be.
 fn values<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>) -> Vec<T> {
     let bytes = tensor.data().chunks_exact(size_of::<T>());
     bytes.map(|b| bytemuck::pod_read_unaligned(b)).collect()
@@ -93,13 +98,14 @@ fn widened<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>, widen: impl Fn(
     values(tensor).into_iter().map(widen).collect()
 }
 
+/// The elements as f32, or `None` if they are no floats.
 fn some_floats(place: &Place, tensor: &TensorView<'_>) -> Option<Array<f32>> {
     let values = match tensor.dtype() {
         Dtype::F32 => values(tensor),
         Dtype::F16 => widened(tensor, f16::to_f32),
         Dtype::BF16 => widened(tensor, bf16::to_f32),
         Dtype::F64 => {
-            tell_rounded(&place.path);
+            note_rounded(&place.path);
             widened(tensor, |v: f64| v as f32)
         }
         _ => return None,
@@ -144,7 +150,7 @@ pub(super) fn targets(place: &Place) -> Result<Targets, Failure> {
     })
 }
 
-/// What has a type that the format has a word for.
+/// A type that is written, and the format's word for it.
 pub(crate) trait Stored: NoUninit {
     const DTYPE: Dtype;
 }
@@ -157,7 +163,7 @@ impl Stored for i64 {
     const DTYPE: Dtype = Dtype::I64;
 }
 
-/// A file of one tensor.
+/// The bytes of a file with one tensor in it.
 pub(crate) fn bytes_of<T: Stored>(name: &str, shape: &[usize], values: &[T]) -> Result<Vec<u8>, String> {
     let tensor = TensorView::new(T::DTYPE, shape.to_vec(), bytemuck::cast_slice(values)).map_err(|e| e.to_string())?;
     safetensors::serialize([(name, tensor)], None).map_err(|e| e.to_string())

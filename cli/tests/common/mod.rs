@@ -1,4 +1,4 @@
-//! Files, the command, and plain f64 arithmetic to compare it with.
+//! Runs the command in a folder of its own, and computes in plain f64 what it should give.
 #![allow(clippy::unwrap_used, dead_code)]
 
 use npyz::{AutoSerialize, Deserialize, NpyFile, Serialize, WriteOptions, WriterBuilder};
@@ -30,9 +30,14 @@ impl Folder {
         array(&std::fs::read(self.at(name)).unwrap())
     }
 
+    /// The command in this folder, on a machine without a session, as servers and containers are: Wayland's library would
+    /// print an `error:` line there.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wgpu-softmax"));
-        command.args(words).current_dir(Path::new(self.0.path()));
+        command
+            .args(words)
+            .current_dir(Path::new(self.0.path()))
+            .env_remove("XDG_RUNTIME_DIR");
         command
     }
 
@@ -48,14 +53,16 @@ impl Folder {
         names
     }
 
-    /// Runs words with no blank in them, which must go well; what came on standard output.
+    /// Runs a command line whose words have no blanks in them. It must succeed and print no `error:` line. Gives what it
+    /// printed on standard output.
     pub(crate) fn done(&self, words: &str) -> Vec<u8> {
         let output = self.run(&words.split_whitespace().collect::<Vec<_>>());
         assert!(output.status.success(), "{words}: {output:?}");
+        assert_eq!(errors(&output), Vec::<String>::new(), "{words}");
         output.stdout
     }
 
-    /// Runs words that must fail: the exit code and the `error:` line, which must be the only one.
+    /// Runs a command line that must fail. Gives the exit code and the `error:` line, of which there must be one.
     pub(crate) fn fails(&self, words: &str) -> (i32, String) {
         let output = self.run(&words.split_whitespace().collect::<Vec<_>>());
         assert!(!output.status.success(), "{words}: {output:?}");
@@ -69,15 +76,21 @@ pub(crate) fn array<T: Deserialize>(bytes: &[u8]) -> (Vec<usize>, Vec<T>) {
     (shape, file.into_vec().unwrap())
 }
 
+/// The exit code and the `error:` line of a command that failed.
 pub(crate) fn error(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let is_ours = |l: &&str| l.starts_with("error: ") && !l.contains("XDG_RUNTIME_DIR");
-    let lines: Vec<&str> = text.lines().filter(is_ours).collect();
+    let lines = errors(output);
     assert_eq!(lines.len(), 1, "{output:?}");
-    (output.status.code().unwrap(), lines[0].to_string())
+    (output.status.code().unwrap(), lines[0].clone())
 }
 
-/// For each row of an array, where its classes are.
+/// The lines of standard error that begin with `error:`, whether the command or a driver printed them.
+pub(crate) fn errors(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let lines = text.lines().filter(|line| line.starts_with("error:"));
+    lines.map(String::from).collect()
+}
+
+/// For each row of an array, the indices of its classes.
 pub(crate) fn rows(shape: &[usize], axis: usize) -> Vec<Vec<usize>> {
     let (classes, inner) = (shape[axis], shape[axis + 1..].iter().product::<usize>());
     let outer: usize = shape[..axis].iter().product();
@@ -95,7 +108,7 @@ pub(crate) fn log_softmax(x: &[f64], rows: &[Vec<usize>]) -> Vec<f64> {
     result
 }
 
-/// Some numbers from -3 to 3, exact in every type.
+/// Numbers from -3 to 3 that f32, f16 and bf16 all have exactly.
 pub(crate) fn numbers(count: usize) -> Vec<f32> {
     let number = |i: usize| (i.wrapping_mul(2_654_435_761) >> 7) % 97;
     (0..count).map(|i| number(i) as f32 / 16.0 - 3.0).collect()
@@ -105,7 +118,7 @@ pub(crate) fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-/// Compares results to a part of `1 / parts`, of 1 at least.
+/// Compares results with a bound of `1 / parts` relative to each expected value, or to 1 if that is more.
 pub(crate) fn close_to(what: &str, got: &[f32], want: &[f64], parts: f64) {
     assert_eq!(got.len(), want.len(), "{what}");
     for (i, (&got, &want)) in got.iter().zip(want).enumerate() {

@@ -1,14 +1,14 @@
-//! Files of any bytes: an array that is what its header says, or the caller's mistake.
+//! Files of random bytes: each is either read as an array that fits its header, or refused as the caller's mistake.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::arrays::harm::{harm, harmed};
+use crate::arrays::corruption::{corrupt, corruption};
 use npyz::Deserialize;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
-/// What may stand in a header, or be put into it.
+// What a generated header has as its element type and its shape, and what is inserted to corrupt it.
 const TYPES: [&str; 12] = [
     "'<f4'",
     "'>f4'",
@@ -59,24 +59,27 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
         1..=3u8,
         0..=60usize,
     );
-    (parts, prop::collection::vec(harm(&PIECES), 0..4)).prop_map(|((kind, fortran, shape, version, data), harms)| {
-        let order = if fortran { "True" } else { "False" };
-        let header = format!("{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}\n");
-        let length = (header.len() as u32).to_le_bytes();
-        let length = if version == 1 { &length[..2] } else { &length[..] };
-        let bytes = [
-            &b"\x93NUMPY"[..],
-            &[version, 0],
-            length,
-            header.as_bytes(),
-            &vec![7; data],
-        ]
-        .concat();
-        harmed(bytes, harms)
-    })
+    (parts, prop::collection::vec(corruption(&PIECES), 0..4)).prop_map(
+        |((kind, fortran, shape, version, data), corruptions)| {
+            let order = if fortran { "True" } else { "False" };
+            let header = format!("{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}\n");
+            let length = (header.len() as u32).to_le_bytes();
+            let length = if version == 1 { &length[..2] } else { &length[..] };
+            let bytes = [
+                &b"\x93NUMPY"[..],
+                &[version, 0],
+                length,
+                header.as_bytes(),
+                &vec![7; data],
+            ]
+            .concat();
+            corrupt(bytes, corruptions)
+        },
+    )
 }
 
-fn is_whole<T: Deserialize>(file: &File<'_>, elements: usize) {
+/// Checks that where the elements can be read as `T`, all of them are.
+fn assert_complete<T: Deserialize>(file: &File<'_>, elements: usize) {
     if let Ok(Some(values)) = file.values::<T>() {
         assert_eq!(values.len(), elements);
     }
@@ -101,12 +104,12 @@ proptest! {
         match open(place.path()) {
             Ok(file) => {
                 let elements = file.shape.iter().product();
-                is_whole::<f32>(&file, elements);
-                is_whole::<f16>(&file, elements);
-                is_whole::<f64>(&file, elements);
-                is_whole::<i8>(&file, elements);
-                is_whole::<i32>(&file, elements);
-                is_whole::<u64>(&file, elements);
+                assert_complete::<f32>(&file, elements);
+                assert_complete::<f16>(&file, elements);
+                assert_complete::<f64>(&file, elements);
+                assert_complete::<i8>(&file, elements);
+                assert_complete::<i32>(&file, elements);
+                assert_complete::<u64>(&file, elements);
             }
             Err(Failure::Caller(message)) => prop_assert!(message.len() < 1000, "{message}"),
             Err(Failure::Machine(message)) => panic!("the machine's: {message}"),

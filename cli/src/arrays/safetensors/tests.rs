@@ -1,8 +1,8 @@
-//! Tensors out and in again; files of any bytes.
+//! Tensors written and read again, and files of random bytes.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::arrays::harm::{harm, harmed};
+use crate::arrays::corruption::{corrupt, corruption};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 
@@ -13,7 +13,7 @@ fn file(tensors: &[(&str, Dtype, &[usize], &[u8])]) -> Vec<u8> {
     safetensors::serialize(views, None).unwrap()
 }
 
-/// The place of such a file, which goes when the folder does.
+/// Writes a file. It is deleted when the folder that comes with its place is dropped.
 fn written(bytes: &[u8], name: Option<&str>) -> (tempfile::TempDir, Place) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
@@ -114,7 +114,7 @@ const TEXTS: [&str; 10] = [
     "0,",
 ];
 
-/// Eight tensors, each as long as its shape says, which end near the last number there is.
+/// Eight tensors, each as long as its shape says, that end near the largest usize.
 #[test]
 fn lengths_that_add_up_past_the_end_of_numbers() {
     let each = 1usize << 61;
@@ -141,9 +141,9 @@ proptest! {
     })]
 
     #[test]
-    fn any_bytes_are_a_tensor_or_the_callers_mistake(harms in prop::collection::vec(harm(&TEXTS), 0..5)) {
+    fn any_bytes_are_a_tensor_or_the_callers_mistake(corruptions in prop::collection::vec(corruption(&TEXTS), 0..5)) {
         let bytes = file(&[("x", Dtype::F32, &[2, 3], &[1; 24]), ("t", Dtype::I64, &[2], &[0; 16])]);
-        let bytes = harmed(bytes, harms);
+        let bytes = corrupt(bytes, corruptions);
         let (_folder, place) = written(&bytes, Some("x"));
         match floats(&place, "logits") {
             Ok(array) => prop_assert_eq!(array.values.len(), array.shape.iter().product::<usize>()),

@@ -1,7 +1,7 @@
-//! How long the device takes over what is recorded: by its own clock where it has one, else by the host's.
+//! Measures how long the device takes for recorded work: by the device's timestamps if it has them, else by the host's clock.
 
-use crate::arrays::Failure;
-use std::time::Instant;
+use crate::failure::Failure;
+use std::time::{Duration, Instant};
 use wgpu_softmax::Gpu;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 
@@ -16,7 +16,7 @@ struct Stamps {
     read: wgpu::Buffer,
 }
 
-/// Two counts of 8 bytes.
+/// The size of two timestamps.
 const BYTES: u64 = 16;
 
 impl<'g> Timer<'g> {
@@ -52,6 +52,7 @@ impl<'g> Timer<'g> {
         }
     }
 
+    /// Runs what `record` records, and gives the milliseconds it took.
     pub(crate) fn ms(
         &self,
         record: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<(), Failure>,
@@ -85,7 +86,7 @@ fn wait(gpu: &Gpu) -> Result<(), Failure> {
     polled.map(|_| ()).map_err(|e| Failure::Machine(e.to_string()))
 }
 
-/// What is in a buffer that can be mapped.
+/// Reads a mappable buffer.
 pub(crate) fn read<P: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result<Vec<P>, Failure> {
     buffer.map_async(wgpu::MapMode::Read, .., |_| ());
     wait(gpu)?;
@@ -96,6 +97,35 @@ pub(crate) fn read<P: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Result
     drop(view);
     buffer.unmap();
     Ok(values)
+}
+
+/// Repeats a measurement until its time is up, with bounds on how often.
+pub(crate) struct Repeat {
+    start: Instant,
+    time: Duration,
+    rounds: usize,
+}
+
+impl Repeat {
+    /// A median of fewer rounds would be noise.
+    const MIN_ROUNDS: usize = 7;
+    const MAX_ROUNDS: usize = 400;
+
+    pub(crate) fn new(time: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            time,
+            rounds: 0,
+        }
+    }
+
+    /// Whether to measure once more.
+    pub(crate) fn again(&mut self) -> bool {
+        let again =
+            self.rounds < Self::MIN_ROUNDS || (self.start.elapsed() < self.time && self.rounds < Self::MAX_ROUNDS);
+        self.rounds += 1;
+        again
+    }
 }
 
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {

@@ -1,12 +1,14 @@
-//! What softmax and cross-entropy share: the flags that say what becomes of a stored logit, and how it is stored.
+//! The logits, and the flags about them that softmax and cross-entropy share: how they are scaled, capped and masked, and the
+//! type that the device stores them in.
 
-use crate::arrays::{self, Array, Failure};
+use crate::arrays::{self, Array};
+use crate::failure::Failure;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Element, FullyMasked, Mask, Rows, Scale, Values};
 
 #[derive(Args)]
-pub(crate) struct Shared {
+pub(crate) struct LogitArgs {
     /// What the logits are multiplied by: 1 / temperature; -1 for softmin.
     #[arg(long, value_name = "S", default_value_t = 1.0, allow_hyphen_values = true)]
     scale: f32,
@@ -40,26 +42,27 @@ pub(crate) enum DtypeWord {
     Bf16,
 }
 
+/// Rounds to the type that the device stores.
 pub(crate) fn store<T: Element>(values: Vec<f32>) -> Vec<T> {
     values.into_iter().map(T::nearest).collect()
 }
 
-/// Exact, as each type's values are f32s.
+/// Converts back to f32. This is exact: every value of the stored types is one of f32.
 pub(crate) fn widen<T: Element>(values: Vec<T>) -> Vec<f32> {
     values.into_iter().map(|v| v.into() as f32).collect()
 }
 
-/// Logits, and how their rows lie.
-pub(crate) fn logits(path: &Path, axis: isize) -> Result<(Array<f32>, Rows), Failure> {
+/// Reads the logits; the class axis says how their rows are laid out.
+pub(crate) fn read(path: &Path, axis: isize) -> Result<(Array<f32>, Rows), Failure> {
     let logits = arrays::floats(path, "logits")?;
     let rows = Rows::of_shape(&logits.shape, axis)?;
     rows.elements()?;
     Ok((logits, rows))
 }
 
-impl Shared {
-    /// The flags that make something else of the logits, and which of them are given.
-    pub(crate) fn adjusting(&self) -> [(&'static str, bool); 3] {
+impl LogitArgs {
+    /// The flags that change the logits before the softmax, and whether each of them was given.
+    pub(crate) fn adjustments(&self) -> [(&'static str, bool); 3] {
         [
             ("--scale", self.scale != 1.0),
             ("--softcap", self.softcap.is_some()),

@@ -1,9 +1,10 @@
 //! `wgpu-softmax verify`: what the library promises, checked on this adapter.
 
-use crate::arrays::Failure;
-use crate::plot::{self, Bar as Drawn};
+use crate::console;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::plot::{self, Bar as PlotBar};
 use crate::progress::Bar;
-use crate::{Cli, options, say};
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
@@ -22,25 +23,10 @@ pub(crate) struct VerifyArgs {
     plot: Option<PathBuf>,
 }
 
-pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
+pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
     plot::check(args.plot.as_deref())?;
-    let gpu = Gpu::with_options(&options(cli))?;
-    let info = gpu.adapter_info();
-    say::note(&format!(
-        "wgpu-softmax {} on {} ({}) {} {}, {} subgroups",
-        env!("CARGO_PKG_VERSION"),
-        info.name,
-        info.backend,
-        info.driver,
-        info.driver_info,
-        if gpu.uses_subgroups() { "with" } else { "without" }
-    ));
-    if !cli.json {
-        say::line(&format!(
-            "{:<26} {:>6} {:>6} {:>7} {:>9} {:>9}  hash of bits",
-            "check", "cases", "failed", "skipped", "max ULP", "mean ULP"
-        ))?;
-    }
+    let gpu = Gpu::with_options(&global.gpu_options())?;
+    print_heading(global, &gpu)?;
     let verify = Verify {
         most_elements: args.most_elements,
         only: args.only.clone(),
@@ -52,21 +38,48 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
         )));
     }
     let bar = Bar::new(verify.count(), "checks");
-    let tell = bar.teller();
-    let (mut done, mut unwritten) = (0, Ok(()));
+    let show_progress = bar.on_progress();
+    let (mut done, mut printed) = (0, Ok(()));
     let checks = gpu.verify(&verify, |check| {
         done += 1;
-        let written = bar.aside(|| report(cli, check));
-        unwritten = std::mem::replace(&mut unwritten, Ok(())).and(written);
-        tell(done, verify.count());
+        let now = bar.suspend(|| report(global, check));
+        // All checks run, even if a line of one could not be printed; that failure is returned after them.
+        printed = std::mem::replace(&mut printed, Ok(())).and(now);
+        show_progress(done, verify.count());
     })?;
     drop(bar);
-    unwritten?;
+    printed?;
     if let Some(path) = &args.plot {
         let title = "Largest errors, in units in the last place of what is stored";
-        let drawn: Vec<Drawn> = checks.iter().map(drawn).collect();
-        plot::write(path, title, info, (1.0 / MOST_ULP, "1 ULP"), &drawn)?;
+        let bars: Vec<PlotBar> = checks.iter().map(plot_bar).collect();
+        plot::write(path, title, gpu.adapter_info(), (1.0 / PLOT_ULP, "1 ULP"), &bars)?;
     }
+    conclude(&checks)
+}
+
+/// The adapter on standard error, and the table's heading.
+fn print_heading(global: &Global, gpu: &Gpu) -> Result<(), Failure> {
+    let info = gpu.adapter_info();
+    console::note(&format!(
+        "wgpu-softmax {} on {} ({}) {} {}, {} subgroups",
+        env!("CARGO_PKG_VERSION"),
+        info.name,
+        info.backend,
+        info.driver,
+        info.driver_info,
+        if gpu.uses_subgroups() { "with" } else { "without" }
+    ));
+    if global.json {
+        return Ok(());
+    }
+    console::line(&format!(
+        "{:<26} {:>6} {:>6} {:>7} {:>9} {:>9}  hash of bits",
+        "check", "cases", "failed", "skipped", "max ULP", "mean ULP"
+    ))
+}
+
+/// The sums over all checks, and whether any case failed.
+fn conclude(checks: &[Check]) -> Result<(), Failure> {
     let count = |of: fn(&Check) -> usize| checks.iter().map(of).sum::<usize>();
     let (cases, failed, skipped) = (count(|c| c.cases), count(|c| c.failed), count(|c| c.skipped));
     if failed > 0 {
@@ -74,19 +87,19 @@ pub(crate) fn run(cli: &Cli, args: &VerifyArgs) -> Result<(), Failure> {
             "{failed} of {cases} cases failed on this adapter"
         )));
     }
-    say::note(&format!("{cases} cases, none failed, {skipped} skipped"));
+    console::note(&format!("{cases} cases, none failed, {skipped} skipped"));
     Ok(())
 }
 
-/// What the longest bar stands for.
-const MOST_ULP: f64 = 6.0;
+/// The error that the longest bar of the plot stands for.
+const PLOT_ULP: f64 = 6.0;
 
-fn drawn(check: &Check) -> Drawn {
+fn plot_bar(check: &Check) -> PlotBar {
     let ulp = check.max_ulp.map_or_else(String::new, |ulp| format!("{ulp:.2} ULP, "));
     let (cases, failed) = (check.cases, check.failed);
-    Drawn {
+    PlotBar {
         name: check.name.clone(),
-        share: check.max_ulp.unwrap_or(0.0) / MOST_ULP,
+        length: check.max_ulp.unwrap_or(0.0) / PLOT_ULP,
         text: if failed > 0 {
             format!("{ulp}{failed} of {cases} cases failed")
         } else {
@@ -96,20 +109,21 @@ fn drawn(check: &Check) -> Drawn {
     }
 }
 
-fn report(cli: &Cli, check: &Check) -> Result<(), Failure> {
+/// A line on standard output for each check, and one on standard error for the first case of it that failed.
+fn report(global: &Global, check: &Check) -> Result<(), Failure> {
     if let Some(failure) = &check.first_failure {
-        say::note(&format!("{}: {failure}", check.name));
+        console::note(&format!("{}: {failure}", check.name));
     }
     let hash = check.hash.map(|hash| format!("{hash:016x}"));
-    if cli.json {
+    if global.json {
         let line = json!({
             "check": check.name, "cases": check.cases, "failed": check.failed, "skipped": check.skipped,
             "max_ulp": check.max_ulp, "mean_ulp": check.mean_ulp, "hash": hash,
         });
-        return say::line(&line.to_string());
+        return console::line(&line.to_string());
     }
     let number = |ulp: Option<f64>| ulp.map_or_else(|| "-".into(), |ulp| format!("{ulp:.3}"));
-    say::line(&format!(
+    console::line(&format!(
         "{:<26} {:>6} {:>6} {:>7} {:>9} {:>9}  {}",
         check.name,
         check.cases,

@@ -1,5 +1,5 @@
-// A copy, four words at a time: what no kernel that moves as many bytes can beat. WIDTH neighbouring invocations take
-// neighbouring quads, and EACH of them so many, WIDTH apart.
+// copied[i] = source[i], four words at a time. No kernel that moves as many bytes can be faster.
+// WIDTH neighbouring invocations copy neighbouring vec4s; each invocation copies EACH of them, WIDTH apart.
 
 override GROUP: u32 = 64u;
 override WIDTH: u32 = 64u;

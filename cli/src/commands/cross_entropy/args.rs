@@ -1,8 +1,9 @@
-//! The flags of `cross-entropy`, and what the library calls them.
+//! The flags of `cross-entropy`, checked and translated into the library's options.
 
-use crate::arrays::{self, Array, Failure, Targets};
+use crate::arrays::{self, Array, Targets};
+use crate::failure::Failure;
+use crate::logits::LogitArgs;
 use crate::output;
-use crate::shared::Shared;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Reduction, Rows, Values};
@@ -42,7 +43,7 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_name = "X", allow_hyphen_values = true)]
     normalizer: Option<f32>,
     #[command(flatten)]
-    pub(super) shared: Shared,
+    pub(super) about_logits: LogitArgs,
     /// The reduced loss, or each row's with --reduction none.
     #[arg(long, value_name = "OUT")]
     pub(super) loss: Option<PathBuf>,
@@ -84,7 +85,8 @@ fn conflict(a: &str, b: &str, why: &str) -> Failure {
 }
 
 impl CrossEntropyArgs {
-    /// What the files cannot change, in the flags' words: the library has its own.
+    /// Checks what does not depend on the files. The library checks the same, but its messages have its own names for the
+    /// options, not the flags.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if self.input == InputWord::LogProbs {
             let no_lse = "log-probabilities have an lse of 0";
@@ -95,11 +97,11 @@ impl CrossEntropyArgs {
                 ("--label-smoothing", self.label_smoothing != 0.0, smoothing),
                 ("--z-loss", self.z_loss != 0.0, no_lse),
             ];
-            let adjusting = self
-                .shared
-                .adjusting()
+            let adjustments = self
+                .about_logits
+                .adjustments()
                 .map(|(flag, given)| (flag, given, "it is for logits"));
-            if let Some((flag, _, why)) = flags.into_iter().chain(adjusting).find(|(_, given, _)| *given) {
+            if let Some((flag, _, why)) = flags.into_iter().chain(adjustments).find(|(_, given, _)| *given) {
                 return Err(conflict(flag, "--input log-probs", why));
             }
         }
@@ -114,6 +116,7 @@ impl CrossEntropyArgs {
         output::check(&self.outs())
     }
 
+    /// The flags that name an output, and what was given to each.
     pub(super) fn outs(&self) -> [(&'static str, Option<&Path>); 5] {
         [
             ("--loss", self.loss.as_deref()),
@@ -124,12 +127,13 @@ impl CrossEntropyArgs {
         ]
     }
 
-    /// The logits' shape without the class axis, which is known to be one of its.
+    /// The logits' shape without the class axis. That the axis is within the shape has been checked before.
     pub(super) fn row_shape(&self, shape: &[usize]) -> Vec<usize> {
         let axis = self.axis.rem_euclid(shape.len() as isize) as usize;
         [&shape[..axis], &shape[axis + 1..]].concat()
     }
 
+    /// Reads the targets, and checks that their shape and the other flags go with their kind.
     pub(super) fn targets(&self, shape: &[usize], row_shape: &[usize]) -> Result<Targets, Failure> {
         let targets = arrays::targets(&self.targets)?;
         let (got, need, what) = match &targets {
@@ -170,10 +174,11 @@ impl CrossEntropyArgs {
         Ok(Some(Values::from(weights.values)))
     }
 
+    /// The library's options. `correct` asks it to count the rows whose largest class is the target.
     pub(super) fn options(&self, shape: &[usize], rows: Rows, correct: bool) -> Result<CrossEntropy, Failure> {
         let default = CrossEntropy::default();
         Ok(CrossEntropy {
-            adjust: self.shared.adjust(shape, rows)?,
+            adjust: self.about_logits.adjust(shape, rows)?,
             input: match self.input {
                 InputWord::Logits => Input::Logits,
                 InputWord::LogProbs => Input::LogProbs,
@@ -192,7 +197,7 @@ impl CrossEntropyArgs {
                 EmptyMeanWord::Nan => EmptyMean::Nan,
                 EmptyMeanWord::Zero => EmptyMean::Zero,
             },
-            fully_masked: self.shared.fully_masked(),
+            fully_masked: self.about_logits.fully_masked(),
             gradient: match self.grad {
                 Some(_) => Gradient::Apart,
                 None => Gradient::None,

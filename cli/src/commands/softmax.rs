@@ -1,9 +1,9 @@
 //! `wgpu-softmax softmax`.
 
-use crate::arrays::Failure;
+use crate::failure::Failure;
+use crate::global::Global;
+use crate::logits::{self, DtypeWord, LogitArgs};
 use crate::output::{self, Output};
-use crate::shared::{self, DtypeWord, Shared};
-use crate::{Cli, open_gpu};
 use clap::Args;
 use half::{bf16, f16};
 use std::path::PathBuf;
@@ -23,30 +23,30 @@ pub(crate) struct SoftmaxArgs {
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     axis: isize,
     #[command(flatten)]
-    shared: Shared,
+    about_logits: LogitArgs,
 }
 
-pub(crate) fn run(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
-    match args.shared.dtype {
-        DtypeWord::F32 => run_stored::<f32>(cli, args),
-        DtypeWord::F16 => run_stored::<f16>(cli, args),
-        DtypeWord::Bf16 => run_stored::<bf16>(cli, args),
+pub(crate) fn run(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
+    match args.about_logits.dtype {
+        DtypeWord::F32 => run_stored::<f32>(global, args),
+        DtypeWord::F16 => run_stored::<f16>(global, args),
+        DtypeWord::Bf16 => run_stored::<bf16>(global, args),
     }
 }
 
-fn run_stored<T: Element>(cli: &Cli, args: &SoftmaxArgs) -> Result<(), Failure> {
+fn run_stored<T: Element>(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
     output::check(&[("-o", Some(&args.output))])?;
-    let (logits, rows) = shared::logits(&args.logits, args.axis)?;
+    let (logits, rows) = logits::read(&args.logits, args.axis)?;
     let options = Softmax {
         log: args.log,
-        fully_masked: args.shared.fully_masked(),
-        adjust: args.shared.adjust(&logits.shape, rows)?,
+        fully_masked: args.about_logits.fully_masked(),
+        adjust: args.about_logits.adjust(&logits.shape, rows)?,
         ..Softmax::default()
     };
-    let (gpu, bar) = open_gpu(cli, rows.count())?;
-    let result = gpu.softmax(&shared::store::<T>(logits.values), rows, &options)?;
+    let (gpu, bar) = global.open_gpu(rows.count())?;
+    let result = gpu.softmax(&logits::store::<T>(logits.values), rows, &options)?;
     drop(bar);
     let name = if args.log { "log_probs" } else { "probs" };
-    let output = Output::new(&args.output, name, &logits.shape, &shared::widen(result))?;
+    let output = Output::new(&args.output, name, &logits.shape, &logits::widen(result))?;
     output::publish(vec![output])
 }

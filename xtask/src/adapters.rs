@@ -1,39 +1,39 @@
-//! Adapters: found, or, on Debian and its like, installed.
+//! The adapters that tests run on: those of this machine or, on Debian and its relatives, software adapters that are installed
+//! if there are none.
 
-use crate::tools::debian;
+use crate::tools::{apt, debian};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use wgpu_softmax::GpuOptions;
 use wgpu_softmax::wgpu::{Backend, DeviceType};
-use wgpu_softmax::{GpuOptions, adapters as find};
 
 /// An adapter that tests run on.
 pub(crate) struct Adapter {
     pub(crate) name: String,
-    /// The word that `WGPU_BACKEND` knows it by.
+    /// The value of `WGPU_BACKEND` for it.
     pub(crate) backend: &'static str,
     is_software: bool,
-    /// Where its driver is, if not where drivers usually are.
+    /// The driver's description, if it is not installed where the Vulkan loader looks.
     driver: Option<PathBuf>,
 }
 
 impl Adapter {
-    /// What makes a program take this adapter.
+    /// The variables that make a program use this adapter.
     pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
         let mut all = vec![("WGPU_BACKEND", self.backend.to_string())];
         if self.backend == "gl" {
-            // wgpu has one OpenGL context for all threads, and panics in one that waits 6 s for it. The library's own
-            // calls take turns; what the tests themselves submit and wait for does not.
+            // wgpu has one OpenGL context for all threads, and a thread that waits 6 s for it panics. The library's own calls
+            // take turns; what the tests submit and wait for themselves does not.
             all.push(("RUST_TEST_THREADS", "1".into()));
         }
         if let Some(driver) = &self.driver {
-            // The older of the two names is for older loaders.
+            // The second name is the one that older loaders know.
             all.extend(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|name| (name, driver.display().to_string())));
         }
         all
     }
 }
 
-/// Chromium's software driver, fetched: another compiler behind Vulkan, with subgroups of 4.
+/// Chromium's software driver, downloaded: it has another compiler than Mesa's, and subgroups of 4.
 pub(crate) fn swiftshader() -> Result<Adapter, String> {
     let driver = debian("chromium-common", "usr/lib/chromium/vk_swiftshader_icd.json")?;
     Ok(Adapter {
@@ -44,24 +44,16 @@ pub(crate) fn swiftshader() -> Result<Adapter, String> {
     })
 }
 
-/// EGL complains without a folder of its own.
-pub(crate) fn environment() -> Vec<(&'static str, String)> {
-    match std::env::var_os("XDG_RUNTIME_DIR") {
-        Some(_) => Vec::new(),
-        None => vec![("XDG_RUNTIME_DIR", std::env::temp_dir().display().to_string())],
-    }
-}
-
-/// The first adapter of each backend. Where there is no hardware, both of Mesa's software drivers are wanted, Vulkan with
-/// subgroups and OpenGL without, and installed if that can be done here.
-pub(crate) fn adapters() -> Result<Vec<Adapter>, String> {
-    let found = look()?;
+/// The first adapter of each backend. On a machine without a GPU these should be Mesa's Vulkan driver, which has subgroups,
+/// and its OpenGL driver, which has none; what is missing of them is installed if possible.
+pub(crate) fn find_or_install() -> Result<Vec<Adapter>, String> {
+    let found = find()?;
     let has = |backend| found.iter().any(|a| a.backend == backend);
     if found.iter().any(|a| !a.is_software) || (has("vulkan") && has("gl")) {
         return Ok(found);
     }
     let installed = install();
-    let found = look()?;
+    let found = find()?;
     match (installed, found.is_empty()) {
         (Err(message), true) => return Err(message),
         (Err(message), false) => println!("note: not every software adapter is here: {message}"),
@@ -87,9 +79,8 @@ fn install() -> Result<(), String> {
     ])
 }
 
-/// The first adapter of each backend.
-fn look() -> Result<Vec<Adapter>, String> {
-    let all = pollster::block_on(find(&GpuOptions::default())).map_err(|e| e.to_string())?;
+fn find() -> Result<Vec<Adapter>, String> {
+    let all = pollster::block_on(wgpu_softmax::adapters(&GpuOptions::default())).map_err(|e| e.to_string())?;
     let mut found: Vec<Adapter> = Vec::new();
     for info in all.iter().map(|a| a.get_info()) {
         let backend = match info.backend {
@@ -110,28 +101,4 @@ fn look() -> Result<Vec<Adapter>, String> {
         }
     }
     Ok(found)
-}
-
-pub(crate) fn apt(arguments: &[&str]) -> Result<(), String> {
-    let is_root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|o| o.stdout.starts_with(b"0\n"));
-    let mut command = if is_root {
-        Command::new("apt-get")
-    } else {
-        Command::new("sudo")
-    };
-    if !is_root {
-        command.arg("apt-get");
-    }
-    let status = command
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .status();
-    match status {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("apt-get {} failed ({status})", arguments.join(" "))),
-        Err(e) => Err(format!("apt-get could not be run: {e}")),
-    }
 }

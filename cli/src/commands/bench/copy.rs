@@ -1,11 +1,11 @@
-//! The copy that the operations are measured against.
+//! The copy that operations are compared with: the fastest that this adapter does of those tried.
 
 use super::timer::{Timer, median};
-use crate::arrays::Failure;
+use crate::failure::Failure;
 use wgpu_softmax::Gpu;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 
-/// GROUP, WIDTH and EACH of copy.wgsl: for software rasterisers, whose subgroups are 8 wide, and for GPUs.
+/// GROUP, WIDTH and EACH of copy.wgsl. The first suits software rasterisers, whose subgroups are 8 wide, the others suit GPUs.
 const CANDIDATES: [[u32; 3]; 5] = [[64, 8, 32], [64, 64, 1], [256, 256, 1], [256, 256, 4], [256, 256, 8]];
 
 pub(crate) struct Copy {
@@ -15,26 +15,26 @@ pub(crate) struct Copy {
 }
 
 impl Copy {
-    /// The fastest of the candidates that move `bytes`, half of them in and half out.
+    /// The fastest of the candidates at moving `bytes` in all: it reads half as many, and writes as many.
     pub(crate) fn best(gpu: &Gpu, timer: &Timer<'_>, bytes: u64) -> Result<Self, Failure> {
-        let quads = (bytes / 2).div_ceil(16).max(1);
+        let vec4s = (bytes / 2).div_ceil(16).max(1);
         let buffer = |usage| {
             gpu.device().create_buffer(&wgpu::BufferDescriptor {
                 label: Some("copy"),
-                size: quads * 16,
+                size: vec4s * 16,
                 usage,
                 mapped_at_creation: false,
             })
         };
         let (source, copied) = (buffer(Usage::STORAGE | Usage::COPY_DST), buffer(Usage::STORAGE));
-        // Memory that was never written may be one page, mapped many times.
-        gpu.queue().write_buffer(&source, 0, &vec![1; (quads * 16) as usize]);
+        // An operating system may map memory that was never written to one and the same page, which reads too fast.
+        gpu.queue().write_buffer(&source, 0, &vec![1; (vec4s * 16) as usize]);
         let mut best: Option<(f64, Self)> = None;
         for candidate in CANDIDATES {
             if candidate[0] > gpu.device().limits().max_compute_invocations_per_workgroup {
                 continue;
             }
-            let copy = Self::new(gpu, candidate, [&source, &copied], quads);
+            let copy = Self::new(gpu, candidate, [&source, &copied], vec4s);
             let times = (0..5).map(|_| timer.ms(|encoder| copy.encode(encoder)));
             let ms = median(times.collect::<Result<_, _>>()?);
             if best.as_ref().is_none_or(|(least, _)| ms < *least) {
@@ -45,7 +45,7 @@ impl Copy {
         best.map(|(_, copy)| copy).ok_or_else(none)
     }
 
-    fn new(gpu: &Gpu, [group, width, each]: [u32; 3], buffers: [&wgpu::Buffer; 2], quads: u64) -> Self {
+    fn new(gpu: &Gpu, [group, width, each]: [u32; 3], buffers: [&wgpu::Buffer; 2], vec4s: u64) -> Self {
         let device = gpu.device();
         let module = device.create_shader_module(wgpu::include_wgsl!("copy.wgsl"));
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -68,7 +68,7 @@ impl Copy {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &[entry(0), entry(1)],
         });
-        let groups = quads.div_ceil(u64::from(group * each));
+        let groups = vec4s.div_ceil(u64::from(group * each));
         let x = groups.min(device.limits().max_compute_workgroups_per_dimension.into());
         Self {
             pipeline,

@@ -1,9 +1,8 @@
-//! A call on host slices, beside what moving its bytes takes at the least: the input copied once, and the result once.
+//! Measures a call on host slices, beside the least that moving its bytes takes: one copy of the input and one of the result.
 
-use super::timer::median;
-use super::work::{Options, logit, target};
-use super::{Op, ROUNDS};
-use crate::arrays::Failure;
+use super::case::{Op, Options, logit, target};
+use super::timer::{Repeat, median};
+use crate::failure::Failure;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use wgpu_softmax::{Element, Gpu, Rows, RunError, Schedule};
@@ -13,18 +12,18 @@ pub(crate) struct HostTimes {
     pub(crate) memcpy_ms: f64,
 }
 
-/// Medians of calls and copies in turn.
+/// The medians of calls and of copies, which alternate.
 pub(crate) fn measure<T: Element>(
     gpu: &Gpu,
     op: Op,
     rows: Rows,
     schedule: Option<Schedule>,
-    budget: Duration,
+    time: Duration,
 ) -> Result<HostTimes, Failure> {
     let x: Vec<T> = (0..rows.elements()?).map(|i| T::nearest(logit(i))).collect();
     let targets: Vec<u32> = (0..rows.count()).map(|row| target(row, rows.classes())).collect();
     let options = Options::new(op, T::DTYPE, schedule);
-    // Gives the bytes of the result.
+    // Makes the call, and gives the size of its result in bytes.
     let call = || -> Result<usize, RunError> {
         Ok(match op {
             Op::Softmax | Op::LogSoftmax => size_of_val(&gpu.softmax(&x, rows, &options.softmax)?[..]),
@@ -49,8 +48,8 @@ pub(crate) fn measure<T: Element>(
         .map(<[u8]>::to_vec)
         .collect();
     let (mut ms, mut memcpy_ms) = (Vec::new(), Vec::new());
-    let start = Instant::now();
-    while ms.len() < ROUNDS.0 || (start.elapsed() < budget && ms.len() < ROUNDS.1) {
+    let mut repeat = Repeat::new(time);
+    while repeat.again() {
         let before = Instant::now();
         call()?;
         ms.push(before.elapsed().as_secs_f64() * 1e3);

@@ -1,0 +1,71 @@
+//! Measures one case: checks its result first, then times it in turn with a copy.
+
+use super::case::Case;
+use super::check;
+use super::copy::Copy;
+use super::host::{self, HostTimes};
+use super::timer::{Repeat, Timer, median};
+use super::work::Work;
+use crate::failure::Failure;
+use crate::logits::DtypeWord;
+use half::{bf16, f16};
+use std::time::{Duration, Instant};
+use wgpu_softmax::{Element, Gpu, Recorded, Rows, Schedule};
+
+pub(super) struct Measured {
+    pub(super) schedule: Schedule,
+    /// The median time of the operation, and of the copy.
+    pub(super) ms: f64,
+    pub(super) copy_ms: f64,
+    /// What the operation must move at least.
+    pub(super) bytes: u64,
+    /// The median time that the host takes to record it.
+    pub(super) record_us: f64,
+    pub(super) recorded: Recorded,
+    pub(super) host: HostTimes,
+}
+
+impl Measured {
+    /// The speed of the operation as a share of the copy's.
+    pub(super) fn share_of_copy(&self) -> f64 {
+        self.copy_ms / self.ms
+    }
+}
+
+/// Measures a case for about `time`, and its call on host slices for as long again.
+pub(super) fn measure(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: Duration) -> Result<Measured, Failure> {
+    match case.dtype {
+        DtypeWord::F32 => measure_stored::<f32>(gpu, timer, case, time),
+        DtypeWord::F16 => measure_stored::<f16>(gpu, timer, case, time),
+        DtypeWord::Bf16 => measure_stored::<bf16>(gpu, timer, case, time),
+    }
+}
+
+fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: Duration) -> Result<Measured, Failure> {
+    let rows = Rows::new(case.rows, case.classes);
+    let work = Work::new::<T>(gpu, case.op, rows, case.schedule)?;
+    check::check::<T>(gpu, &work)?;
+    let copy = Copy::best(gpu, timer, work.bytes)?;
+    let (mut ms, mut copy_ms, mut record_us) = (Vec::new(), Vec::new(), Vec::new());
+    let mut recorded = Recorded::default();
+    // The two alternate, so that whatever slows the machine down slows both.
+    let mut repeat = Repeat::new(time);
+    while repeat.again() {
+        copy_ms.push(timer.ms(|encoder| copy.encode(encoder))?);
+        ms.push(timer.ms(|encoder| {
+            let before = Instant::now();
+            recorded = work.encode(encoder)?;
+            record_us.push(before.elapsed().as_secs_f64() * 1e6);
+            Ok(())
+        })?);
+    }
+    Ok(Measured {
+        schedule: work.schedule(),
+        ms: median(ms),
+        copy_ms: median(copy_ms),
+        bytes: work.bytes,
+        record_us: median(record_us),
+        recorded,
+        host: host::measure::<T>(gpu, case.op, rows, case.schedule, time)?,
+    })
+}
