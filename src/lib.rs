@@ -22,7 +22,10 @@
 //!
 //! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
 //! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
-//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures. The feature `ndarray` adds calls such as `Gpu::softmax_array`, on that crate's arrays.
+//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures.
+//!
+//! The features are those of wgpu's backends, all of them on by default: `vulkan`, `metal`, `dx12`, `gles`, `webgpu`; wgpu's
+//! `parking_lot`; and `ndarray`, which adds calls on that crate's arrays, such as `Gpu::softmax_array`.
 //!
 //! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
 //! or the batch around a row: the results have the same bits.

@@ -4,15 +4,18 @@ use crate::dispatch::Slice;
 use crate::ops::adjust::AdjustBuffers;
 use crate::ops::loss::RowOutputs;
 
-/// The buffers of [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode). Those that the options do not ask for must be `None`.
+/// The buffers of [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode). Those that the options do not ask for
+/// must be `None`.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropyBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// A class for each row, i32 or u32; with [`Targets::Probabilities`](crate::Targets::Probabilities) a matrix of the logits' layout and type.
+    /// A class for each row, i32 or u32; with [`Targets::Probabilities`](crate::Targets::Probabilities) a matrix of the
+    /// logits' layout and type.
     pub targets: Slice<'a>,
-    /// What became of the batch: [`CrossEntropySummary::BYTES`](crate::CrossEntropySummary::BYTES) bytes that [`CrossEntropySummary::from_bytes`](crate::CrossEntropySummary::from_bytes) reads;
-    /// the first 4 are the reduced loss, an f32.
+    /// What became of the batch, for [`CrossEntropySummary::from_bytes`](crate::CrossEntropySummary::from_bytes) to read:
+    /// [`CrossEntropySummary::BYTES`](crate::CrossEntropySummary::BYTES) bytes, of which the first 4 are the reduced loss, an
+    /// f32.
     pub summary: Slice<'a>,
     /// Laid out as the logits are; with [`Gradient::Apart`](crate::Gradient::Apart).
     pub gradient: Option<Slice<'a>>,

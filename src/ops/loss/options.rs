@@ -62,7 +62,8 @@ pub enum Upstream {
     Number(f32),
     /// One for each row; with [`Reduction::None`].
     PerRow(Vec<f32>),
-    /// In the caller's [`CrossEntropyBuffers::upstream`](crate::CrossEntropyBuffers::upstream): one f32, or with [`Reduction::None`] one for each row.
+    /// In the caller's [`CrossEntropyBuffers::upstream`](crate::CrossEntropyBuffers::upstream): one f32, or with
+    /// [`Reduction::None`] one for each row.
     Buffer,
 }
 

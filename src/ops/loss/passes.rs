@@ -1,5 +1,6 @@
 //! [`LossPasses`]: the dispatches around the kernel of the rows.
 
+use super::buffers::{LossBuffers, partial_buffers, upstream_buffer};
 use super::options::{EmptyMean, LossSpec, Normalizer, Reduction, Upstream};
 use super::row_outputs::RowOutputs;
 use super::summary::CrossEntropySummary;
@@ -7,12 +8,11 @@ use crate::dispatch::{
     Dispatch, Extent, Operand, Pipeline, Recorded, RowKernel, Slice, bindable_bytes, check_apart, record, require_iff,
     window,
 };
-use crate::error::{EncodeError, check_length};
+use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::plan::CHUNK;
 use crate::rows::{ELEMENT_BYTES, Rows};
-use crate::shader::{FinalStep, FinalSum, Params, Slot, SummaryWords, Variant};
-use std::mem::offset_of;
+use crate::shader::{FinalStep, FinalSum, Params, Slot, Variant};
 use std::ops::Range;
 use wgpu::BufferUsages as Usage;
 
@@ -20,32 +20,6 @@ use wgpu::BufferUsages as Usage;
 const SCAN_ROWS: usize = 64 * 16;
 /// Work-groups of those, at most.
 const SCAN_GROUPS: usize = 256;
-
-/// Buffers of one word a row or class, and the summary.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LossBuffers<'a> {
-    /// Class indices, unless the targets are soft.
-    pub(crate) targets: Option<Slice<'a>>,
-    pub(crate) summary: Slice<'a>,
-    pub(crate) upstream: Option<Slice<'a>>,
-    pub(crate) normalizer: Option<Slice<'a>>,
-    /// The weights of the classes, the caller's or the kernel's own.
-    pub(crate) weights: Option<Slice<'a>>,
-    pub(crate) outputs: RowOutputs<Option<Slice<'a>>>,
-}
-
-impl<'a> LossBuffers<'a> {
-    pub(crate) fn new(summary: Slice<'a>) -> Self {
-        Self {
-            targets: None,
-            summary,
-            upstream: None,
-            normalizer: None,
-            weights: None,
-            outputs: RowOutputs::default(),
-        }
-    }
-}
 
 /// The passes around the rows of one batch.
 #[derive(Debug, Clone)]
@@ -119,7 +93,7 @@ impl LossPasses {
             let per_row = upstream.or(self.upstream.as_ref().map(|u| u.slice(..)));
             all.push(match per_row.filter(|_| self.spec.has_upstream_per_row()) {
                 Some(slice) => Operand::read(Slot::GradScale, "upstream", slice, Extent::Row),
-                None => Operand::read(Slot::GradScale, "summary", grad_scales(buffers), Extent::Words(2)),
+                None => Operand::read(Slot::GradScale, "summary", buffers.grad_scales(), Extent::Words(2)),
             });
         }
         let outputs = buffers.outputs.named().zip(self.spec.outputs.named());
@@ -242,7 +216,7 @@ impl LossPasses {
         for range in self.ranges(self.rows) {
             let mut dispatch = self.scan(&pipeline, &range);
             dispatch.bind(Slot::Targets, self.words(targets, &range));
-            dispatch.bind(Slot::Summary, (summary(buffers), 0));
+            dispatch.bind(Slot::Summary, (buffers.whole_summary(), 0));
             if let Some((weights, row_weights)) = weights {
                 dispatch.bind(Slot::Weights, self.words(weights, &(0..self.params.classes as usize)));
                 dispatch.bind(Slot::Loss, self.words(row_weights.slice(..), &range));
@@ -265,7 +239,7 @@ impl LossPasses {
             } else {
                 dispatch.params.rows = self.rows as u32;
             }
-            dispatch.bind(Slot::Summary, (summary(buffers), 0));
+            dispatch.bind(Slot::Summary, (buffers.whole_summary(), 0));
             dispatch.bind(
                 Slot::Upstream,
                 self.words(upstream.unwrap_or(self.constants.slice(..)), &(0..1)),
@@ -292,7 +266,7 @@ impl LossPasses {
         let dispatches = ranges.map(|range| {
             let mut dispatch = self.scan(&pipeline, &range);
             dispatch.bind(Slot::Targets, self.words(targets, &range));
-            dispatch.bind(Slot::Summary, (summary(buffers), 0));
+            dispatch.bind(Slot::Summary, (buffers.whole_summary(), 0));
             dispatch.bind(Slot::Argmax, self.words(argmax, &range));
             dispatch
         });
@@ -330,7 +304,7 @@ impl LossPasses {
                 };
                 dispatch.bind(Slot::Logits, self.words(values, &range));
                 if last.is_some() {
-                    dispatch.bind(Slot::Summary, (summary(buffers), 0));
+                    dispatch.bind(Slot::Summary, (buffers.whole_summary(), 0));
                 } else {
                     dispatch.bind(Slot::Result, self.words(partials.slice(..), &(first..first + chunks)));
                 }
@@ -373,42 +347,4 @@ impl LossPasses {
             .map(|start| start..count.min(start + step))
             .collect()
     }
-}
-
-/// The upstream gradient: a number for all rows, or the numbers of each.
-fn upstream_buffer(gpu: &Gpu, spec: &LossSpec, rows: usize) -> Result<(f32, Option<wgpu::Buffer>), EncodeError> {
-    match &spec.upstream {
-        Upstream::Number(number) => Ok((*number, None)),
-        Upstream::Buffer => Ok((1.0, None)),
-        Upstream::PerRow(values) => {
-            check_length("upstream: PerRow", rows, values.len())?;
-            let buffer = gpu.buffer_of("upstream gradients", bytemuck::cast_slice(values), Usage::STORAGE)?;
-            Ok((1.0, Some(buffer)))
-        }
-    }
-}
-
-/// Room for the partial sums of so many numbers.
-fn partial_buffers(gpu: &Gpu, mut count: usize) -> Result<Vec<wgpu::Buffer>, EncodeError> {
-    let mut partials = Vec::new();
-    while count > 0 {
-        let chunks = count.div_ceil(CHUNK);
-        partials.push(gpu.buffer("partial losses", chunks as u64 * ELEMENT_BYTES, Usage::STORAGE)?);
-        count = if chunks > 1 { chunks } else { 0 };
-    }
-    Ok(partials)
-}
-
-fn summary<'a>(buffers: &LossBuffers<'a>) -> wgpu::BufferBinding<'a> {
-    wgpu::BufferBinding {
-        buffer: buffers.summary.buffer(),
-        offset: buffers.summary.offset(),
-        size: wgpu::BufferSize::new(CrossEntropySummary::BYTES),
-    }
-}
-
-/// The two scales of the gradient in the summary, side by side.
-fn grad_scales<'a>(buffers: &LossBuffers<'a>) -> Slice<'a> {
-    let start = buffers.summary.offset() + offset_of!(SummaryWords, grad_scale) as u64;
-    buffers.summary.buffer().slice(start..start + 2 * ELEMENT_BYTES)
 }

@@ -1,0 +1,213 @@
+//! Every variant that there is, but for numbers that change no code.
+
+use super::super::*;
+use crate::dtype::{Dtype, Storage};
+use crate::plan::{Capabilities, Plan, VectorWidth};
+use crate::rows::Rows;
+use crate::schedule::Schedule;
+
+fn slots(all: &[Slot]) -> Slots {
+    all.iter().copied().collect()
+}
+
+pub(super) const PLAIN: RowSpec = RowSpec {
+    op: RowOp::Softmax {
+        log: false,
+        lse_grad: false,
+    },
+    storage: Storage::all(Dtype::F32),
+    place: ResultPlace::Apart,
+    stats: RowStatsNeed::Sums,
+    adjust: AdjustSpec {
+        is_adjusted: false,
+        softcap: false,
+        mask: MaskKind::None,
+        grad_only: false,
+    },
+    slots: Slots::NONE,
+};
+
+fn softcap(mask: MaskKind) -> AdjustSpec {
+    AdjustSpec {
+        is_adjusted: true,
+        softcap: true,
+        mask,
+        grad_only: false,
+    }
+}
+
+const ADJUST_SLOTS: [Slot; 3] = [Slot::Mask, Slot::Bias, Slot::RowScale];
+
+/// Kernels of the softmax family with everything off, and with everything on that goes together.
+fn softmax_specs() -> [RowSpec; 5] {
+    let softmax = |log, lse_grad| RowOp::Softmax { log, lse_grad };
+    [
+        PLAIN,
+        RowSpec {
+            op: softmax(true, false),
+            adjust: softcap(MaskKind::Full),
+            slots: slots(&ADJUST_SLOTS),
+            ..PLAIN
+        },
+        RowSpec {
+            op: softmax(false, true),
+            stats: RowStatsNeed::SavedLse,
+            adjust: softcap(MaskKind::Causal),
+            slots: slots(&[Slot::SavedLse, Slot::GradScale]),
+            ..PLAIN
+        },
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: true },
+            slots: slots(&[Slot::UpstreamMatrix]),
+            ..PLAIN
+        },
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: false },
+            adjust: AdjustSpec {
+                grad_only: true,
+                ..softcap(MaskKind::None)
+            },
+            slots: slots(&[Slot::UpstreamMatrix, Slot::SoftcapLogits, Slot::Bias, Slot::RowScale]),
+            ..PLAIN
+        },
+    ]
+}
+
+/// Those of the losses likewise.
+fn loss_specs() -> [RowSpec; 7] {
+    let every = CrossEntropySpec {
+        nll: false,
+        target_weight: true,
+        target_sums: true,
+        z_loss: true,
+        entropy: true,
+    };
+    let weighted = CrossEntropySpec {
+        target_weight: true,
+        ..CrossEntropySpec::default()
+    };
+    let nll = CrossEntropySpec {
+        nll: true,
+        ..CrossEntropySpec::default()
+    };
+    let cross_entropy = |op, bound: &[Slot]| RowSpec {
+        op: RowOp::CrossEntropy(op),
+        slots: slots(bound),
+        ..PLAIN
+    };
+    let binary = |weight, bound: &[Slot]| RowSpec {
+        op: RowOp::BinaryCrossEntropy { weight },
+        stats: RowStatsNeed::Nothing,
+        slots: slots(bound).with([Slot::SoftTargets, Slot::Loss, Slot::GradScale]),
+        ..PLAIN
+    };
+    let outputs = [
+        Slot::Loss,
+        Slot::Lse,
+        Slot::RowZLoss,
+        Slot::LogProb,
+        Slot::Entropy,
+        Slot::Argmax,
+    ];
+    let with_targets = [Slot::Targets, Slot::GradScale, Slot::Loss];
+    let mut everything = cross_entropy(every, &with_targets);
+    everything.adjust = softcap(MaskKind::PerClass);
+    everything.slots = everything.slots.with(outputs).with(ADJUST_SLOTS).with([Slot::Weights]);
+    let saved = [Slot::Targets, Slot::GradScale, Slot::Weights, Slot::SavedLse];
+    [
+        cross_entropy(CrossEntropySpec::default(), &with_targets),
+        everything,
+        cross_entropy(every, &[Slot::SoftTargets, Slot::GradScale, Slot::Weights]),
+        RowSpec {
+            stats: RowStatsNeed::SavedLse,
+            ..cross_entropy(weighted, &saved)
+        },
+        RowSpec {
+            stats: RowStatsNeed::Nothing,
+            ..cross_entropy(nll, &with_targets)
+        },
+        binary(MaskKind::None, &[]),
+        binary(MaskKind::Full, &[Slot::Mask, Slot::PosWeights]),
+    ]
+}
+
+fn specs() -> impl Iterator<Item = RowSpec> {
+    softmax_specs().into_iter().chain(loss_specs())
+}
+
+/// The kernels around the rows.
+fn loss_variants() -> Vec<Variant> {
+    let mut all = vec![Variant::COUNT_CORRECT, Variant::JACOBIAN, Variant::reduce_rows(None)];
+    for flag in [false, true] {
+        let last = FinalStep {
+            sum: FinalSum::Loss,
+            is_mean: flag,
+            z_loss: flag,
+        };
+        all.extend([Variant::reduce_rows(Some(last)), Variant::count_targets(flag)]);
+        let kinds = [
+            NormalizerKind::None,
+            NormalizerKind::Counted,
+            NormalizerKind::Number,
+            NormalizerKind::Buffer,
+        ];
+        all.extend(kinds.map(|kind| Variant::normalizer(kind, flag && kind == NormalizerKind::Counted, flag)));
+    }
+    all
+}
+
+/// Short rows of every number of registers, and long rows of every schedule.
+fn schedules() -> impl Iterator<Item = (usize, Schedule)> {
+    let held = [1, 2, 4, 8, 16, 32].map(|regs| (regs * 32, Schedule::Held { lanes: 8 }));
+    let long = [
+        (3000, Schedule::Held { lanes: 8 }),
+        (3000, Schedule::Chunked { lanes: 64 }),
+        (3000, Schedule::Split { lanes: 8, pieces: 3 }),
+    ];
+    held.into_iter().chain(long)
+}
+
+/// The types in turn, so that each meets every operation.
+const STORAGE: [Storage; 4] = [
+    Storage::all(Dtype::F32),
+    Storage::all(Dtype::F16),
+    Storage::all(Dtype::Bf16),
+    Storage {
+        logits: Dtype::Bf16,
+        result: Dtype::F32,
+    },
+];
+
+/// One operation under one plan: in every vector width and place.
+fn row_variants(spec: RowSpec, plan: &Plan, turn: usize, all: &mut Vec<Variant>) {
+    for width in [VectorWidth::X1, VectorWidth::X2, VectorWidth::X4] {
+        for place in [ResultPlace::Apart, ResultPlace::InPlace, ResultPlace::None] {
+            let turns = if place == ResultPlace::InPlace { 3 } else { 4 };
+            let storage = STORAGE[turn % turns];
+            all.push(Variant::row(RowSpec { storage, place, ..spec }, width, false, plan));
+        }
+        if matches!(plan.schedule, Schedule::Split { .. }) && spec.stats == RowStatsNeed::Sums {
+            all.push(Variant::row(spec, width, true, plan));
+        }
+    }
+}
+
+/// Every operation, in every storage, place and schedule, with subgroups and without.
+pub(super) fn all() -> Vec<Variant> {
+    let info = wgpu::AdapterInfo {
+        subgroup_min_size: 8,
+        ..wgpu::AdapterInfo::new(wgpu::DeviceType::Cpu, wgpu::Backend::Vulkan)
+    };
+    let mut all = loss_variants();
+    for subgroups in [false, true] {
+        let adapter = Capabilities::new(&info, &wgpu::Limits::default(), subgroups);
+        for (turn, (classes, schedule)) in schedules().enumerate() {
+            for spec in specs() {
+                let words = spec.span_words() as usize;
+                let plan = Plan::new(&Rows::new(4, classes), &adapter, words, false, Some(schedule)).unwrap();
+                row_variants(spec, &plan, turn, &mut all);
+            }
+        }
+    }
+    all
+}
