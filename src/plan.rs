@@ -62,7 +62,7 @@ impl Plan {
         let regs = held_vec4s.div_ceil(lanes as usize);
         check_registers(schedule, regs, adapter)?;
         if is_held && lanes as usize > held_vec4s {
-            return Err("more lanes than quads of four classes");
+            return Err("more lanes than groups of four classes");
         }
         if matches!(schedule, Schedule::Split { pieces, .. } if pieces == 0 || pieces as usize > cut.spans) {
             return Err("pieces must be between 1 and the number of 1,024-class spans");

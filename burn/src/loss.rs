@@ -1,7 +1,7 @@
 //! A replacement for Burn's loss module.
 
 use crate::backend::Targets;
-use crate::cross_entropy_of;
+use crate::functions::cross_entropy_of;
 use burn::module::Module;
 use burn::nn::loss;
 use burn::tensor::{Int, Tensor};

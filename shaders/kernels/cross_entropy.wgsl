@@ -170,9 +170,9 @@ fn put_row_outputs(start: u32, lane: Lane, stats: Stats, t: Target, is_masked: b
         put_log_prob(lane.row, select(select(log_prob_bits(value, stats), NAN, t.is_bad), 0u, t.is_ignored));
     }
     if HAS_ROW_Z_LOSS {
-        let is_zeros = is_masked && params.fully_masked == FULLY_MASKED_ZEROS;
+        let is_zero = t.is_ignored || (is_masked && params.fully_masked == FULLY_MASKED_ZEROS && !t.is_bad);
         let z = select(bitcast<u32>(z_loss_of(stats)), NAN, t.is_bad || is_special);
-        put_row_z_loss(lane.row, select(z, 0u, t.is_ignored || (is_zeros && !t.is_bad)));
+        put_row_z_loss(lane.row, select(z, 0u, is_zero));
     }
     put_lse(lane.row, lse_bits(stats));
     put_argmax(lane.row, u32(stats.argmax));
@@ -182,8 +182,8 @@ fn put_row_outputs(start: u32, lane: Lane, stats: Stats, t: Target, is_masked: b
 }
 
 fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) -> Row {
-    let is_zeros = !IS_NLL && is_masked && params.fully_masked == FULLY_MASKED_ZEROS;
-    let is_zero = t.is_ignored || (!t.is_bad && is_zeros);
+    let is_zero = t.is_ignored
+        || (!t.is_bad && !IS_NLL && is_masked && params.fully_masked == FULLY_MASKED_ZEROS);
     let is_nan = !t.is_ignored && (t.is_bad || is_special || stats.target_error == TARGET_IS_NAN);
     let sum = select(stats.sum, f32(class_count()), is_masked);
     let at = lane.row * params.grad_scale_stride;
@@ -209,8 +209,8 @@ fn run(lane: Lane) {
     let stats = row_stats(start, lane);
     let t = target_of(lane);
     let is_masked = stats.max_key == KEY_NEG_INF;
-    let is_nan_when_masked = is_masked && params.fully_masked == FULLY_MASKED_NAN;
-    let is_special = !IS_NLL && (has_nan_or_inf(stats.max_key) || is_nan_when_masked);
+    let is_special = !IS_NLL
+        && (has_nan_or_inf(stats.max_key) || (is_masked && params.fully_masked == FULLY_MASKED_NAN));
     let is_owner = owns_chunk(t.safe_class / CHUNK, lane) && (t.safe_class / 4u) % LANES == lane.index;
     if lane.live && is_owner {
         put_row_outputs(start, lane, stats, t, is_masked, is_special);
