@@ -1,5 +1,5 @@
-//! The same operations in f64 on the CPU, one plain function each: what the kernels are tested against, and anyone's
-//! tests may use. The largest logit is taken off first here too, and sums are taken from left to right.
+//! The same operations in f64 on the CPU, one plain function each. The kernels are tested against them, and your tests may
+//! use them too. Here, too, the largest logit is subtracted first; sums are taken from left to right.
 //!
 //! ```
 //! use wgpu_softmax::{reference, Rows, Softmax};
@@ -24,18 +24,19 @@ use crate::rows::Rows;
 use crate::softmax::FullyMasked;
 use crate::values::{NO_BUFFER, Values};
 
-/// Places of a row's elements in the batch.
-fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
-    let (outer, inner) = (row / rows.inner(), row % rows.inner());
-    let (start, step) = (outer * rows.outer_stride() + inner, rows.inner());
-    (0..rows.classes()).map(move |c| start + c * step)
+/// Indices of a row's elements in the batch, in the order of its classes.
+#[doc(hidden)]
+pub fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
+    let (outer, step) = (row / rows.inner(), rows.inner());
+    let start = outer * rows.outer_stride() + row % rows.inner();
+    (0..rows.classes()).map(move |class| start + class * step)
 }
 
-fn checked<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeError> {
+fn check_logits<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeError> {
     check_length("logits", rows.elements()?, logits.len())
 }
 
-/// The error of an option whose numbers are in a buffer.
+/// The error of an option whose numbers are in a buffer, of which a call on host slices has none.
 fn no_buffer(a: &'static str, why: &'static str) -> EncodeError {
     let b = "slices on the host";
     EncodeError::Conflict { a, b, why }
@@ -70,17 +71,17 @@ fn weigh(weight: f64, x: f64) -> f64 {
 }
 
 /// A [`Mask`] with its numbers.
-enum Added<'a> {
-    Nothing,
+enum MaskValues<'a> {
+    None,
     Causal { group: usize, offset: i64 },
     Classes(&'a [f32]),
     Full(&'a [f32]),
 }
 
-impl<'a> Added<'a> {
+impl<'a> MaskValues<'a> {
     fn new(mask: &'a Mask, what: &'static str, rows: &Rows) -> Result<Self, EncodeError> {
         Ok(match mask {
-            Mask::None => Self::Nothing,
+            Mask::None => Self::None,
             Mask::Causal { group: 0, .. } => {
                 return Err(EncodeError::BadNumber {
                     option: "mask: Causal, group",
@@ -101,7 +102,7 @@ struct Adjuster<'a> {
     scales: Option<&'a [f32]>,
     bias: Option<&'a [f32]>,
     cap: Option<f64>,
-    mask: Added<'a>,
+    mask: MaskValues<'a>,
 }
 
 impl<'a> Adjuster<'a> {
@@ -115,7 +116,7 @@ impl<'a> Adjuster<'a> {
             scales,
             bias: class_values(adjust.bias.as_ref(), "adjust.bias", rows)?,
             cap: adjust.softcap.map(f64::from),
-            mask: Added::new(&adjust.mask, "adjust.mask", rows)?,
+            mask: MaskValues::new(&adjust.mask, "adjust.mask", rows)?,
         })
     }
 
@@ -124,53 +125,53 @@ impl<'a> Adjuster<'a> {
     }
 
     /// `scale · x + bias`.
-    fn inner(&self, row: usize, class: usize, x: f64) -> f64 {
+    fn scaled(&self, row: usize, class: usize, x: f64) -> f64 {
         self.scale(row) * x + self.bias.map_or(0.0, |bias| bias[class].into())
     }
 
-    /// a, of the element at `place`.
-    fn value(&self, row: usize, class: usize, place: usize, x: f64) -> f64 {
-        let v = self.inner(row, class, x);
+    /// The adjusted value `a` of the element at `place`.
+    fn adjust(&self, row: usize, class: usize, place: usize, x: f64) -> f64 {
+        let v = self.scaled(row, class, x);
         let v = match self.cap {
             Some(cap) if v.is_finite() => cap * (v / cap).tanh(),
             _ => v,
         };
         match self.mask {
-            Added::Nothing => v,
-            Added::Causal { group, offset } if class as i128 > (row % group) as i128 + i128::from(offset) => {
+            MaskValues::None => v,
+            MaskValues::Causal { group, offset } if class as i128 > (row % group) as i128 + i128::from(offset) => {
                 v + f64::NEG_INFINITY
             }
-            Added::Causal { .. } => v,
-            Added::Classes(mask) => v + f64::from(mask[class]),
-            Added::Full(mask) => v + f64::from(mask[place]),
+            MaskValues::Causal { .. } => v,
+            MaskValues::Classes(mask) => v + f64::from(mask[class]),
+            MaskValues::Full(mask) => v + f64::from(mask[place]),
         }
     }
 
     /// `da/dx`.
-    fn slope(&self, row: usize, class: usize, x: f64) -> f64 {
-        let v = self.inner(row, class, x);
-        let bent = match self.cap {
+    fn adjust_grad(&self, row: usize, class: usize, x: f64) -> f64 {
+        let v = self.scaled(row, class, x);
+        let softcap_grad = match self.cap {
             Some(cap) if v.is_finite() => 1.0 - (v / cap).tanh().powi(2),
             _ => 1.0,
         };
-        self.scale(row) * bent
+        self.scale(row) * softcap_grad
     }
 
-    /// A row's values.
+    /// A row's adjusted values.
     fn row<T: Copy + Into<f64>>(&self, logits: &[T], rows: &Rows, row: usize) -> Vec<f64> {
         places(rows, row)
             .enumerate()
-            .map(|(c, i)| self.value(row, c, i, logits[i].into()))
+            .map(|(c, i)| self.adjust(row, c, i, logits[i].into()))
             .collect()
     }
 }
 
-/// The values used: `softcap(scale · x + bias) + mask`, laid out as the logits are; padding is 0.
+/// The adjusted values `softcap(scale · x + bias) + mask`, laid out as the logits are; padding is 0.
 ///
 /// # Errors
-/// A shape that is none or does not fit the slices, and [`Values::Buffer`].
+/// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
 pub fn adjusted<T: Copy + Into<f64>>(logits: &[T], rows: Rows, adjust: &Adjust) -> Result<Vec<f64>, EncodeError> {
-    checked(logits, &rows)?;
+    check_logits(logits, &rows)?;
     let adjuster = Adjuster::new(adjust, &rows)?;
     let mut result = vec![0.0; logits.len()];
     for row in 0..rows.count() {
@@ -181,15 +182,15 @@ pub fn adjusted<T: Copy + Into<f64>>(logits: &[T], rows: Rows, adjust: &Adjust) 
     Ok(result)
 }
 
-/// What a row is.
+/// A row, as its softmax sees it.
 enum Row {
-    /// Everything is NaN: it has a NaN or +∞, or −∞ alone with [`FullyMasked::Nan`].
+    /// All its results are NaN: it contains a NaN or +∞, or it contains only −∞ with [`FullyMasked::Nan`].
     Nan,
-    /// It has −∞ alone, with [`FullyMasked::Zeros`].
+    /// Its probabilities are 0: it contains only −∞, with [`FullyMasked::Zeros`].
     Zeros,
-    /// `rest` are the values less the largest, `sum` their exponentials' sum. −∞ alone with [`FullyMasked::Uniform`] is
-    /// such a row too, of equal values.
-    Ordinary { rest: Vec<f64>, sum: f64, lse: f64 },
+    /// `shifted` are the values less the largest, and `exp_sum` is the sum of their exponentials. A row of only −∞ with
+    /// [`FullyMasked::Uniform`] is one of these too, with equal values.
+    Ordinary { shifted: Vec<f64>, exp_sum: f64, lse: f64 },
 }
 
 impl Row {
@@ -197,31 +198,31 @@ impl Row {
         if a.iter().any(|v| v.is_nan() || *v == f64::INFINITY) {
             return Self::Nan;
         }
-        let largest = a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        if largest == f64::NEG_INFINITY {
+        let max = a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if max == f64::NEG_INFINITY {
             let classes = a.len() as f64;
             return match fully_masked {
                 FullyMasked::Nan => Self::Nan,
                 FullyMasked::Zeros => Self::Zeros,
                 FullyMasked::Uniform => Self::Ordinary {
-                    rest: vec![0.0; a.len()],
-                    sum: classes,
+                    shifted: vec![0.0; a.len()],
+                    exp_sum: classes,
                     lse: -classes.ln(),
                 },
             };
         }
-        let rest: Vec<f64> = a.iter().map(|v| v - largest).collect();
-        let sum: f64 = rest.iter().map(|v| v.exp()).sum();
-        let lse = largest + sum.ln();
-        Self::Ordinary { rest, sum, lse }
+        let shifted: Vec<f64> = a.iter().map(|v| v - max).collect();
+        let exp_sum: f64 = shifted.iter().map(|v| v.exp()).sum();
+        let lse = max + exp_sum.ln();
+        Self::Ordinary { shifted, exp_sum, lse }
     }
 
-    /// Whether the class is −∞, and the others as if it were absent.
-    fn is_absent(&self, class: usize) -> bool {
+    /// Whether the class is −∞: its probability is 0, and the other classes' are as if it were absent.
+    fn is_masked(&self, class: usize) -> bool {
         match self {
             Self::Nan => false,
             Self::Zeros => true,
-            Self::Ordinary { rest, .. } => rest[class] == f64::NEG_INFINITY,
+            Self::Ordinary { shifted, .. } => shifted[class] == f64::NEG_INFINITY,
         }
     }
 
@@ -229,7 +230,7 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => 0.0,
-            Self::Ordinary { rest, sum, .. } => rest[class].exp() / sum,
+            Self::Ordinary { shifted, exp_sum, .. } => shifted[class].exp() / exp_sum,
         }
     }
 
@@ -237,7 +238,7 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => f64::NEG_INFINITY,
-            Self::Ordinary { rest, sum, .. } => rest[class] - sum.ln(),
+            Self::Ordinary { shifted, exp_sum, .. } => shifted[class] - exp_sum.ln(),
         }
     }
 
@@ -253,9 +254,9 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => 0.0,
-            Self::Ordinary { rest, sum, .. } => {
-                let inner: f64 = rest.iter().map(|&v| weigh(v.exp(), v)).sum();
-                sum.ln() - inner / sum
+            Self::Ordinary { shifted, exp_sum, .. } => {
+                let inner: f64 = shifted.iter().map(|&v| weigh(v.exp(), v)).sum();
+                exp_sum.ln() - inner / exp_sum
             }
         }
     }
