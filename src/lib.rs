@@ -46,11 +46,11 @@ mod plan;
 mod pool;
 pub mod reference;
 mod rows;
-#[doc(hidden)]
-pub mod samples;
 mod shader;
 mod softmax;
 mod softmax_grad;
+#[doc(hidden)]
+pub mod testing;
 mod transfer;
 pub mod tutorial;
 #[doc(hidden)]
