@@ -1,11 +1,18 @@
-//! Inputs for tests, the same everywhere, and how far results are from exact ones.
+//! What tests share, here and in other crates of this workspace: inputs that are the same everywhere, how far a result is
+//! from the exact one, and [`Subject`], which words every failure.
+
+mod outputs;
+mod subject;
+
+pub use crate::reference::places;
+pub use subject::{Subject, Verdict, agrees, must};
 
 use crate::dtype::Dtype;
 use crate::error::EncodeError;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 
-/// xorshift.
+/// Marsaglia's xorshift generator.
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
@@ -23,31 +30,31 @@ impl Random {
         (self.bits() as usize) % n
     }
 
-    /// About normal: the sum of four uniform numbers, of standard deviation `spread`.
+    /// About normal: the sum of four uniform numbers, with a standard deviation of `spread`.
     pub fn normal(&mut self, spread: f32) -> f32 {
         let sum: f64 = (0..4).map(|_| self.bits() as f64 / (1u64 << 40) as f64 - 0.5).sum();
         (sum * 3f64.sqrt()) as f32 * spread
     }
 
-    /// So many normal numbers.
+    /// `n` normal numbers.
     pub fn logits(&mut self, n: usize, spread: f32) -> Vec<f32> {
         (0..n).map(|_| self.normal(spread)).collect()
     }
 
-    /// So many classes.
+    /// A class for each of `n` rows.
     pub fn targets(&mut self, n: usize, classes: usize) -> Vec<u32> {
         (0..n).map(|_| self.below(classes) as u32).collect()
     }
 }
 
-/// Classes at the seams: fewer than a quad, a quad, one more; lanes of 4, 8, 32, 64 quads and one class more or less; a
-/// chunk and one more; two chunks; odd and even vocabularies.
+/// Numbers of classes around which kernels differ: fewer than a vector of four, one vector, and one class more; lanes of
+/// 4, 8, 32 and 64 vectors and one class more or less; one chunk and one class more; two chunks; odd and even vocabularies.
 pub const CLASSES: &[usize] = &[
     1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 256, 257, 1000, 1023, 1024, 1025, 2048,
     4099,
 ];
 
-/// A unit in the last place of `exact` as it is stored; the smallest normal number's where it is smaller.
+/// A unit in the last place of `exact` as it is stored, and that of the smallest normal number where `exact` is smaller.
 pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
     let (digits, least) = match dtype {
         Dtype::F32 => (23, -126),
@@ -58,7 +65,8 @@ pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
     2f64.powi(exponent - digits)
 }
 
-/// The error of `got` in units in the last place of `exact` as an f32; 2^-126 counts as the smallest.
+/// The error of `got` in units in the last place of `exact` as an f32, of which 2^-149 is the smallest; NaN where only
+/// one of both is NaN.
 pub fn ulp(got: f32, exact: f64) -> f64 {
     if got.is_nan() && exact.is_nan() || f64::from(got) == exact {
         return 0.0;
@@ -66,12 +74,12 @@ pub fn ulp(got: f32, exact: f64) -> f64 {
     (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32)
 }
 
-/// Their bits, which may be compared where there is a NaN or a -0 among them.
+/// The bits of each value, which compare as expected where there is a NaN or a −0 among them.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Schedules at the corners of what plan.rs allows; those that cannot run some rows say so.
+/// Schedules at the limits of what a plan allows. A call with one that cannot run its rows returns an error that says so.
 pub fn schedules() -> Vec<Schedule> {
     let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
     let chunked = [8, 32, 128].map(|lanes| Schedule::Chunked { lanes });
@@ -81,37 +89,38 @@ pub fn schedules() -> Vec<Schedule> {
 
 const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
-const NONE: f32 = f32::NEG_INFINITY;
+const NEG_INF: f32 = f32::NEG_INFINITY;
 const NEGATIVE_NAN: f32 = f32::from_bits(0xffc0_0001);
 
-/// The first three classes of rows that are not ordinary, for [`odd_rows`].
-pub const ODD_ROWS: [[f32; 3]; 14] = [
+/// The first three classes of the rows that [`special_rows`] makes.
+pub const SPECIAL_ROWS: [[f32; 3]; 14] = [
     [1.0, NAN, 2.0],
     [1.0, NEGATIVE_NAN, 2.0],
-    [NONE, NEGATIVE_NAN, NONE],
+    [NEG_INF, NEGATIVE_NAN, NEG_INF],
     [1.0, INF, 2.0],
-    [INF, NAN, NONE],
+    [INF, NAN, NEG_INF],
     [INF, INF, INF],
-    [NONE, NONE, NONE],
-    [NONE, 1.0, 2.0],
-    [1.0, NONE, NONE],
-    [f32::MIN, NONE, f32::MIN],
+    [NEG_INF, NEG_INF, NEG_INF],
+    [NEG_INF, 1.0, 2.0],
+    [1.0, NEG_INF, NEG_INF],
+    [f32::MIN, NEG_INF, f32::MIN],
     [f32::MAX, f32::MIN, 0.0],
-    [-0.0, 0.0, NONE],
+    [-0.0, 0.0, NEG_INF],
     [-5.0, -0.0, 0.0],
     [1e-45, -1e-45, 0.0],
 ];
 
-/// Those rows, whose other classes are -inf.
-pub fn odd_rows(classes: usize) -> Vec<f32> {
-    let rest = || std::iter::repeat_n(NONE, classes.saturating_sub(3));
-    ODD_ROWS
+/// Rows with NaN, infinities, zeros of either sign and numbers at both ends of f32's range: [`SPECIAL_ROWS`], whose other
+/// classes are −∞.
+pub fn special_rows(classes: usize) -> Vec<f32> {
+    let rest = || std::iter::repeat_n(NEG_INF, classes.saturating_sub(3));
+    SPECIAL_ROWS
         .iter()
         .flat_map(|row| row.iter().copied().chain(rest()))
         .collect()
 }
 
-/// Class axes that are not the last, and rows further apart than their classes.
+/// Batches whose class axis is not the last, and batches with a row stride larger than their classes.
 pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
     let shapes = [
         ([3, 10, 7], 1),
@@ -126,15 +135,15 @@ pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
     axes.chain(strided.into_iter().map(Ok)).collect()
 }
 
-/// Normal numbers laid out as `rows` are, NaN between those of a stride: what lies there must not matter.
+/// Normal numbers laid out as `rows` says, with NaN as padding, which must not matter.
 pub fn laid_out(random: &mut Random, rows: &Rows, spread: f32) -> Result<Vec<f32>, EncodeError> {
     let mut x = random.logits(rows.elements()?, spread);
     if rows.inner() == 1 {
-        let between = x
+        let padding = x
             .iter_mut()
             .enumerate()
             .filter(|(i, _)| i % rows.outer_stride() >= rows.classes());
-        between.for_each(|(_, v)| *v = NAN);
+        padding.for_each(|(_, v)| *v = NAN);
     }
     Ok(x)
 }

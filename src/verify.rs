@@ -1,10 +1,13 @@
-//! What is promised, shown on one adapter: [`Gpu::verify`].
+//! [`Gpu::verify`]: what the crate promises, checked on one adapter.
 
 mod accuracy;
 mod bits;
+mod check;
 mod layouts;
 mod special;
 mod tally;
+
+pub use check::Check;
 
 use crate::error::RunError;
 use crate::gpu::Gpu;
@@ -14,9 +17,9 @@ use tally::Tally;
 /// How far [`Gpu::verify`] goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verify {
-    /// Cases of more logits than this are skipped, and counted as such: for slow adapters.
+    /// Cases of more logits than this are skipped, and counted as skipped: for slow adapters.
     pub most_elements: usize,
-    /// Only checks in whose name this is; empty for all.
+    /// Only checks whose name contains this; all of them if it is empty.
     pub only: String,
 }
 
@@ -29,32 +32,9 @@ impl Default for Verify {
     }
 }
 
-/// What one check of [`Gpu::verify`] found.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-pub struct Check {
-    /// What was checked: `softmax/f32`, `odd_rows`.
-    pub name: String,
-    /// Results compared, each a whole array.
-    pub cases: usize,
-    /// Those of them that were not as promised.
-    pub failed: usize,
-    /// Cases too large for [`Verify::most_elements`].
-    pub skipped: usize,
-    /// Where accuracy was measured, the largest error in units in the last place of the exact result as it is stored;
-    /// of 1 where that is smaller, but for probabilities.
-    pub max_ulp: Option<f64>,
-    /// The mean of those errors.
-    pub mean_ulp: Option<f64>,
-    /// Where bits were compared with those of plain f32 Rust, a hash of them: the same on every adapter.
-    pub hash: Option<u64>,
-    /// The first case that failed, and how.
-    pub first_failure: Option<String>,
-}
-
 type Checker = fn(&mut Tally<'_>) -> Result<(), RunError>;
 
-/// All of them, in order.
+/// All checks, in the order in which they run.
 const CHECKS: &[(&str, Checker)] = &[
     ("softmax/f32", accuracy::softmax::<f32>),
     ("softmax/f16", accuracy::softmax::<f16>),
@@ -84,7 +64,7 @@ const CHECKS: &[(&str, Checker)] = &[
     ("binary_cross_entropy/f16", accuracy::binary_cross_entropy::<f16>),
     ("binary_cross_entropy/bf16", accuracy::binary_cross_entropy::<bf16>),
     ("common_offset", special::common_offset),
-    ("odd_rows", special::odd_rows),
+    ("odd_rows", special::special_rows),
     ("bad_targets", special::bad_targets),
     ("strides_and_axes", layouts::strides_and_axes),
     ("many_rows", layouts::many_rows),
@@ -98,15 +78,15 @@ const CHECKS: &[(&str, Checker)] = &[
 ];
 
 impl Gpu {
-    /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows that are not
-    /// ordinary, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the same in every
+    /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows with NaN and
+    /// infinities, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the same in every
     /// run, under every schedule, alone and in a batch, and those of the same steps in plain f32 Rust.
     ///
-    /// `report` is told of each check as it ends. The checks together are a certificate for this adapter, driver and version
-    /// of the crate: all is well where every [`Check::failed`] is 0. It takes some minutes on a software adapter.
+    /// `report` is called with each check as it ends. The checks together are a certificate for this adapter, driver and version
+    /// of the crate: all is well if every [`Check::failed`] is 0. It takes some minutes on a software adapter.
     ///
     /// # Errors
-    /// Every [`RunError`] but a bad target's: what kept a check from running.
+    /// Any [`RunError`] but [`RunError::TargetOutOfRange`]: what kept a check from running.
     ///
     /// ```no_run
     /// use wgpu_softmax::{Gpu, Verify};

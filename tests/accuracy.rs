@@ -3,17 +3,20 @@
 
 mod common;
 
-use common::gpu;
+use common::{Subject, equal, gpu};
 use serde_json::{Value, from_str, from_value};
 use std::collections::BTreeMap;
 use wgpu_softmax::testing::ulp_of;
 use wgpu_softmax::{CrossEntropy, Dtype, Reduction, Rows, Softmax, reference};
 
-/// The largest error and the mean one, in ULP.
+/// The largest error and the mean error, in ULP.
 type Errors = (f64, f64);
 
-/// Rows, classes, spread, what is added to all, what is added to class 0.
+/// Rows, classes, spread, what is added to all logits, what is added to class 0.
 type Case = (usize, usize, f64, f32, f32);
+
+/// How many there are in golden/accuracy.json.
+const CASES: usize = 10;
 
 /// As `inputs` of accuracy.py.
 fn inputs((rows, classes, spread, offset, peak): Case) -> Vec<f32> {
@@ -30,18 +33,62 @@ fn inputs((rows, classes, spread, offset, peak): Case) -> Vec<f32> {
     (0..rows * classes).map(logit).collect()
 }
 
-fn errors(got: &[f32], exact: &[f64], at_least: f64) -> Errors {
-    let pairs = got
-        .iter()
-        .zip(exact)
-        .filter(|(_, exact)| exact.abs() >= 2f64.powi(-126));
+/// The errors of a result; `smallest` is the least size whose unit in the last place an error is counted in.
+#[track_caller]
+fn errors(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64], smallest: f64) -> Errors {
+    // A NaN would hide in a largest error, and make every comparison with a mean false.
+    equal(subject, &format!("the length of {output}"), got.len(), exact.len());
+    equal(
+        subject,
+        &format!("the first NaN of {output}"),
+        got.iter().position(|v| v.is_nan()),
+        None,
+    );
+    let pairs = got.iter().zip(exact);
     let all: Vec<f64> = pairs
-        .map(|(&got, &exact)| (f64::from(got) - exact).abs() / ulp_of(exact.abs().max(at_least), Dtype::F32))
+        .filter(|(_, exact)| exact.abs() >= 2f64.powi(-126))
+        .map(|(&got, &exact)| (f64::from(got) - exact).abs() / ulp_of(exact.abs().max(smallest), Dtype::F32))
         .collect();
-    (
-        all.iter().copied().fold(0.0, f64::max),
-        all.iter().sum::<f64>() / all.len() as f64,
-    )
+    let (max, sum) = (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>());
+    equal(
+        subject,
+        &format!("whether the mean error of {output} is finite"),
+        (sum / all.len() as f64).is_finite(),
+        true,
+    );
+    (max, sum / all.len() as f64)
+}
+
+/// The errors of softmax, log-softmax and loss on one batch.
+fn ours(case: Case) -> [(&'static str, Errors); 3] {
+    let rows = Rows::new(case.0, case.1);
+    let x = inputs(case);
+    let softmax = |options: Softmax, smallest| {
+        let y = gpu().softmax(&x, rows, &options).unwrap();
+        let exact = reference::softmax(&x, rows, &options).unwrap();
+        errors(
+            &Subject::new::<f32>("softmax", rows, &options),
+            "y",
+            &y,
+            &exact,
+            smallest,
+        )
+    };
+    let targets: Vec<u32> = (0..case.0).map(|row| (row * 7919 % case.1) as u32).collect();
+    let options = CrossEntropy {
+        reduction: Reduction::None,
+        row_losses: true,
+        ..CrossEntropy::default()
+    };
+    let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
+    let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+    let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+    let losses = errors(&subject, "row losses", &out.row_losses.unwrap(), &exact.row_losses, 1.0);
+    [
+        ("softmax", softmax(Softmax::default(), 2f64.powi(-126))),
+        ("log_softmax", softmax(Softmax::log(), 1.0)),
+        ("loss", losses),
+    ]
 }
 
 #[test]
@@ -50,42 +97,24 @@ fn no_less_accurate_than_pytorch() {
     println!("ULP at most, mean: ours, and those of {}", golden["by"]);
     let mut worse = Vec::new();
     let mut most: BTreeMap<&str, [f64; 2]> = BTreeMap::new();
-    for entry in golden["cases"].as_array().unwrap() {
+    let cases = golden["cases"].as_array().unwrap();
+    assert!(
+        cases.len() >= CASES,
+        "{} cases in golden/accuracy.json, and {CASES} are expected",
+        cases.len()
+    );
+    for entry in cases {
         let case: Case = from_value(entry["case"].clone()).unwrap();
-        let rows = Rows::new(case.0, case.1);
-        let x = inputs(case);
-        let targets: Vec<u32> = (0..case.0).map(|row| (row * 7919 % case.1) as u32).collect();
-        let options = CrossEntropy {
-            reduction: Reduction::None,
-            row_losses: true,
-            ..CrossEntropy::default()
-        };
-        let found = [
-            {
-                let y = gpu().softmax(&x, rows, &Softmax::default()).unwrap();
-                let exact = reference::softmax(&x, rows, &Softmax::default()).unwrap();
-                ("softmax", errors(&y, &exact, 2f64.powi(-126)))
-            },
-            {
-                let y = gpu().softmax(&x, rows, &Softmax::log()).unwrap();
-                let exact = reference::softmax(&x, rows, &Softmax::log()).unwrap();
-                ("log_softmax", errors(&y, &exact, 1.0))
-            },
-            {
-                let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
-                let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-                ("loss", errors(&out.row_losses.unwrap(), &exact.row_losses, 1.0))
-            },
-        ];
-        for (what, ours) in found {
+        for (what, ours) in ours(case) {
             let theirs: Errors = from_value(entry[what].clone()).unwrap();
-            println!(
-                "{what} {case:?}: {:.2}, {:.3}; {:.2}, {:.3}",
-                ours.0, ours.1, theirs.0, theirs.1
-            );
+            let numbers = format!("{:.2}, {:.3}; {:.2}, {:.3}", ours.0, ours.1, theirs.0, theirs.1);
+            println!("{what} {case:?}: {numbers}");
             // The largest error of a case is a matter of luck; that of all cases is not, nor is the mean.
             if ours.1 > theirs.1 {
-                worse.push(format!("mean of {what} {case:?}: {} for {}", ours.1, theirs.1));
+                let (ours, theirs) = (ours.1, theirs.1);
+                worse.push(format!(
+                    "{what} of f32 {case:?}: a mean error of {ours} ULP, and at most {theirs} is expected"
+                ));
             }
             let most = most.entry(what).or_default();
             *most = [most[0].max(ours.0), most[1].max(theirs.0)];
@@ -94,8 +123,10 @@ fn no_less_accurate_than_pytorch() {
     for (what, [ours, theirs]) in most {
         println!("{what}, all cases: {ours:.2}; {theirs:.2}");
         if ours > theirs {
-            worse.push(format!("largest of {what}: {ours} for {theirs}"));
+            worse.push(format!(
+                "{what} of f32: a largest error of {ours} ULP, and at most {theirs} is expected"
+            ));
         }
     }
-    assert!(worse.is_empty(), "{worse:#?}");
+    assert!(worse.is_empty(), "less accurate than PyTorch: {worse:#?}");
 }

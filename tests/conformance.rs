@@ -2,15 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "conformance/special_rows.rs"]
+mod special_rows;
 
-use common::{CLASSES, GPUS, Random, bits, gpu, near, ulp};
-use wgpu_softmax::testing::{self, ODD_ROWS};
+use common::outputs::outputs_are;
+use common::{CLASSES, GPUS, Random, Subject, gpu, must, near, on, same_bits, ulp};
+use wgpu_softmax::testing::{self, ulp_of};
 use wgpu_softmax::{
-    CrossEntropy, EncodeError, FullyMasked, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference,
-    twin,
+    CrossEntropy, Dtype, EncodeError, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference, twin,
 };
 
-/// Everything that can be asked for.
+/// The outputs that class indices and soft targets have in common, and those of class indices alone.
 fn all_outputs() -> CrossEntropy {
     CrossEntropy {
         gradient: Gradient::Apart,
@@ -22,58 +24,80 @@ fn all_outputs() -> CrossEntropy {
     }
 }
 
+/// The largest and the mean error of many numbers.
+#[derive(Default)]
+struct Errors {
+    max: f64,
+    total: f64,
+    count: usize,
+}
+
+impl Errors {
+    fn add(&mut self, error: f64) {
+        self.max = self.max.max(error);
+        self.total += error;
+        self.count += 1;
+    }
+}
+
+/// Probabilities within 4 ULP plus the rounding of `x − m`: half an ULP of that difference is, relatively, as many ULP (of
+/// 2^-24 to 2^-23) of the result.
+#[track_caller]
+fn within_4_ulp(subject: &Subject<'_>, rows: Rows, x: &[f32], y: &[f32], exact: &[f64], errors: &mut Errors) {
+    let row_max = |row: &[f32]| row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let max: Vec<f32> = x.chunks(rows.classes()).map(row_max).collect();
+    let is_normal = |exact: f64| exact >= 2f64.powi(-126);
+    must(subject.within("y", y, exact, |i, exact| {
+        let rounding = f64::from(max[i / rows.classes()] - x[i]);
+        // What is under 2^-126 may be flushed to 0.
+        let least = if is_normal(exact) {
+            0.0
+        } else {
+            f64::from(f32::MIN_POSITIVE)
+        };
+        ((4.0 + rounding) * ulp_of(exact, Dtype::F32)).max(least)
+    }));
+    let normal = y.iter().zip(exact).filter(|&(_, &exact)| is_normal(exact));
+    normal.for_each(|(&y, &exact)| errors.add(ulp(y, exact)));
+}
+
 #[test]
 fn softmax_is_its_twin_bit_by_bit_and_within_4_ulp_plus_rounding() {
-    let mut random = Random(1);
+    let (mut random, options) = (Random(1), Softmax::default());
     for gpu in GPUS.iter() {
-        let (mut worst, mut total, mut count) = (0f64, 0f64, 0usize);
+        let mut errors = Errors::default();
         for classes in CLASSES.iter().copied() {
             let rows = Rows::new(3, classes);
             // Narrow, usual, and so wide that most classes underflow.
             for spread in [0.1, 3.0, 60.0] {
                 let x = random.logits(3 * classes, spread);
-                let y = gpu.softmax(&x, rows, &Softmax::default()).unwrap();
-                let exact = reference::softmax(&x, rows, &Softmax::default()).unwrap();
-                for (row, (x, y)) in x.chunks(classes).zip(y.chunks(classes)).enumerate() {
-                    assert_eq!(bits(y), bits(&twin::softmax(x)), "row {row} of {classes} classes");
-                    let m = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    for (c, (&y, &exact)) in y.iter().zip(&exact[row * classes..]).enumerate() {
-                        // Half an ULP of x - m, relative, is as many ULP (of 2^-24 to 2^-23) of the result.
-                        let rounding = f64::from(m - x[c]);
-                        let error = ulp(y, exact);
-                        assert!(
-                            exact < 2f64.powi(-126) || error <= 4.0 + rounding,
-                            "{classes} classes: {error} ULP"
-                        );
-                        if exact >= 2f64.powi(-126) {
-                            (worst, total, count) = (worst.max(error), total + error, count + 1);
-                        }
-                    }
-                }
+                let y = gpu.softmax(&x, rows, &options).unwrap();
+                let exact = reference::softmax(&x, rows, &options).unwrap();
+                let twin: Vec<f32> = x.chunks(classes).flat_map(twin::softmax).collect();
+                let subject = Subject::new::<f32>(on("softmax", gpu), rows, &options);
+                same_bits(&subject, "y", &y, &twin);
+                within_4_ulp(&subject, rows, &x, &y, &exact, &mut errors);
             }
         }
+        let (max, mean) = (errors.max, errors.total / errors.count as f64);
         println!(
-            "softmax on {gpu:?}: {worst:.2} ULP at most, {:.3} on average, of {count}",
-            total / count as f64
+            "softmax on {gpu:?}: {max:.2} ULP at most, {mean:.3} on average, of {}",
+            errors.count
         );
     }
 }
 
 #[test]
 fn log_softmax_is_near_the_reference() {
-    let mut random = Random(2);
+    let (mut random, options) = (Random(2), Softmax::log());
     for gpu in GPUS.iter() {
         for classes in CLASSES.iter().copied() {
             let rows = Rows::new(2, classes);
             let x = random.logits(2 * classes, 5.0);
-            let y = gpu.softmax(&x, rows, &Softmax::log()).unwrap();
-            let exact = reference::softmax(&x, rows, &Softmax::log()).unwrap();
-            for (y, exact) in y.iter().zip(exact) {
-                assert!(
-                    (f64::from(*y) - exact).abs() <= 1e-6 * exact.abs().max(1.0),
-                    "{classes}: {y} for {exact}"
-                );
-            }
+            let y = gpu.softmax(&x, rows, &options).unwrap();
+            let exact = reference::softmax(&x, rows, &options).unwrap();
+            let subject = Subject::new::<f32>(on("log_softmax", gpu), rows, &options);
+            must(subject.within("y", &y, &exact, |_, exact| 1e-6 * exact.abs().max(1.0)));
         }
     }
 }
@@ -81,65 +105,65 @@ fn log_softmax_is_near_the_reference() {
 #[test]
 fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
     let mut random = Random(3);
+    let options = CrossEntropy {
+        reduction: Reduction::Sum,
+        ..all_outputs()
+    };
     for gpu in GPUS.iter() {
-        let (mut worst_loss, mut worst_gradient) = (0f64, 0f64);
+        let (mut loss_errors, mut gradient_errors) = (Errors::default(), Errors::default());
         for classes in CLASSES.iter().copied() {
             let rows = Rows::new(4, classes);
             let x = random.logits(4 * classes, 4.0);
             let targets = random.targets(4, classes);
-            let options = CrossEntropy {
-                reduction: Reduction::Sum,
-                ..all_outputs()
-            };
             let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
             let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+            let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+            outputs_are(&subject, &options, &out, &exact);
+
             let (losses, gradient) = (out.row_losses.unwrap(), out.gradient.unwrap());
-            for (row, x) in x.chunks(classes).enumerate() {
-                let (loss, g) = twin::cross_entropy(x, targets[row] as usize, 1.0);
-                assert_eq!(losses[row].to_bits(), loss.to_bits(), "loss of {classes} classes");
-                assert_eq!(
-                    bits(&gradient[row * classes..][..classes]),
-                    bits(&g),
-                    "gradient of {classes} classes"
-                );
-                worst_loss =
-                    worst_loss.max((f64::from(loss) - exact.row_losses[row]).abs() / exact.row_losses[row].max(1.0));
-            }
-            for (g, exact) in gradient.iter().zip(&exact.gradient) {
-                worst_gradient = worst_gradient.max((f64::from(*g) - exact).abs());
-            }
-            assert_eq!(out.loss.unwrap().to_bits(), twin::total(&losses).to_bits());
-            assert!((0..4).all(|i| out.argmax.as_ref().unwrap()[i] as usize == exact.argmax[i]));
-            assert_eq!((out.correct, out.counted), (Some(exact.correct), exact.counted));
-            for (lse, exact) in out.lse.unwrap().iter().zip(&exact.lse) {
-                assert!((f64::from(*lse) - exact).abs() <= 1e-6 * exact.abs().max(1.0));
-            }
+            let twins = x.chunks(classes).zip(&targets);
+            let twins = twins.map(|(x, &target)| twin::cross_entropy(x, target as usize, 1.0));
+            let (twin_losses, twin_gradients): (Vec<f32>, Vec<Vec<f32>>) = twins.unzip();
+            same_bits(&subject, "row losses", &losses, &twin_losses);
+            same_bits(&subject, "gradient", &gradient, &twin_gradients.concat());
+            same_bits(&subject, "loss", &[out.loss.unwrap()], &[twin::total(&losses)]);
+
+            must(subject.within("gradient", &gradient, &exact.gradient, |_, _| 5e-7));
+            must(subject.within("lse", &out.lse.unwrap(), &exact.lse, |_, exact| {
+                1e-6 * exact.abs().max(1.0)
+            }));
+            let off = |got: f32, exact: f64| (f64::from(got) - exact).abs();
+            let losses = losses.iter().zip(&exact.row_losses);
+            losses.for_each(|(&loss, &exact)| loss_errors.add(off(loss, exact) / exact.max(1.0)));
+            let gradient = gradient.iter().zip(&exact.gradient);
+            gradient.for_each(|(&g, &exact)| gradient_errors.add(off(g, exact)));
         }
         println!(
-            "cross_entropy on {gpu:?}: loss {worst_loss:.1e} relative, gradient {worst_gradient:.1e} absolute at most"
+            "cross_entropy on {gpu:?}: loss {:.1e} relative, gradient {:.1e} absolute at most",
+            loss_errors.max, gradient_errors.max
         );
-        assert!(worst_loss <= 2e-6 && worst_gradient <= 5e-7);
     }
 }
 
 #[test]
 fn the_loss_survives_a_common_offset() {
-    let mut random = Random(4);
+    let (mut random, options) = (Random(4), all_outputs());
     for offset in [1e4f32, 1e6, 1e7] {
         for classes in [10, 1500] {
             let rows = Rows::new(5, classes);
             let x: Vec<f32> = random.logits(5 * classes, 4.0).iter().map(|v| v + offset).collect();
             let targets = random.targets(5, classes);
-            let out = gpu().cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
-            let exact = reference::cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
-            for (loss, exact) in out.row_losses.unwrap().iter().zip(exact.row_losses) {
-                assert!(
-                    (f64::from(*loss) - exact).abs() <= 2e-6 * exact.max(1.0),
-                    "{loss} for {exact} at {offset}"
-                );
-            }
+            let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
+            let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+            let subject = Subject::new::<f32>(format!("cross_entropy at offset {offset}"), rows, &options);
+            outputs_are(&subject, &options, &out, &exact);
         }
     }
+}
+
+/// Whether the call was refused because its schedule cannot run such rows.
+fn is_refused<R>(result: &Result<R, RunError>) -> bool {
+    matches!(result, Err(RunError::Encode(EncodeError::Schedule { .. })))
 }
 
 #[test]
@@ -154,36 +178,39 @@ fn every_schedule_gives_the_same_bits() {
             let expected = x.chunks(classes).flat_map(twin::softmax).collect::<Vec<f32>>();
             let first = gpu.cross_entropy(&x, &targets, rows, &all_outputs()).unwrap();
             for schedule in testing::schedules() {
-                let softmax = Softmax {
+                let options = Softmax {
                     schedule: Some(schedule),
                     ..Softmax::default()
                 };
-                let y = match gpu.softmax(&x, rows, &softmax) {
-                    Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
-                    y => y.unwrap(),
-                };
-                assert_eq!(bits(&y), bits(&expected), "{schedule} with {classes} classes");
+                let y = gpu.softmax(&x, rows, &options);
+                if is_refused(&y) {
+                    continue;
+                }
+                let subject = Subject::new::<f32>(on("softmax", gpu), rows, &options);
+                same_bits(&subject, "y", &y.unwrap(), &expected);
                 let options = CrossEntropy {
                     schedule: Some(schedule),
                     ..all_outputs()
                 };
-                assert_eq!(
-                    gpu.cross_entropy(&x, &targets, rows, &options).unwrap(),
-                    first,
-                    "{schedule}, {classes} classes"
-                );
+                let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
+                let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+                must(subject.same_outputs(&out, &first));
                 ran += 1;
             }
         }
     }
     println!("{ran} combinations of schedule and classes");
-    assert!(ran >= 30, "{ran}");
+    assert!(
+        ran >= 30,
+        "only {ran} combinations of schedule and classes were not refused, and 30 are expected"
+    );
 }
 
-/// The backward pass alone reads a row once, whoever holds it.
+/// The backward pass alone reads a row once, whatever the schedule.
 #[test]
 fn a_saved_lse_gives_the_same_bits_under_every_schedule() {
     let mut random = Random(6);
+    let mut ran = 0;
     for gpu in GPUS.iter() {
         // Less than a chunk, more than one, and five, for as many rows as are held in registers.
         for classes in [5, 300, 1025, 5000] {
@@ -198,90 +225,28 @@ fn a_saved_lse_gives_the_same_bits_under_every_schedule() {
                 ..CrossEntropy::default()
             };
             let run = |options: &CrossEntropy| gpu.cross_entropy(&x, &targets, rows, options);
-            let first = run(&backward(None)).unwrap().gradient.unwrap();
-            let exact = reference::cross_entropy(&x, &targets, rows, &backward(None)).unwrap();
-            near("gradient", &first, &exact.gradient);
+            let options = backward(None);
+            let first = run(&options).unwrap().gradient.unwrap();
+            let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+            let subject = Subject::new::<f32>(on("cross_entropy from its lse", gpu), rows, &options);
+            near(&subject, "gradient", &first, &exact.gradient);
             for schedule in testing::schedules() {
-                match run(&backward(Some(schedule))) {
-                    Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
-                    out => assert_eq!(
-                        bits(&out.unwrap().gradient.unwrap()),
-                        bits(&first),
-                        "{schedule}, {classes}"
-                    ),
+                let options = backward(Some(schedule));
+                let out = run(&options);
+                if is_refused(&out) {
+                    continue;
                 }
+                let subject = Subject::new::<f32>(on("cross_entropy from its lse", gpu), rows, &options);
+                same_bits(&subject, "gradient", &out.unwrap().gradient.unwrap(), &first);
+                ran += 1;
             }
         }
     }
-}
-
-fn word_equal(a: f32, b: f64) -> bool {
-    a == b as f32 || (a.is_nan() && b.is_nan()) || (f64::from(a) - b).abs() <= 1e-6 * b.abs().max(1.0)
-}
-
-#[test]
-fn rows_that_are_not_ordinary() {
-    for gpu in GPUS.iter() {
-        for length in [3, 4, 64, 1000, 1030, 2050] {
-            let x = testing::odd_rows(length);
-            let rows = Rows::new(ODD_ROWS.len(), length);
-            for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
-                for log in [false, true] {
-                    let options = Softmax {
-                        log,
-                        fully_masked,
-                        ..Softmax::default()
-                    };
-                    let y = gpu.softmax(&x, rows, &options).unwrap();
-                    for (i, (y, exact)) in y
-                        .iter()
-                        .zip(reference::softmax(&x, rows, &options).unwrap())
-                        .enumerate()
-                    {
-                        let (row, c) = (i / length, i % length);
-                        assert!(
-                            word_equal(*y, exact),
-                            "{y} for {exact}: {:?} class {c} of {length} {options:?}",
-                            ODD_ROWS[row]
-                        );
-                    }
-                }
-                for target in [0i64, 1, 2, -100] {
-                    let targets = vec![target; ODD_ROWS.len()];
-                    let options = CrossEntropy {
-                        fully_masked,
-                        reduction: Reduction::None,
-                        ..all_outputs()
-                    };
-                    let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
-                    let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-                    for (row, special) in ODD_ROWS.iter().enumerate() {
-                        let what = format!("{:?} of {length}, target {target}, {fully_masked:?}", special);
-                        let (loss, lse) = (out.row_losses.as_ref().unwrap()[row], out.lse.as_ref().unwrap()[row]);
-                        assert!(
-                            word_equal(loss, exact.row_losses[row]),
-                            "loss {loss} for {}: {what}",
-                            exact.row_losses[row]
-                        );
-                        assert!(
-                            word_equal(lse, exact.lse[row]),
-                            "lse {lse} for {}: {what}",
-                            exact.lse[row]
-                        );
-                        assert_eq!(
-                            out.argmax.as_ref().unwrap()[row] as usize,
-                            exact.argmax[row],
-                            "argmax: {what}"
-                        );
-                        for c in row * length..(row + 1) * length {
-                            let (g, exact) = (out.gradient.as_ref().unwrap()[c], exact.gradient[c]);
-                            assert!(word_equal(g, exact), "gradient {g} for {exact}: {what}");
-                        }
-                    }
-                }
-            }
-        }
-    }
+    println!("{ran} combinations of schedule and classes");
+    assert!(
+        ran >= 12,
+        "only {ran} combinations of schedule and classes were not refused, and 12 are expected"
+    );
 }
 
 #[test]
@@ -308,12 +273,9 @@ fn reductions_ignored_rows_and_upstream_gradients() {
         };
         let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
         let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-        assert_eq!((out.counted, out.correct), (exact.counted, Some(exact.correct)));
-        assert_eq!(out.loss.is_none(), reduction == Reduction::None);
-        assert!((f64::from(out.loss.unwrap_or(0.0)) - exact.loss).abs() <= 2e-6 * exact.loss.abs().max(1.0));
-        for (g, exact) in out.gradient.unwrap().iter().zip(exact.gradient) {
-            assert!((f64::from(*g) - exact).abs() <= 1e-6, "{g} for {exact}");
-        }
+        let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+        outputs_are(&subject, &options, &out, &exact);
+        must(subject.within("gradient", &out.gradient.unwrap(), &exact.gradient, |_, _| 1e-6));
     }
 }
 
@@ -328,25 +290,17 @@ fn the_gradient_is_the_slope_of_the_loss() {
             reduction,
             ..all_outputs()
         };
-        let gradient = gpu()
-            .cross_entropy(&x, &targets, rows, &options)
-            .unwrap()
-            .gradient
-            .unwrap();
+        let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
         let exact: Vec<f64> = x.iter().map(|&v| v.into()).collect();
-        for i in 0..x.len() {
-            let loss_at = |shift: f64| {
-                let mut moved = exact.clone();
-                moved[i] += shift;
-                reference::cross_entropy(&moved, &targets, rows, &options).unwrap().loss
-            };
-            let slope = (loss_at(step) - loss_at(-step)) / (2.0 * step);
-            assert!(
-                (f64::from(gradient[i]) - slope).abs() < 1e-6,
-                "{} for {slope}",
-                gradient[i]
-            );
-        }
+        let loss_at = |i: usize, shift: f64| {
+            let mut moved = exact.clone();
+            moved[i] += shift;
+            reference::cross_entropy(&moved, &targets, rows, &options).unwrap().loss
+        };
+        let slope = |i| (loss_at(i, step) - loss_at(i, -step)) / (2.0 * step);
+        let slopes: Vec<f64> = (0..x.len()).map(slope).collect();
+        let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+        must(subject.within("gradient", &out.gradient.unwrap(), &slopes, |_, _| 9.9e-7));
     }
 }
 
@@ -363,14 +317,30 @@ fn any_axis_and_any_stride() {
 }
 
 fn check_layout(gpu: &Gpu, x: &[f32], targets: &[u32], rows: Rows) {
-    let y = gpu.softmax(x, rows, &Softmax::default()).unwrap();
-    for (y, exact) in y.iter().zip(reference::softmax(x, rows, &Softmax::default()).unwrap()) {
-        assert!(word_equal(*y, exact), "{y} for {exact} in {rows:?}");
+    let options = Softmax::default();
+    let y = gpu.softmax(x, rows, &options).unwrap();
+    let exact = reference::softmax(x, rows, &options).unwrap();
+    let subject = Subject::new::<f32>(on("softmax", gpu), rows, &options);
+    must(subject.within("y", &y, &exact, |_, _| 1e-6));
+    // Each row has the bits of its twin, wherever its classes lie, and padding is 0.
+    let mut twin = vec![0.0; x.len()];
+    for row in 0..rows.count() {
+        let places: Vec<usize> = testing::places(&rows, row).collect();
+        let logits: Vec<f32> = places.iter().map(|&i| x[i]).collect();
+        places
+            .iter()
+            .zip(twin::softmax(&logits))
+            .for_each(|(&i, y)| twin[i] = y);
     }
-    let out = gpu.cross_entropy(x, targets, rows, &all_outputs()).unwrap();
-    let exact = reference::cross_entropy(x, targets, rows, &all_outputs()).unwrap();
-    assert!(word_equal(out.loss.unwrap(), exact.loss), "{rows:?}");
-    for (g, exact) in out.gradient.unwrap().iter().zip(exact.gradient) {
-        assert!((f64::from(*g) - exact).abs() <= 1e-6, "{g} for {exact} in {rows:?}");
-    }
+    same_bits(&subject, "y", &y, &twin);
+
+    let options = all_outputs();
+    let out = gpu.cross_entropy(x, targets, rows, &options).unwrap();
+    let exact = reference::cross_entropy(x, targets, rows, &options).unwrap();
+    let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+    outputs_are(&subject, &options, &out, &exact);
+    must(subject.within("loss", &[out.loss.unwrap()], &[exact.loss], |_, exact| {
+        1e-6 * exact.abs().max(1.0)
+    }));
+    must(subject.within("gradient", &out.gradient.unwrap(), &exact.gradient, |_, _| 1e-6));
 }

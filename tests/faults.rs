@@ -1,11 +1,12 @@
-//! What goes wrong outside: a device that is lost, memory that is not there, errors of others on the same device, panics in
-//! callers' threads, calls given up. Each ends in an `Err` that says so; the next `Gpu`, and the same one where its device
-//! lives, still computes the right bits.
+//! Faults from outside: a lost device, missing memory, errors of other code on the same device, panics in callers' threads,
+//! calls that are dropped before their end. Each ends in an `Err` that says so. A new `Gpu` computes the right bits after
+//! it, and so does the same one unless its device is lost.
 #![allow(clippy::unwrap_used)]
 
+#[macro_use]
 mod common;
 
-use common::{Random, bits, gpu};
+use common::{Random, Subject, gpu, same_bits};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -34,16 +35,23 @@ fn batch() -> (Vec<f32>, Rows) {
     (Random(61).logits(COUNT * CLASSES, 3.0), Rows::new(COUNT, CLASSES))
 }
 
-fn is_right(x: &[f32], y: &[f32]) -> bool {
+#[track_caller]
+fn is_right(x: &[f32], y: &[f32]) {
     let expected: Vec<f32> = x.chunks(CLASSES).flat_map(twin::softmax).collect();
-    bits(y) == bits(&expected)
+    let options = Softmax::default();
+    same_bits(
+        &Subject::new::<f32>("softmax", Rows::new(COUNT, CLASSES), &options),
+        "y",
+        y,
+        &expected,
+    );
 }
 
 /// A call through each way that a `Gpu` waits for its device.
 #[track_caller]
 fn computes(gpu: &Gpu) {
     let (x, rows) = batch();
-    assert!(is_right(&x, &gpu.softmax(&x, rows, &Softmax::default()).unwrap()));
+    is_right(&x, &gpu.softmax(&x, rows, &Softmax::default()).unwrap());
     let options = CrossEntropy {
         gradient: Gradient::Apart,
         row_losses: true,
@@ -52,11 +60,11 @@ fn computes(gpu: &Gpu) {
     let targets = [3u8; COUNT];
     let out = pollster::block_on(gpu.cross_entropy_async(&x, &targets, rows, &options)).unwrap();
     let (losses, gradient) = (out.row_losses.unwrap(), out.gradient.unwrap());
-    for (row, x) in x.chunks(CLASSES).enumerate() {
-        let (loss, mean) = twin::cross_entropy(x, 3, 1.0 / COUNT as f32);
-        assert_eq!(losses[row].to_bits(), loss.to_bits(), "row {row}");
-        assert_eq!(bits(&gradient[row * CLASSES..][..CLASSES]), bits(&mean), "row {row}");
-    }
+    let twins = x.chunks(CLASSES).map(|x| twin::cross_entropy(x, 3, 1.0 / COUNT as f32));
+    let (twin_losses, twin_gradients): (Vec<f32>, Vec<Vec<f32>>) = twins.unzip();
+    let subject = Subject::new::<f32>("cross_entropy_async", rows, &options);
+    same_bits(&subject, "row losses", &losses, &twin_losses);
+    same_bits(&subject, "gradient", &gradient, &twin_gradients.concat());
 }
 
 type Call = fn(&Gpu) -> Result<(), RunError>;
@@ -108,13 +116,13 @@ const CALLS: [(&str, Call); 8] = [
 fn says_lost(what: &str, result: Result<(), RunError>) {
     match result {
         Err(RunError::DeviceLost { .. }) => {}
-        other => panic!("{what} on a lost device: {other:?}"),
+        other => panic!("{what} on a lost device: {other:?}, but Err(DeviceLost) is expected"),
     }
 }
 
 #[test]
 fn a_device_lost_before_a_call() {
-    // New to everything, then with its pipelines made; and a device whose callbacks are the caller's.
+    // A device that has made no pipeline yet, and one that has; and for each a device whose callbacks are the caller's.
     for is_warm in [false, true] {
         let lost = Gpu::new().unwrap();
         let shared = Gpu::from_device(lost.device().clone(), lost.queue().clone()).unwrap();
@@ -128,7 +136,7 @@ fn a_device_lost_before_a_call() {
             says_lost(name, call(&lost));
             says_lost(name, call(&shared));
         }
-        // What only records may find out or not, but goes on.
+        // A call that only records may or may not find out, but it returns.
         let _ = Softmax::default().prepare(&lost, Rows::new(2, 3));
     }
     computes(&Gpu::new().unwrap());
@@ -152,14 +160,14 @@ fn a_device_lost_between_recording_and_submitting() {
     let mut encoder = lost.device().create_command_encoder(&Default::default());
     kernel.encode(&mut encoder, &buffers).unwrap();
     lost.device().destroy();
-    // Recorded again, too, it is the submission's business.
+    // Recording again may succeed or fail; the submission ignores it.
     let _ = kernel.encode(&mut encoder, &buffers);
     lost.queue().submit([encoder.finish()]);
     says_lost("softmax", CALLS[0].1(&lost));
     computes(&Gpu::new().unwrap());
 }
 
-/// Told of a part by the call itself, then by another thread at moments of its own.
+/// The device is destroyed when a certain part is done, and then by another thread at any moment.
 #[test]
 fn a_device_lost_while_a_batch_streams_through() {
     let (x, rows) = batch();
@@ -180,7 +188,7 @@ fn a_device_lost_while_a_batch_streams_through() {
             says_lost(&format!("part {part}"), result.map(|_| ()));
         }
     }
-    let mut losses = 0;
+    let mut lost_count = 0;
     for spins in 0..8 {
         let lost = in_parts();
         CALLS[0].1(&lost).unwrap();
@@ -196,26 +204,26 @@ fn a_device_lost_while_a_batch_streams_through() {
             device.destroy();
         });
         match lost.softmax(&x, rows, &Softmax::default()) {
-            Ok(y) => assert!(is_right(&x, &y), "a wrong result"),
+            Ok(y) => is_right(&x, &y),
             error => {
-                losses += 1;
+                lost_count += 1;
                 says_lost("in a batch", error.map(|_| ()));
             }
         }
         killer.join().unwrap();
         says_lost("after it", CALLS[5].1(&lost));
     }
-    println!("{losses} of 8 batches were lost on their way, the others came through whole");
+    println!("{lost_count} of 8 batches were lost on their way, the others came through whole");
     computes(&Gpu::new().unwrap());
 }
 
 #[test]
 fn memory_that_is_not_there() {
     let alive = gpu();
-    // More than a device's largest buffer, which no buffer of the caller's can be; and shapes that nobody can count.
+    // More than a device's largest buffer, and shapes whose elements cannot be counted.
     let out_of_memory = |result: Result<(), EncodeError>| match result {
         Err(error @ (EncodeError::OutOfMemory { .. } | EncodeError::TooLarge { .. })) => error.to_string(),
-        other => panic!("{other:?}"),
+        other => panic!("{other:?}, but an error for want of memory is expected"),
     };
     let most = alive.device().limits().max_buffer_size as usize;
     for rows in [
@@ -234,21 +242,29 @@ fn memory_that_is_not_there() {
             out_of_memory(CrossEntropy::default().prepare(alive, rows).map(|_| ())),
             out_of_memory(binary.prepare(alive, rows).map(|_| ())),
         ] {
-            assert!(message.contains(|c: char| c.is_ascii_digit()), "{message}");
+            assert!(
+                message.contains(|c: char| c.is_ascii_digit()),
+                "{rows:?}: «{message}», but numbers are expected in it"
+            );
         }
         // Slices are never that long.
         let short = alive.softmax(&[0f32; 4], rows, &Softmax::default());
-        assert!(matches!(short, Err(RunError::Encode(_))), "{short:?}");
+        assert_is!(
+            format!("softmax of 4 logits as {rows:?}"),
+            short,
+            Err(RunError::Encode(_) | RunError::WrongLength { .. })
+        );
         computes(alive);
     }
-    // No rows, whatever their length, are no rows.
-    assert!(Softmax::default().prepare(alive, Rows::new(0, usize::MAX)).is_ok());
+    // A batch of 0 rows is empty, whatever their length.
+    let empty = Softmax::default().prepare(alive, Rows::new(0, usize::MAX)).map(|_| ());
+    assert_is!("preparing 0 rows of usize::MAX classes", empty, Ok(()));
     let square = Rows::new(40_000, 40_000);
     out_of_memory(Softmax::default().prepare_jacobian(alive, square).map(|_| ()));
     computes(alive);
 }
 
-/// Someone else's mistake on the device: no error scope is open for it.
+/// A mistake of other code on the device, with no error scope open for it.
 fn mistake(device: &wgpu::Device) {
     let _ = device.create_buffer(&wgpu::BufferDescriptor {
         label: Some("a mistake"),
@@ -260,17 +276,22 @@ fn mistake(device: &wgpu::Device) {
 
 #[test]
 fn a_validation_error_that_nobody_caught() {
-    // On a device of the crate's own the next call says it, once.
+    // On a device of the crate's own the next call reports it, once.
     let own = Gpu::new().unwrap();
     for (name, call) in CALLS {
         mistake(own.device());
         match call(&own) {
-            Err(RunError::Device { message }) => assert!(message.contains("a mistake"), "{name}: {message}"),
-            other => panic!("{name}: {other:?}"),
+            Err(RunError::Device { message }) => {
+                assert!(
+                    message.contains("a mistake"),
+                    "{name}: «{message}», but the buffer's label is expected in it"
+                );
+            }
+            other => panic!("{name}: {other:?}, but Err(Device) is expected"),
         }
         computes(&own);
     }
-    // On the caller's it is told to the caller's handler alone, and calls in other threads go on.
+    // On the caller's device only the caller's handler hears of it, and calls in other threads go on.
     let device = Gpu::new().unwrap();
     let heard = Arc::new(Mutex::new(0));
     let count = Arc::clone(&heard);
@@ -282,7 +303,11 @@ fn a_validation_error_that_nobody_caught() {
         scope.spawn(|| (0..20).for_each(|_| mistake(shared.device())));
         (0..5).for_each(|_| computes(&shared));
     });
-    assert_eq!(*heard.lock().unwrap(), 20);
+    assert_eq!(
+        *heard.lock().unwrap(),
+        20,
+        "how many of 20 mistakes the caller's handler heard of"
+    );
 }
 
 #[test]
@@ -293,23 +318,31 @@ fn a_panic_in_a_callers_thread() {
         let panics = shared.with_progress(move |done, _| assert_ne!(done, part, "a panic of the test's"));
         // Half of the batch is in flight.
         let result = catch_unwind(AssertUnwindSafe(|| panics.softmax(&x, rows, &Softmax::default())));
-        assert!(result.is_err(), "the caller's panic was swallowed");
+        assert!(
+            result.is_err(),
+            "softmax after a panic in its progress callback at part {part}: the panic was swallowed"
+        );
         computes(&shared);
         let thread = std::thread::spawn({
             let x = x.clone();
             move || pollster::block_on(panics.softmax_async(&x, rows, &Softmax::default())).map(|_| ())
         });
         computes(&shared);
-        assert!(thread.join().is_err());
+        let joined = thread.join();
+        assert!(
+            joined.is_err(),
+            "softmax_async with a panic at part {part}: {joined:?}, but the panic is expected"
+        );
         computes(&shared);
     }
-    // In the handler of errors, which wgpu calls while a call of this crate's may be running elsewhere.
+    // A panic in the handler of errors, which wgpu may call while a call of this crate runs in another thread.
     let device = Gpu::new().unwrap();
     device
         .device()
         .on_uncaptured_error(Arc::new(|_| panic!("a panic of the test's")));
     let shared = Gpu::from_device(device.device().clone(), device.queue().clone()).unwrap();
-    assert!(catch_unwind(AssertUnwindSafe(|| mistake(shared.device()))).is_err());
+    let caught = catch_unwind(AssertUnwindSafe(|| mistake(shared.device())));
+    assert!(caught.is_err(), "a panic in the handler of errors was swallowed");
     computes(&shared);
 }
 
@@ -327,7 +360,7 @@ fn calls_that_are_given_up() {
     for polls in (0..200).step_by(10) {
         let mut softmax = pin!(shared.softmax_async(&x, rows, &plain));
         let mut loss = pin!(shared.cross_entropy_async(&x, &[1u8; COUNT], rows, &options));
-        // On OpenGL the second waits for the first, and neither holds up the calls after them.
+        // On OpenGL the second waits for the first. Neither may hold up the calls after them.
         let pending = |done: bool| usize::from(!done);
         let (mut first, mut second) = (false, false);
         for _ in 0..polls {
@@ -339,5 +372,5 @@ fn calls_that_are_given_up() {
     }
     computes(&shared);
     println!("{given_up} of 40 calls were given up before their end");
-    assert!(given_up > 0);
+    assert!(given_up > 0, "each of 40 calls ended before it could be given up");
 }

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{gpu, near};
+use common::outputs::optional;
+use common::{Subject, equal, gpu, must, near};
 use serde_json::Value;
 use wgpu_softmax::{
     Adjust, BinaryCrossEntropy, CrossEntropy, Gradient, Input, LogSumExp, Mask, Normalizer, Reduction, Rows, Scale,
@@ -13,6 +14,10 @@ use wgpu_softmax::{
 fn golden() -> Value {
     serde_json::from_str(include_str!("golden/torch.json")).unwrap()
 }
+
+const SOFTMAX_CASES: usize = 39;
+const CROSS_ENTROPY_CASES: usize = 67;
+const BINARY_CASES: usize = 6;
 
 /// Infinities and NaN are words there.
 fn number(value: &Value) -> f64 {
@@ -54,139 +59,175 @@ fn adjust_of(options: &Value) -> Adjust {
     }
 }
 
+/// The cases of an operation, of which there must be as many as golden/make.py writes.
+fn cases<'a>(golden: &'a Value, name: &str, count: usize) -> &'a [Value] {
+    let cases = golden[name].as_array().unwrap();
+    assert_eq!(cases.len(), count, "cases of {name} in golden/torch.json");
+    cases
+}
+
+fn named(operation: &str, case: &Value) -> String {
+    format!("{operation} on PyTorch's case {}", case["name"])
+}
+
 #[test]
 fn softmax_family() {
     let golden = golden();
-    let cases = golden["softmax"].as_array().unwrap();
-    for case in cases {
-        let (rows, x) = (rows_of(case), numbers(&case["logits"]));
-        let what = |name: &str| format!("{name} of {} {:?}", case["name"], case["shape"]);
-        let adjust = adjust_of(&case["options"]);
-        let (g, by_row) = (numbers(&case["upstream"]), numbers(&case["row_upstream"]));
-        for (log, forward, backward) in [
-            (false, "softmax", "softmax_grad"),
-            (true, "log_softmax", "log_softmax_grad"),
-        ] {
-            let options = Softmax {
-                log,
-                adjust: adjust.clone(),
-                ..Softmax::default()
-            };
-            let y = gpu().softmax(&x, rows, &options).unwrap();
-            near(&what(forward), &y, &exact(&case[forward]));
-            let options = SoftmaxGrad {
-                log,
-                adjust: adjust.clone(),
-                ..SoftmaxGrad::default()
-            };
-            let logits = adjust.softcap.is_some().then_some(&x[..]);
-            let dx = gpu().softmax_grad(&y, &g, logits, rows, &options).unwrap();
-            near(&what(backward), &dx, &exact(&case[backward]));
-            if let (false, Some(jacobian)) = (log, case.get("jacobian")) {
-                let options = Softmax {
-                    adjust: adjust.clone(),
-                    ..Softmax::default()
-                };
-                let got = gpu().softmax_jacobian(&x, rows, &options).unwrap();
-                near(&what("jacobian"), &got, &exact(jacobian));
-            }
-        }
-        let options = LogSumExp {
-            adjust,
-            ..LogSumExp::default()
-        };
-        let lse = gpu().logsumexp(&x, rows, &options).unwrap();
-        near(&what("lse"), &lse, &exact(&case["lse"]));
-        // From an lse of f32's rounding: y is as exact as that allows.
-        let exact_dx = exact(&case["logsumexp_grad"]);
-        let dx = gpu().logsumexp_grad(&x, &lse, &by_row, rows, &options).unwrap();
-        let largest = lse.iter().fold(1f64, |m, v| m.max(f64::from(v.abs())));
-        for (got, exact) in dx.iter().zip(&exact_dx) {
-            let error = (f64::from(*got) - exact).abs();
-            assert!(
-                error <= 2e-6 + 2e-7 * largest,
-                "{}: {got} for {exact}",
-                what("logsumexp_grad")
-            );
-        }
+    for case in cases(&golden, "softmax", SOFTMAX_CASES) {
+        softmax_and_its_gradient(case, false);
+        softmax_and_its_gradient(case, true);
+        logsumexp_and_its_gradient(case);
     }
-    println!("{} cases", cases.len());
+}
+
+fn softmax_and_its_gradient(case: &Value, log: bool) {
+    let (rows, x, g) = (rows_of(case), numbers(&case["logits"]), numbers(&case["upstream"]));
+    let adjust = adjust_of(&case["options"]);
+    let name = if log { "log_softmax" } else { "softmax" };
+    let options = Softmax {
+        log,
+        adjust: adjust.clone(),
+        ..Softmax::default()
+    };
+    let y = gpu().softmax(&x, rows, &options).unwrap();
+    near(
+        &Subject::new::<f32>(named(name, case), rows, &options),
+        "y",
+        &y,
+        &exact(&case[name]),
+    );
+    if let (false, Some(jacobian)) = (log, case.get("jacobian")) {
+        let got = gpu().softmax_jacobian(&x, rows, &options).unwrap();
+        let subject = Subject::new::<f32>(named("softmax_jacobian", case), rows, &options);
+        near(&subject, "the derivative", &got, &exact(jacobian));
+    }
+    let options = SoftmaxGrad {
+        log,
+        adjust: adjust.clone(),
+        ..SoftmaxGrad::default()
+    };
+    let logits = adjust.softcap.is_some().then_some(&x[..]);
+    let dx = gpu().softmax_grad(&y, &g, logits, rows, &options).unwrap();
+    let expected = exact(&case[&format!("{name}_grad")]);
+    near(
+        &Subject::new::<f32>(named("softmax_grad", case), rows, &options),
+        "dx",
+        &dx,
+        &expected,
+    );
+}
+
+fn logsumexp_and_its_gradient(case: &Value) {
+    let (rows, x, g) = (rows_of(case), numbers(&case["logits"]), numbers(&case["row_upstream"]));
+    let options = LogSumExp {
+        adjust: adjust_of(&case["options"]),
+        ..LogSumExp::default()
+    };
+    let lse = gpu().logsumexp(&x, rows, &options).unwrap();
+    let subject = Subject::new::<f32>(named("logsumexp", case), rows, &options);
+    near(&subject, "lse", &lse, &exact(&case["lse"]));
+    // From an lse that is rounded to f32: y is as exact as that allows.
+    let dx = gpu().logsumexp_grad(&x, &lse, &g, rows, &options).unwrap();
+    let max = lse.iter().fold(1f64, |max, v| max.max(f64::from(v.abs())));
+    let expected = exact(&case["logsumexp_grad"]);
+    must(subject.within("dx", &dx, &expected, |_, _| 2e-6 + 2e-7 * max));
+}
+
+fn loss_options(options: &Value, reduction: Reduction) -> CrossEntropy {
+    let is_nll = options.get("nll").is_some();
+    let normalizer = options.get("normalizer").map(|v| Normalizer::Number(number(v) as f32));
+    let is_mean = reduction == Reduction::Mean;
+    CrossEntropy {
+        adjust: adjust_of(options),
+        input: if is_nll { Input::LogProbs } else { Input::Logits },
+        weights: values(options, "weights"),
+        label_smoothing: options.get("label_smoothing").map_or(0.0, number) as f32,
+        z_loss: options.get("z_loss").map_or(0.0, number) as f32,
+        normalizer: normalizer.filter(|_| is_mean).unwrap_or_default(),
+        reduction,
+        gradient: Gradient::Apart,
+        row_losses: true,
+        lse: !is_nll,
+        entropy: !is_nll,
+        argmax: true,
+        ..CrossEntropy::default()
+    }
 }
 
 #[test]
 fn cross_entropy() {
     let golden = golden();
-    let cases = golden["cross_entropy"].as_array().unwrap();
-    for case in cases {
+    for case in cases(&golden, "cross_entropy", CROSS_ENTROPY_CASES) {
         let (rows, x) = (rows_of(case), numbers(&case["logits"]));
-        let options = &case["options"];
-        let nll = options.get("nll").is_some();
-        let soft = values(options, "probabilities").is_some();
-        let normalizer = options.get("normalizer").map(|v| Normalizer::Number(number(v) as f32));
+        let soft_targets = values(&case["options"], "probabilities").is_some();
         for (reduction, name) in [(Reduction::Sum, "sum"), (Reduction::Mean, "mean")] {
-            let mean = reduction == Reduction::Mean;
-            let what = format!("{name} of {} {:?}", case["name"], case["shape"]);
-            let asked = CrossEntropy {
-                adjust: adjust_of(options),
-                input: if nll { Input::LogProbs } else { Input::Logits },
-                weights: values(options, "weights"),
-                label_smoothing: options.get("label_smoothing").map_or(0.0, number) as f32,
-                z_loss: options.get("z_loss").map_or(0.0, number) as f32,
-                normalizer: normalizer.filter(|_| mean).unwrap_or_default(),
-                reduction,
-                gradient: Gradient::Apart,
-                row_losses: true,
-                lse: !nll,
-                entropy: !nll,
-                argmax: true,
-                ..CrossEntropy::default()
-            };
-            let out = if soft {
-                let q = numbers(&options["probabilities"]);
-                gpu().cross_entropy_soft(&x, &q, rows, &asked).unwrap()
+            let options = loss_options(&case["options"], reduction);
+            let out = if soft_targets {
+                let q = numbers(&case["options"]["probabilities"]);
+                gpu().cross_entropy_soft(&x, &q, rows, &options).unwrap()
             } else {
                 let targets: Vec<i64> = exact(&case["targets"]).iter().map(|&t| t as i64).collect();
-                gpu().cross_entropy(&x, &targets, rows, &asked).unwrap()
+                gpu().cross_entropy(&x, &targets, rows, &options).unwrap()
             };
-            near(&what, &[out.loss.unwrap()], &[number(&case[name]["loss"])]);
-            near(&what, &out.row_losses.unwrap(), &exact(&case["losses"]));
-            near(&what, &out.gradient.unwrap(), &exact(&case[name]["gradient"]));
+            let subject = Subject::new::<f32>(named("cross_entropy", case), rows, &options);
+            near(&subject, "loss", &[out.loss.unwrap()], &[number(&case[name]["loss"])]);
+            near(
+                &subject,
+                "row losses",
+                &out.row_losses.unwrap(),
+                &exact(&case["losses"]),
+            );
+            near(
+                &subject,
+                "gradient",
+                &out.gradient.unwrap(),
+                &exact(&case[name]["gradient"]),
+            );
             let argmax: Vec<f64> = out.argmax.unwrap().iter().map(|&c| c.into()).collect();
-            assert_eq!(argmax, exact(&case["argmax"]), "{what}");
-            if let (Some(lse), Some(entropy)) = (out.lse, out.entropy) {
-                near(&what, &lse, &exact(&case["lse"]));
-                near(&what, &entropy, &exact(&case["entropy"]));
+            must(subject.each("argmax", &argmax, &exact(&case["argmax"])));
+            for (output, got, name) in [("lse", out.lse, "lse"), ("entropy", out.entropy, "entropy")] {
+                let expected = options.lse.then(|| exact(&case[name]));
+                optional(&subject, output, got.as_deref(), expected.as_deref());
             }
         }
     }
-    println!("{} cases", cases.len());
 }
 
 #[test]
 fn binary_cross_entropy_with_logits() {
     let golden = golden();
-    for case in golden["binary"].as_array().unwrap() {
+    for case in cases(&golden, "binary", BINARY_CASES) {
         let (rows, x, t) = (rows_of(case), numbers(&case["logits"]), numbers(&case["targets"]));
         let options = &case["options"];
         let by_class = values(options, "weight").map(Mask::Classes);
         let full = values(options, "weight_full").map(Mask::Full);
-        let asked = |reduction| BinaryCrossEntropy {
-            weight: by_class.clone().or(full.clone()).unwrap_or_default(),
-            pos_weight: values(options, "pos_weight"),
-            gradient: Gradient::Apart,
-            reduction,
-            ..BinaryCrossEntropy::default()
-        };
-        let run = |reduction| {
-            gpu()
-                .binary_cross_entropy_with_logits(&x, &t, rows, &asked(reduction))
-                .unwrap()
-        };
-        near("losses", &run(Reduction::None).losses.unwrap(), &exact(&case["losses"]));
-        for (reduction, name) in [(Reduction::Sum, "sum"), (Reduction::Mean, "mean")] {
-            let out = run(reduction);
-            near(name, &[out.loss.unwrap()], &[number(&case[name]["loss"])]);
-            near(name, &out.gradient.unwrap(), &exact(&case[name]["gradient"]));
+        for (reduction, name) in [
+            (Reduction::None, "losses"),
+            (Reduction::Sum, "sum"),
+            (Reduction::Mean, "mean"),
+        ] {
+            let options = BinaryCrossEntropy {
+                weight: by_class.clone().or(full.clone()).unwrap_or_default(),
+                pos_weight: values(options, "pos_weight"),
+                gradient: Gradient::Apart,
+                reduction,
+                ..BinaryCrossEntropy::default()
+            };
+            let out = gpu().binary_cross_entropy_with_logits(&x, &t, rows, &options).unwrap();
+            let operation = named("binary_cross_entropy_with_logits", case);
+            let subject = Subject::new::<f32>(operation, rows, &options);
+            if reduction == Reduction::None {
+                equal(&subject, "loss", out.loss, None);
+                near(&subject, "losses", &out.losses.unwrap(), &exact(&case["losses"]));
+            } else {
+                near(&subject, "loss", &[out.loss.unwrap()], &[number(&case[name]["loss"])]);
+                near(
+                    &subject,
+                    "gradient",
+                    &out.gradient.unwrap(),
+                    &exact(&case[name]["gradient"]),
+                );
+            }
         }
     }
 }

@@ -8,7 +8,8 @@ use wgpu_softmax::{CrossEntropy, Softmax};
 /// `y_c = exp(z_c − m) / d` along `dim`, in the tensor's type; see [`Softmax`].
 ///
 /// # Panics
-/// If the tensor has no dimension `dim`, its type is not f32, f16 or bf16, or its device is not registered (see [`device()`](crate::device())).
+/// If the tensor has no dimension `dim`, its type is not f32, f16 or bf16, or its device is not registered (see
+/// [`device()`](crate::device())).
 pub fn softmax<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
     softmax_with(logits, dim, &Softmax::default())
 }

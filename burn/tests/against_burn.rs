@@ -1,17 +1,20 @@
 //! Results and gradients beside Burn's own, on the same device.
 #![allow(clippy::unwrap_used)]
 
+#[path = "against_burn/edges.rs"]
+mod edges;
+
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance, activation};
-use burn_wgpu_softmax::wgpu_softmax::testing::{Random, bits};
+use burn_wgpu_softmax::wgpu_softmax::testing::{Random, Subject, must};
 use burn_wgpu_softmax::wgpu_softmax::{Adjust, CrossEntropy, Gpu, Gradient, Reduction, Rows, Softmax, twin};
 use burn_wgpu_softmax::{CrossEntropyLoss, cross_entropy, cross_entropy_soft, log_softmax, softmax, softmax_with};
 use std::sync::LazyLock;
 
 static DEVICE: LazyLock<Device> = LazyLock::new(|| burn_wgpu_softmax::device().unwrap());
 
-/// One class, lane counts ± 1. (Over 50,257 classes Burn's own probabilities are off by 4e-4: there ours are held to their own
-/// bits alone.)
+/// One class, and numbers of lanes ± 1. (Over 50,257 classes Burn's own probabilities are off by 4e-4, so that there ours are
+/// only compared with their twin's bits.)
 const SHAPES: [[usize; 2]; 6] = [[1, 1], [5, 3], [70, 10], [9, 31], [9, 33], [20, 65]];
 
 fn device() -> Device {
@@ -33,24 +36,41 @@ fn values<const D: usize>(x: &Tensor<D>) -> Vec<f32> {
     x.clone().into_data().try_to_vec().unwrap()
 }
 
-/// Within 1e-5 of the largest value, or of what it is the difference of: Burn's exp is the adapter's own, which on lavapipe is
-/// 4e-6 off.
-#[track_caller]
-fn near<const D: usize>(got: Tensor<D>, expected: Tensor<D>, terms: f32) {
-    assert_eq!(got.dims(), expected.dims());
-    let (got, expected) = (values(&got), values(&expected));
-    let largest = expected.iter().fold(terms, |largest, x| largest.max(x.abs()));
-    for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
-        assert!(
-            (got - expected).abs() <= 1e-5 * largest,
-            "element {i}: {got} for {expected}"
-        );
+/// A tensor of two dimensions as rows; of another number, as one row of all its elements.
+fn rows_of(dims: &[usize]) -> Rows {
+    match dims {
+        &[rows, classes] => Rows::new(rows, classes),
+        _ => Rows::new(1, dims.iter().product()),
     }
 }
 
-/// The values of `ours` and `theirs`, and the gradients of their sums weighted at random.
+/// Within 1e-5 of the largest value, or of `terms` where the values are differences of terms as large as that: Burn's exp is
+/// the adapter's own, which on lavapipe is 4e-6 off.
+#[track_caller]
+fn near<const D: usize>(what: &str, got: Tensor<D>, expected: Tensor<D>, terms: f32) {
+    let dims = expected.dims();
+    let subject = Subject::new::<f32>(
+        format!("{what} beside Burn's, in a tensor of {dims:?},"),
+        rows_of(&dims),
+        &(),
+    );
+    must(subject.equal("the shape", &got.dims(), &dims));
+    let (got, expected) = (values(&got), values(&expected));
+    // An infinity would make every number near.
+    must(subject.equal(
+        "the first value of Burn's that is not finite",
+        &expected.iter().position(|x| !x.is_finite()),
+        &None,
+    ));
+    let max = expected.iter().fold(terms, |max, x| max.max(x.abs()));
+    let wide: Vec<f64> = expected.iter().map(|&v| v.into()).collect();
+    must(subject.within("the value", &got, &wide, |_, _| (1e-5 * max).into()));
+}
+
+/// The values of `ours` and `theirs`, and the gradients of their sums with random weights.
 #[track_caller]
 fn same<const D: usize, const E: usize>(
+    what: &str,
     x: Tensor<D>,
     ours: impl Fn(Tensor<D>) -> Tensor<E>,
     theirs: impl Fn(Tensor<D>) -> Tensor<E>,
@@ -65,19 +85,28 @@ fn same<const D: usize, const E: usize>(
         (y, x.grad(&gradients).unwrap())
     });
     let sums = theirs.1.dims()[0] / theirs.0.dims()[0];
-    near(ours.0, theirs.0, 0.1);
-    // A sum of as many losses has a term for each, which is as much smaller.
-    let upstream = values(&weights.unwrap())
-        .iter()
-        .fold(0.0f32, |largest, w| largest.max(w.abs()));
-    near(ours.1, theirs.1, upstream / sums as f32);
+    near(what, ours.0, theirs.0, 0.1);
+    // The gradient of a mean of so many losses has terms that are as many times smaller.
+    let upstream = values(&weights.unwrap()).iter().fold(0.0f32, |max, w| max.max(w.abs()));
+    near(
+        &format!("the gradient of {what}"),
+        ours.1,
+        theirs.1,
+        upstream / sums as f32,
+    );
 }
 
 #[test]
 fn softmax_and_its_gradient() {
     for shape in SHAPES {
-        same(random(shape), |x| softmax(x, 1), |x| activation::softmax(x, 1));
-        same(random(shape), |x| log_softmax(x, 1), |x| activation::log_softmax(x, 1));
+        same(
+            "softmax",
+            random(shape),
+            |x| softmax(x, 1),
+            |x| activation::softmax(x, 1),
+        );
+        let theirs = |x| activation::log_softmax(x, 1);
+        same("log_softmax", random(shape), |x| log_softmax(x, 1), theirs);
     }
 }
 
@@ -88,7 +117,8 @@ fn the_bits_are_those_of_wgpu_softmax() {
         let host = values(&x);
         let y = values(&softmax(x.clone(), 1));
         let expected: Vec<f32> = host.chunks(classes).flat_map(twin::softmax).collect();
-        assert_eq!(bits(&y), bits(&expected), "{rows} x {classes}");
+        let batch = Rows::new(rows, classes);
+        must(Subject::new::<f32>("softmax of Burn's tensor", batch, &Softmax::default()).bits("y", &y, &expected));
 
         let targets: Vec<u32> = (0..rows).map(|row| (row * 7919 % classes) as u32).collect();
         let options = CrossEntropy {
@@ -98,20 +128,26 @@ fn the_bits_are_those_of_wgpu_softmax() {
         let loss = cross_entropy(x.clone(), self::targets(rows, classes), 1, &CrossEntropy::default());
         let gradient = x.grad(&loss.clone().backward()).unwrap();
         let gpu = Gpu::new().unwrap();
-        let expected = gpu
-            .cross_entropy(&host, &targets, Rows::new(rows, classes), &options)
-            .unwrap();
-        assert_eq!(bits(&values(&loss)), bits(&[expected.loss.unwrap()]));
-        assert_eq!(bits(&values(&gradient)), bits(&expected.gradient.unwrap()));
+        let expected = gpu.cross_entropy(&host, &targets, batch, &options).unwrap();
+        let subject = Subject::new::<f32>("cross_entropy of Burn's tensor", batch, &options);
+        must(subject.bits("loss", &values(&loss), &[expected.loss.unwrap()]));
+        must(subject.bits("gradient", &values(&gradient), &expected.gradient.unwrap()));
     }
 }
 
 #[test]
 fn any_dimension_and_layout() {
     for dim in 0..3 {
-        same(random([3, 4, 5]), |x| softmax(x, dim), |x| activation::softmax(x, dim));
+        let what = format!("softmax along dimension {dim}");
+        same(
+            &what,
+            random([3, 4, 5]),
+            |x| softmax(x, dim),
+            |x| activation::softmax(x, dim),
+        );
         let swapped = |x: Tensor<3>| x.swap_dims(0, 2).slice([1..4, 0..4, 0..2]);
         same(
+            &format!("log_softmax of a part of swapped dimensions along dimension {dim}"),
             random([3, 4, 5]),
             |x| log_softmax(swapped(x), dim),
             |x| activation::log_softmax(swapped(x), dim),
@@ -129,7 +165,12 @@ fn options_reach_the_kernel() {
         ..Softmax::default()
     };
     let theirs = |x: Tensor<2>| activation::softmax((x * 0.5 / 2.0).tanh() * 2.0, 1);
-    same(random([6, 40]), |x| softmax_with(x, 1, &options), theirs);
+    same(
+        "softmax with a scale and a softcap",
+        random([6, 40]),
+        |x| softmax_with(x, 1, &options),
+        theirs,
+    );
 }
 
 #[test]
@@ -152,6 +193,7 @@ fn the_loss_in_the_place_of_burns() {
             let ours = CrossEntropyLoss::from(theirs.clone());
             let targets = targets(rows, classes);
             same(
+                &format!("CrossEntropyLoss of {config:?}"),
                 random([rows, classes]),
                 |x| ours.forward(x, targets.clone()),
                 |x| theirs.forward(x, targets.clone()),
@@ -166,6 +208,7 @@ fn probabilities_for_logits_are_burns_own() {
     let ours = CrossEntropyLoss::from(theirs.clone());
     let (targets, probs) = (targets(5, 4), activation::softmax(random([5, 4]), 1));
     near(
+        "CrossEntropyLoss of probabilities",
         ours.forward(probs.clone(), targets.clone()),
         theirs.forward(probs, targets),
         0.1,
@@ -181,6 +224,7 @@ fn losses_of_rows_and_of_images() {
         ..CrossEntropy::default()
     };
     same(
+        "cross_entropy of images",
         random([2, classes, 5, 6]),
         |x| cross_entropy(x, image_targets.clone(), 1, &options),
         |x| {
@@ -199,6 +243,7 @@ fn targets_that_are_probabilities() {
         ..CrossEntropy::default()
     };
     same(
+        "cross_entropy_soft",
         random([7, 12]),
         |x| cross_entropy_soft(x, soft.clone(), 1, &options),
         |x| (activation::log_softmax(x, 1) * soft.clone()).sum().neg(),
@@ -207,7 +252,7 @@ fn targets_that_are_probabilities() {
 
 #[test]
 fn between_burns_own_operations() {
-    // Each of ours reads what the one before has written and nobody has waited for.
+    // Each of our operations reads what the one before wrote, with no wait between them.
     let (x, targets) = (random([33, 20]), targets(33, 20));
     let chain = |x: Tensor<2>, ours: bool| {
         let mut x = x;
@@ -228,7 +273,7 @@ fn between_burns_own_operations() {
         };
         loss * 3.0 + 1.0
     };
-    same(x, |x| chain(x, true), |x| chain(x, false));
+    same("a chain of operations", x, |x| chain(x, true), |x| chain(x, false));
 }
 
 #[test]
@@ -251,7 +296,12 @@ fn tensors_from_other_threads() {
         threads.into_iter().map(|t| t.join().unwrap()).collect()
     });
     for y in theirs {
-        near(softmax((y + 1e-30).log(), 1), expected.clone(), 0.1);
+        near(
+            "softmax in another thread",
+            softmax((y + 1e-30).log(), 1),
+            expected.clone(),
+            0.1,
+        );
     }
 }
 
@@ -259,7 +309,7 @@ fn tensors_from_other_threads() {
 fn half_precision() {
     let x = random([8, 65]).detach();
     let y = softmax(x.clone().cast(DType::F16), 1);
-    assert_eq!(y.dtype(), DType::F16);
+    assert_eq!(y.dtype(), DType::F16, "the type of softmax of f16");
     let tolerance = Tolerance::<f32>::absolute(2e-3);
     let expected = activation::softmax(x.clone(), 1).into_data();
     y.cast(DType::F32)
@@ -269,32 +319,28 @@ fn half_precision() {
     let x = x.cast(DType::F16).require_grad();
     let targets = targets(8, 65);
     let loss = cross_entropy(x.clone(), targets.clone(), 1, &CrossEntropy::default());
-    assert_eq!(loss.dtype(), DType::F32);
-    // Scaled by 2^12, so that what f16 could not hold of it is there: rounded once, after it was scaled.
+    assert_eq!(loss.dtype(), DType::F32, "the type of cross_entropy of f16");
+    // The loss is multiplied by 2^12, so that f16 holds small elements of the gradient: they are rounded only after that.
     let gradient = x.grad(&(loss * 4096.0).backward()).unwrap();
-    assert_eq!(gradient.dtype(), DType::F16);
+    assert_eq!(
+        gradient.dtype(),
+        DType::F16,
+        "the type of the gradient of cross_entropy of f16"
+    );
     let wide = x.clone().inner().cast(DType::F32);
     let wide = Tensor::<2>::from_data(wide.into_data(), &device()).require_grad();
     let theirs = CrossEntropyLossConfig::new()
         .init(&device())
         .forward(wide.clone(), targets);
     let expected = wide.grad(&(theirs * 4096.0).backward()).unwrap();
-    let (got, expected) = (values(&gradient.cast(DType::F32)), values(&expected));
-    for (got, expected) in got.iter().zip(&expected) {
-        assert!(
-            (got - expected).abs() <= 1e-3 * expected.abs() + 0.01,
-            "{got} for {expected}"
-        );
-    }
-}
-
-#[test]
-fn batches_of_nothing() {
-    let x = Tensor::<2>::zeros([0, 5], &device());
-    assert_eq!(softmax(x.clone(), 1).dims(), [0, 5]);
-    let none = Tensor::<1, Int>::zeros([0], &device());
-    let loss = cross_entropy(x, none, 1, &CrossEntropy::default());
-    assert!(values(&loss)[0].is_nan(), "the mean of nothing");
+    let expected: Vec<f64> = values(&expected).iter().map(|&v| v.into()).collect();
+    let subject = Subject::new::<burn_wgpu_softmax::wgpu_softmax::half::f16>(
+        "cross_entropy times 4096, beside Burn's of f32",
+        Rows::new(8, 65),
+        &(),
+    );
+    let got = values(&gradient.cast(DType::F32));
+    must(subject.within("gradient", &got, &expected, |_, expected| 1e-3 * expected.abs() + 0.01));
 }
 
 #[test]
@@ -309,69 +355,5 @@ fn under_gradient_checkpointing() {
         .init(&device)
         .forward(before(x.clone()), targets);
     let theirs = x.grad(&loss.backward()).unwrap();
-    near(ours, theirs, 0.1);
-}
-
-#[test]
-fn what_cannot_be_done_says_why() {
-    let message = |f: Box<dyn FnOnce() + std::panic::UnwindSafe>| {
-        let panic = std::panic::catch_unwind(f).unwrap_err();
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap()
-    };
-    let dim = message(Box::new(|| drop(softmax(random([2, 3]), 2))));
-    assert_eq!(dim, "dimension 2 of a tensor of 2");
-    let shapes = message(Box::new(|| {
-        drop(cross_entropy(
-            random([2, 3]),
-            targets(3, 3),
-            1,
-            &CrossEntropy::default(),
-        ));
-    }));
-    assert!(shapes.contains("need targets of [2], not [3]"), "{shapes}");
-    let loss = message(Box::new(|| {
-        let loss = CrossEntropyLoss::from(CrossEntropyLossConfig::new().init(&device()));
-        drop(loss.forward(random([2, 3]), targets(3, 3)));
-    }));
-    assert!(loss.contains("logits of 2 rows need a target for each"), "{loss}");
-    let dtype = message(Box::new(|| drop(softmax(random([2, 3]).cast(DType::F64), 1))));
-    assert!(dtype.contains("f32, f16 or bf16, not F64"), "{dtype}");
-    let everything = CrossEntropy {
-        lse: true,
-        argmax: true,
-        entropy: true,
-        ..CrossEntropy::default()
-    };
-    assert!(values(&cross_entropy(random([2, 3]), targets(2, 3), 1, &everything))[0].is_finite());
-}
-
-#[test]
-fn a_target_of_64_bits_is_no_other_class() {
-    let x = random([3, 4]).detach();
-    let options = CrossEntropy {
-        reduction: Reduction::None,
-        ..CrossEntropy::default()
-    };
-    let targets = TensorData::new(vec![1i64, (1 << 32) + 1, -100], [3]);
-    let targets = Tensor::<1, Int>::from_data(targets, (&device(), DType::I64));
-    let loss = values(&cross_entropy(x, targets, 1, &options));
-    assert!(loss[0].is_finite() && loss[1].is_nan() && loss[2] == 0.0, "{loss:?}");
-}
-
-#[test]
-fn no_target_no_gradient_from_a_bad_one() {
-    let x = random([3, 4]).require_grad();
-    let targets = Tensor::<1, Int>::from_ints([1, 9, 2], &device());
-    let options = CrossEntropy {
-        reduction: Reduction::None,
-        ..CrossEntropy::default()
-    };
-    let loss = cross_entropy(x.clone(), targets, 1, &options);
-    let gradient = x.grad(&loss.clone().sum().backward()).unwrap();
-    let loss = values(&loss);
-    assert!(loss[0].is_finite() && loss[1].is_nan() && loss[2].is_finite());
-    let gradient = values(&gradient);
-    assert!(gradient[..4].iter().chain(&gradient[8..]).all(|g| g.is_finite()));
-    assert!(gradient[4..8].iter().all(|g| g.is_nan()));
+    near("cross_entropy with gradient checkpointing", ours, theirs, 0.1);
 }

@@ -3,7 +3,7 @@
 // A row is cut into chunks of 1,024 classes, a chunk into 256 vec4s of neighbouring classes. Missing classes count as -inf,
 // their exponentials as exact zeros. A vec4's sum is (x0 + x2) + (x1 + x3); a chunk's is the halving tree over its vec4s
 // (strides 128, 64, ... 1). Lane l of LANES holds vec4s l, l + LANES, ... in registers 0, 1, ...: the upper strides stay
-// within a lane, the lower ones go across lanes, and no power-of-two LANES changes a bit. Rust twin: `chunk_tree` in
+// within a lane, the lower ones go across lanes, and no power-of-two LANES changes a bit. Rust twin: `tree_sum` in
 // src/twin.rs.
 //
 // Registers are gone through in repeated calls (`unroll`) rather than loops: an array stays in registers only where every

@@ -1,9 +1,12 @@
 //! Binary cross-entropy.
 
-use super::cross_entropy::{denominators, over, upstream_of};
-use super::*;
+use super::adjusted::*;
+use super::cross_entropy::{denominators, divide, upstream_of};
+use crate::error::{EncodeError, check_length};
+use crate::ops::adjust::Mask;
 use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
 use crate::ops::loss::Reduction;
+use crate::rows::Rows;
 
 /// What [`binary_cross_entropy_with_logits`] gives.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,18 +33,18 @@ fn sigmoid(x: f64) -> f64 {
 /// The cross-entropy of σ(x) and t of each element, and its gradient: `ℓ = w ((1 − t) ln(1 + exp(x)) + p t ln(1 +
 /// exp(−x)))`, gradient `w ((1 − t) σ(x) − p t σ(−x))`, with weights w and p as in [`BinaryCrossEntropy`].
 ///
-/// A NaN as logit or target gives NaN; at ±∞ a term whose factor `1 − t` or `p t` is exactly 0 is 0. The mean is that
-/// over all elements.
+/// A logit or target that is NaN gives NaN; for a logit of ±∞ a term with a factor `1 − t` or `p t` of exactly 0 is 0. The
+/// mean is taken over all elements.
 ///
 /// # Errors
-/// A shape that is none or does not fit the slices, options that contradict each other, and numbers in buffers.
+/// An invalid shape, slices that do not fit it, options that contradict each other, and numbers in buffers.
 pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     logits: &[T],
     targets: &[U],
     rows: Rows,
     options: &BinaryCrossEntropy,
 ) -> Result<BinaryCrossEntropyReference, EncodeError> {
-    checked(logits, &rows)?;
+    check_logits(logits, &rows)?;
     check_length("targets", logits.len(), targets.len())?;
     if let Mask::Causal { .. } = options.weight {
         return Err(EncodeError::Conflict {
@@ -50,8 +53,8 @@ pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>
             why: "weights are numbers; use Mask::Classes or Mask::Full",
         });
     }
-    let weight = Added::new(&options.weight, "weight", &rows)?;
-    let positive = class_values(options.pos_weight.as_ref(), "pos_weight", &rows)?;
+    let weight = MaskValues::new(&options.weight, "weight", &rows)?;
+    let pos_weight = class_values(options.pos_weight.as_ref(), "pos_weight", &rows)?;
     let upstream = upstream_of(&options.upstream, options.reduction, &rows)?;
     let elements = rows.count() as f64 * rows.classes() as f64;
     let own = (elements, elements);
@@ -62,31 +65,31 @@ pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>
         losses: vec![0.0; logits.len()],
         gradient: vec![0.0; logits.len()],
     };
-    let mut sum = 0.0;
+    let mut loss_sum = 0.0;
     for (row, &upstream) in upstream.iter().enumerate() {
         for (c, i) in places(&rows, row).enumerate() {
             let (x, t): (f64, f64) = (logits[i].into(), targets[i].into());
             let w = match weight {
-                Added::Classes(values) => f64::from(values[c]),
-                Added::Full(values) => f64::from(values[i]),
-                Added::Nothing | Added::Causal { .. } => 1.0,
+                MaskValues::Classes(values) => f64::from(values[c]),
+                MaskValues::Full(values) => f64::from(values[i]),
+                MaskValues::None | MaskValues::Causal { .. } => 1.0,
             };
-            let (no, yes) = (1.0 - t, weight_of(positive, c) * t);
-            let (loss, slope) = if x.is_nan() || t.is_nan() {
+            let (negative, positive) = (1.0 - t, weight_of(pos_weight, c) * t);
+            let (loss, grad) = if x.is_nan() || t.is_nan() {
                 (f64::NAN, f64::NAN)
             } else {
                 (
-                    weigh(no, softplus(x)) + weigh(yes, softplus(-x)),
-                    no * sigmoid(x) - yes * sigmoid(-x),
+                    weigh(negative, softplus(x)) + weigh(positive, softplus(-x)),
+                    negative * sigmoid(x) - positive * sigmoid(-x),
                 )
             };
             out.losses[i] = w * loss;
-            out.gradient[i] = w * slope * over(upstream, denominator);
-            sum += w * loss;
+            out.gradient[i] = w * grad * divide(upstream, denominator);
+            loss_sum += w * loss;
         }
     }
     if options.reduction != Reduction::None {
-        out.loss = over(sum, denominator);
+        out.loss = divide(loss_sum, denominator);
     }
     Ok(out)
 }

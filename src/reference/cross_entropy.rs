@@ -1,9 +1,12 @@
 //! Cross-entropy, and what its reductions share with the binary one.
 
-use super::*;
+use super::adjusted::*;
+use super::row::Row;
+use crate::error::{EncodeError, check_length};
 use crate::ops::cross_entropy::TargetIndex;
 use crate::ops::cross_entropy::{CrossEntropy, Input};
 use crate::ops::loss::{EmptyMean, Normalizer, Reduction, Upstream};
+use crate::rows::Rows;
 
 /// The upstream gradient of each row.
 pub(super) fn upstream_of(upstream: &Upstream, reduction: Reduction, rows: &Rows) -> Result<Vec<f64>, EncodeError> {
@@ -22,8 +25,8 @@ pub(super) fn upstream_of(upstream: &Upstream, reduction: Reduction, rows: &Rows
     }
 }
 
-/// The denominators of a mean's two parts, and 1 for other reductions. `own` are those of the rows. Where the first is
-/// 0, both are what [`over`] makes NaN or 0 of.
+/// The denominators of a mean's two parts, the loss proper and the z-loss, and 1 for other reductions. `own` are the ones
+/// that the rows themselves give. Where the first is 0, both are such that [`divide`] gives NaN or 0, as `empty_mean` says.
 pub(super) fn denominators(
     reduction: Reduction,
     normalizer: Normalizer,
@@ -48,8 +51,8 @@ pub(super) fn denominators(
     })
 }
 
-/// `x / denominator`; 0 over ∞ even for an infinite x.
-pub(super) fn over(x: f64, denominator: f64) -> f64 {
+/// `x / denominator`, and 0 for an infinite denominator even where x is infinite.
+pub(super) fn divide(x: f64, denominator: f64) -> f64 {
     if denominator.is_infinite() && !x.is_nan() {
         0.0
     } else {
@@ -73,7 +76,7 @@ pub struct CrossEntropyReference {
     /// `m + ln d` of each row.
     pub lse: Vec<f64>,
     /// `ln y_t` of each row, or its logit with [`Input::LogProbs`]: 0 for ignored rows and with soft targets, NaN for a
-    /// target that is no class.
+    /// target out of range.
     pub log_probs: Vec<f64>,
     /// `−Σ y ln y` of each row.
     pub entropies: Vec<f64>,
@@ -85,48 +88,49 @@ pub struct CrossEntropyReference {
     pub counted: usize,
 }
 
-fn first_largest(x: &[f64]) -> usize {
+fn first_max(x: &[f64]) -> usize {
     let nan = x.iter().position(|v| v.is_nan());
     let better = |best: usize, i: usize| if x[i] > x[best] { i } else { best };
     nan.unwrap_or_else(|| (0..x.len()).fold(0, better))
 }
 
-/// What a row is to be measured against.
+/// What a row's loss is measured against.
 #[derive(Clone, Copy, PartialEq)]
-enum Goal {
+enum Target {
     Ignored,
-    /// No class.
-    Bad,
+    /// Neither a class nor the ignored index.
+    OutOfRange,
     Class(usize),
-    /// The row's probabilities.
-    Shares,
+    /// The row's soft targets.
+    Probabilities,
 }
 
-/// Cross-entropy and its gradient, of class indices: the formulas and special values are those of [`CrossEntropy`].
-/// Everything is computed, whatever the options ask for; from the logits even with [`CrossEntropy::from_lse`].
+/// Cross-entropy and its gradient for targets that are class indices: the formulas and special values are those of
+/// [`CrossEntropy`]. Every output is computed whatever the options ask for, and from the logits even with
+/// [`CrossEntropy::from_lse`].
 ///
 /// # Errors
-/// A shape that is none or does not fit the slices, options that contradict each other, and numbers in buffers.
+/// An invalid shape, slices that do not fit it, options that contradict each other, and numbers in buffers.
 pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
     logits: &[T],
     targets: &[I],
     rows: Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    checked(logits, &rows)?;
+    check_logits(logits, &rows)?;
     check_length("targets", rows.count(), targets.len())?;
-    let goal = |target: &I| match target.value() {
-        value if value == i128::from(options.ignore_index) => Goal::Ignored,
+    let target = |index: &I| match index.value() {
+        value if value == i128::from(options.ignore_index) => Target::Ignored,
         value => usize::try_from(value)
             .ok()
             .filter(|&t| t < rows.classes())
-            .map_or(Goal::Bad, Goal::Class),
+            .map_or(Target::OutOfRange, Target::Class),
     };
-    let goals: Vec<Goal> = targets.iter().map(goal).collect();
-    measure(logits, &goals, &[], &rows, options)
+    let targets: Vec<Target> = targets.iter().map(target).collect();
+    reference_loss(logits, &targets, &[], &rows, options)
 }
 
-/// [`cross_entropy`] of soft targets: `probabilities` are laid out as the logits are.
+/// [`cross_entropy`] for soft targets: `probabilities` are laid out as the logits are.
 ///
 /// # Errors
 /// As [`cross_entropy`]; log-probabilities as input contradict soft targets.
@@ -136,7 +140,7 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     rows: Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    checked(logits, &rows)?;
+    check_logits(logits, &rows)?;
     check_length("probabilities", logits.len(), probabilities.len())?;
     if options.input == Input::LogProbs {
         return Err(EncodeError::Conflict {
@@ -145,124 +149,213 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             why: "the loss of log-probabilities takes a class for each row",
         });
     }
-    let shares: Vec<f64> = probabilities.iter().map(|&q| q.into()).collect();
-    measure(logits, &vec![Goal::Shares; rows.count()], &shares, &rows, options)
+    let soft_targets: Vec<f64> = probabilities.iter().map(|&q| q.into()).collect();
+    let targets = vec![Target::Probabilities; rows.count()];
+    reference_loss(logits, &targets, &soft_targets, &rows, options)
 }
 
-fn measure<T: Copy + Into<f64>>(
+fn reference_loss<T: Copy + Into<f64>>(
     logits: &[T],
-    goals: &[Goal],
-    shares: &[f64],
+    targets: &[Target],
+    soft_targets: &[f64],
     rows: &Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    let adjuster = Adjuster::new(&options.adjust, rows)?;
-    let weights = class_values(options.weights.as_ref(), "weights", rows)?;
+    let batch = Batch {
+        logits,
+        soft_targets,
+        rows,
+        options,
+        adjuster: Adjuster::new(&options.adjust, rows)?,
+        weights: class_values(options.weights.as_ref(), "weights", rows)?,
+    };
     let upstream = upstream_of(&options.upstream, options.reduction, rows)?;
-    let (smoothing, z_factor) = (f64::from(options.label_smoothing), f64::from(options.z_loss));
-    let spread = smoothing / rows.classes() as f64;
-    let is_counted = |goal: &&Goal| !matches!(goal, Goal::Ignored | Goal::Bad);
-    let counted = goals.iter().filter(is_counted).count();
-    let weighed = goals.iter().filter(is_counted).map(|goal| match goal {
-        Goal::Class(t) => weight_of(weights, *t),
-        _ => 1.0,
-    });
-    let own = (weighed.sum(), counted as f64);
-    let (first, second) = denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
+    let (counted, weight_sum) = batch.counted(targets);
+    let own = (weight_sum, counted as f64);
+    let (loss_denominator, z_denominator) =
+        denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
 
     let mut out = CrossEntropyReference {
         gradient: vec![0.0; logits.len()],
         counted,
         ..CrossEntropyReference::default()
     };
-    let mut sum = 0.0;
-    for (number, &goal) in goals.iter().enumerate() {
-        let a = adjuster.row(logits, rows, number);
-        let row = Row::new(&a, options.fully_masked);
-        let argmax = first_largest(&a);
-        let (first, second) = (over(upstream[number], first), over(upstream[number], second));
-
-        // What loss and gradient are where no formula holds.
-        let fixed = match (goal, &row) {
-            (Goal::Ignored, _) => Some(0.0),
-            (Goal::Bad, _) => Some(f64::NAN),
-            _ if options.input == Input::LogProbs => None,
-            (_, Row::Nan) => Some(f64::NAN),
-            (_, Row::Zeros) => Some(0.0),
-            _ => None,
+    let mut loss_sum = 0.0;
+    for (number, &target) in targets.iter().enumerate() {
+        let a = batch.adjuster.row(logits, rows, number);
+        let row = TargetRow {
+            number,
+            target,
+            row: Row::new(&a, options.fully_masked),
+            loss_scale: divide(upstream[number], loss_denominator),
+            z_scale: divide(upstream[number], z_denominator),
         };
-        let (loss, z, log_prob) = match (fixed, goal) {
-            (_, Goal::Class(t)) if options.input == Input::LogProbs => {
-                let w = weight_of(weights, t);
-                for (c, i) in places(rows, number).enumerate().filter(|&(c, _)| c == t) {
-                    out.gradient[i] = -w * first * adjuster.slope(number, c, logits[i].into());
-                }
-                (weigh(-w, a[t]), 0.0, a[t])
-            }
-            (Some(fixed), _) => {
-                places(rows, number).for_each(|i| out.gradient[i] = fixed);
-                let z = if options.input == Input::LogProbs { 0.0 } else { fixed };
-                let log_prob = match goal {
-                    Goal::Class(t) => row.log_probability(t),
-                    Goal::Bad => f64::NAN,
-                    Goal::Ignored | Goal::Shares => 0.0,
-                };
-                (fixed, z, log_prob)
-            }
-            (None, _) => {
-                // The weight of ln y_t alone, and those of each ln y_c.
-                let (target, spike) = match goal {
-                    Goal::Class(t) => (Some(t), (1.0 - smoothing) * weight_of(weights, t)),
-                    _ => (None, 0.0),
-                };
-                let dense: Vec<f64> = places(rows, number)
-                    .enumerate()
-                    .map(|(c, i)| match goal {
-                        Goal::Shares => weight_of(weights, c) * ((1.0 - smoothing) * shares[i] + spread),
-                        _ if spread == 0.0 => 0.0,
-                        _ => weight_of(weights, c) * spread,
-                    })
-                    .collect();
-                let total: f64 = dense.iter().sum();
-                let lse = row.lse();
-                let z = weigh(z_factor, lse * lse);
-                let spikes = target.map(|t| (spike, t));
-                let parts = spikes.into_iter().chain(dense.iter().copied().zip(0..));
-                let loss = if (spike + total).is_nan() {
-                    f64::NAN
-                } else if parts.clone().any(|(weight, c)| weight != 0.0 && row.is_absent(c)) {
-                    f64::INFINITY
-                } else {
-                    parts.map(|(weight, c)| weigh(weight, -row.log_probability(c))).sum()
-                };
-                for (c, i) in places(rows, number).enumerate() {
-                    let hit = target == Some(c);
-                    out.gradient[i] = if (spike + total).is_nan() {
-                        f64::NAN
-                    } else if row.is_absent(c) && !hit && dense[c] == 0.0 {
-                        0.0
-                    } else {
-                        let y = row.probability(c);
-                        let own = (spike + total) * y - if hit { spike } else { 0.0 } - dense[c];
-                        let pull = weigh(z_factor, 2.0 * lse * y * second);
-                        (own * first + pull) * adjuster.slope(number, c, logits[i].into())
-                    };
-                }
-                (loss, z, target.map_or(0.0, |t| row.log_probability(t)))
-            }
-        };
-        sum += loss;
-        out.z_loss += z;
-        out.row_losses.push(loss + z);
-        out.row_z_losses.push(z);
+        let RowLoss { loss, z_loss, log_prob } = batch.row_loss(&row, &a, &mut out.gradient);
+        let argmax = first_max(&a);
+        loss_sum += loss;
+        out.z_loss += z_loss;
+        out.row_losses.push(loss + z_loss);
+        out.row_z_losses.push(z_loss);
         out.log_probs.push(log_prob);
-        out.lse.push(row.lse());
-        out.entropies.push(row.entropy());
-        out.correct += usize::from(goal == Goal::Class(argmax));
+        out.lse.push(row.row.lse());
+        out.entropies.push(row.row.entropy());
+        out.correct += usize::from(target == Target::Class(argmax));
         out.argmax.push(argmax);
     }
     if options.reduction != Reduction::None {
-        out.loss = over(sum, first) + over(out.z_loss, second);
+        out.loss = divide(loss_sum, loss_denominator) + divide(out.z_loss, z_denominator);
     }
     Ok(out)
+}
+
+/// What all rows of a call share.
+struct Batch<'a, T> {
+    logits: &'a [T],
+    soft_targets: &'a [f64],
+    rows: &'a Rows,
+    options: &'a CrossEntropy,
+    adjuster: Adjuster<'a>,
+    weights: Option<&'a [f32]>,
+}
+
+/// One row, its target, and what its gradient is multiplied by: the upstream gradient over the denominator of the loss
+/// proper, and over that of the z-loss.
+struct TargetRow {
+    number: usize,
+    target: Target,
+    row: Row,
+    loss_scale: f64,
+    z_scale: f64,
+}
+
+/// The loss proper of a row, its z-loss, and the target's log-probability.
+struct RowLoss {
+    loss: f64,
+    z_loss: f64,
+    log_prob: f64,
+}
+
+impl<T: Copy + Into<f64>> Batch<'_, T> {
+    /// How many rows have a target, and the sum of those targets' weights.
+    fn counted(&self, targets: &[Target]) -> (usize, f64) {
+        let has_target = |target: &&Target| !matches!(target, Target::Ignored | Target::OutOfRange);
+        let weights = targets.iter().filter(has_target).map(|target| match target {
+            Target::Class(t) => weight_of(self.weights, *t),
+            _ => 1.0,
+        });
+        (targets.iter().filter(has_target).count(), weights.sum())
+    }
+
+    /// The loss of a row with the adjusted values `a`; the row's gradient is written to its places in `gradient`.
+    fn row_loss(&self, row: &TargetRow, a: &[f64], gradient: &mut [f64]) -> RowLoss {
+        match (row.target, &row.row) {
+            (Target::Class(t), _) if self.options.input == Input::LogProbs => self.nll_loss(row, t, a[t], gradient),
+            (Target::Ignored, _) => self.constant_loss(row, 0.0, gradient),
+            (Target::OutOfRange, _) | (_, Row::Nan) => self.constant_loss(row, f64::NAN, gradient),
+            (_, Row::Zeros) => self.constant_loss(row, 0.0, gradient),
+            (_, Row::Ordinary { .. }) => self.ordinary_loss(row, gradient),
+        }
+    }
+
+    /// `−w_t a_t`, where the values are log-probabilities already.
+    fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, gradient: &mut [f64]) -> RowLoss {
+        let w = weight_of(self.weights, t);
+        for (c, i) in places(self.rows, row.number).enumerate().filter(|&(c, _)| c == t) {
+            gradient[i] = -w * row.loss_scale * self.adjuster.adjust_grad(row.number, c, self.logits[i].into());
+        }
+        RowLoss {
+            loss: weigh(-w, log_prob),
+            z_loss: 0.0,
+            log_prob,
+        }
+    }
+
+    /// A row for which no formula holds: `value` is its loss and each element of its gradient.
+    fn constant_loss(&self, row: &TargetRow, value: f64, gradient: &mut [f64]) -> RowLoss {
+        places(self.rows, row.number).for_each(|i| gradient[i] = value);
+        RowLoss {
+            loss: value,
+            z_loss: if self.options.input == Input::LogProbs {
+                0.0
+            } else {
+                value
+            },
+            log_prob: match row.target {
+                Target::Class(t) => row.row.log_probability(t),
+                Target::OutOfRange => f64::NAN,
+                Target::Ignored | Target::Probabilities => 0.0,
+            },
+        }
+    }
+
+    /// The formula: `Σ q_c (lse − a_c)`, in which the target's own weight is kept apart from those that all classes have.
+    fn ordinary_loss(
+        &self,
+        TargetRow {
+            number,
+            target,
+            row,
+            loss_scale,
+            z_scale,
+        }: &TargetRow,
+        gradient: &mut [f64],
+    ) -> RowLoss {
+        let (target, target_weight) = match target {
+            Target::Class(t) => {
+                let one_minus_smoothing = 1.0 - f64::from(self.options.label_smoothing);
+                (Some(*t), one_minus_smoothing * weight_of(self.weights, *t))
+            }
+            _ => (None, 0.0),
+        };
+        let class_weights = self.class_weights(*number, target);
+        let weight_sum = target_weight + class_weights.iter().sum::<f64>();
+        let loss = loss_of(row, target.map(|t| (target_weight, t)), &class_weights, weight_sum);
+
+        let z_factor = f64::from(self.options.z_loss);
+        let lse = row.lse();
+        for (c, i) in places(self.rows, *number).enumerate() {
+            let is_target = target == Some(c);
+            gradient[i] = if weight_sum.is_nan() {
+                f64::NAN
+            } else if row.is_masked(c) && !is_target && class_weights[c] == 0.0 {
+                0.0
+            } else {
+                let y = row.probability(c);
+                let loss_grad = weight_sum * y - if is_target { target_weight } else { 0.0 } - class_weights[c];
+                let z_grad = weigh(z_factor, 2.0 * lse * y * z_scale);
+                let da_dx = self.adjuster.adjust_grad(*number, c, self.logits[i].into());
+                (loss_grad * loss_scale + z_grad) * da_dx
+            };
+        }
+        RowLoss {
+            loss,
+            z_loss: weigh(z_factor, lse * lse),
+            log_prob: target.map_or(0.0, |t| row.log_probability(t)),
+        }
+    }
+
+    /// The weight of each class's `−ln y_c`: its soft target, or what label smoothing gives every class.
+    fn class_weights(&self, number: usize, target: Option<usize>) -> Vec<f64> {
+        let smoothing = f64::from(self.options.label_smoothing);
+        let smoothing_per_class = smoothing / self.rows.classes() as f64;
+        let of_class = |(c, i): (usize, usize)| match target {
+            None => weight_of(self.weights, c) * ((1.0 - smoothing) * self.soft_targets[i] + smoothing_per_class),
+            Some(_) if smoothing_per_class == 0.0 => 0.0,
+            Some(_) => weight_of(self.weights, c) * smoothing_per_class,
+        };
+        places(self.rows, number).enumerate().map(of_class).collect()
+    }
+}
+
+/// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has a
+/// weight other than 0.
+fn loss_of(row: &Row, target: Option<(f64, usize)>, class_weights: &[f64], weight_sum: f64) -> f64 {
+    let terms = target.into_iter().chain(class_weights.iter().copied().zip(0..));
+    if weight_sum.is_nan() {
+        f64::NAN
+    } else if terms.clone().any(|(weight, c)| weight != 0.0 && row.is_masked(c)) {
+        f64::INFINITY
+    } else {
+        terms.map(|(weight, c)| weigh(weight, -row.log_probability(c))).sum()
+    }
 }

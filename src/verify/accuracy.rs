@@ -3,146 +3,135 @@
 use super::tally::{Compared, Tally};
 use crate::dtype::{Dtype, Element};
 use crate::error::RunError;
-use crate::gpu::Gpu;
 use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
+use crate::ops::cross_entropy::CrossEntropyOutput;
 use crate::ops::cross_entropy::{CrossEntropy, Input};
 use crate::ops::logsumexp::LogSumExp;
 use crate::ops::loss::{Gradient, Reduction};
 use crate::ops::softmax::Softmax;
 use crate::ops::softmax_grad::SoftmaxGrad;
-use crate::reference;
+use crate::reference::{self, CrossEntropyReference};
 use crate::rows::Rows;
-use crate::testing::{CLASSES, Random, ulp_of};
+use crate::testing::{CLASSES, Subject, ulp_of};
 
-/// One class, pairs, an odd number, more than a chunk: every kind of load, and one, few and many lanes.
+/// One class, pairs, an odd number, more than a chunk: every kind of load, and one lane, few lanes and many.
 const SHAPES: [(usize, usize); 4] = [(3, 1), (3, 6), (3, 37), (2, 1030)];
 
 fn stored<T: Element>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&v| T::nearest(v)).collect()
 }
 
-type Parts = Vec<(&'static str, Compared)>;
-
-/// What `run` finds of normal logits in each of the shapes.
+/// Calls `run` with normal logits in each of the shapes.
 fn each_shape<T: Element>(
     tally: &mut Tally<'_>,
-    run: impl Fn(&Gpu, &[T], Rows, &mut Random) -> Result<Parts, RunError>,
+    run: impl Fn(&mut Tally<'_>, &[T], Rows) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
     for (count, classes) in SHAPES {
-        if !tally.fits(count * classes) {
-            continue;
-        }
         let rows = Rows::new(count, classes);
-        let x: Vec<T> = stored(&tally.random.logits(count * classes, 4.0));
-        for (what, compared) in run(tally.gpu, &x, rows, &mut tally.random)? {
-            tally.near(format_args!("{what} of {count} x {classes}"), &compared);
+        if tally.fits(rows) {
+            let x: Vec<T> = stored(&tally.random.logits(count * classes, 4.0));
+            run(tally, &x, rows)?;
         }
     }
     Ok(())
 }
 
-/// Within 4 ULP plus the rounding of x - m: half an ULP of that difference, relative, is as many ULP of the result.
+/// Within 4 ULP plus the rounding of `x − m`: half an ULP of that difference is, relatively, as many ULP of the result.
 pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let options = Softmax::default();
     let sizes: Vec<usize> = match T::DTYPE {
-        // An even and an odd vocabulary of today's.
+        // With an even and an odd vocabulary of today's models.
         Dtype::F32 => CLASSES.iter().copied().chain([50_257, 128_256]).collect(),
         _ => SHAPES.map(|(_, classes)| classes).to_vec(),
     };
     for classes in sizes {
         let rows = Rows::new(3, classes);
-        if !tally.fits(3 * classes) {
+        if !tally.fits(rows) {
             continue;
         }
         // Narrow, usual, and so wide that most classes underflow.
         for spread in [0.1, 3.0, 60.0] {
             let x: Vec<T> = stored(&tally.random.logits(3 * classes, spread));
-            let y = tally.gpu.softmax(&x, rows, &Softmax::default())?;
-            let exact = reference::softmax(&x, rows, &Softmax::default())?;
-            let value = |i: usize| -> f64 { x[i].into() };
-            let largest: Vec<f64> = (0..3)
-                .map(|row| {
-                    (row * classes..(row + 1) * classes)
-                        .map(value)
-                        .fold(f64::NEG_INFINITY, f64::max)
-                })
-                .collect();
-            tally.within(
-                format_args!("3 x {classes}, spread {spread}"),
-                &Compared::new(&y, exact),
-                |i, exact| {
-                    let allowed = (4.0 + largest[i / classes] - value(i)) * ulp_of(exact, Dtype::F32);
-                    // What is under 2^-126 may be flushed to 0.
-                    (allowed.max(f64::from(f32::MIN_POSITIVE)), ulp_of(exact, T::DTYPE))
-                },
-            );
+            let y = tally.gpu.softmax(&x, rows, &options)?;
+            let exact = reference::softmax(&x, rows, &options)?;
+            let wide: Vec<f64> = x.iter().map(|&v| v.into()).collect();
+            let row_max = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let max: Vec<f64> = wide.chunks(classes).map(row_max).collect();
+            let bound = |i: usize, exact| {
+                let allowed = (4.0 + max[i / classes] - wide[i]) * ulp_of(exact, Dtype::F32);
+                // What is under 2^-126 may be flushed to 0.
+                (allowed.max(f64::from(f32::MIN_POSITIVE)), ulp_of(exact, T::DTYPE))
+            };
+            let subject = Subject::new::<T>(format!("softmax with spread {spread}"), rows, &options);
+            tally.within(&subject, &Compared::new("y", &y, exact), bound);
         }
     }
     Ok(())
 }
 
 pub(super) fn log_softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, _| {
-        let y = gpu.softmax(x, rows, &Softmax::log())?;
-        Ok(vec![(
-            "y",
-            Compared::new(&y, reference::softmax(x, rows, &Softmax::log())?),
-        )])
+    let options = Softmax::log();
+    each_shape::<T>(tally, |tally, x, rows| {
+        let y = tally.gpu.softmax(x, rows, &options)?;
+        let exact = reference::softmax(x, rows, &options)?;
+        let subject = Subject::new::<T>("log_softmax", rows, &options);
+        tally.near(&subject, &Compared::new("y", &y, exact));
+        Ok(())
     })
 }
 
 pub(super) fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let g: Vec<T> = stored(&random.logits(x.len(), 1.0));
-        let mut parts = Vec::new();
+    each_shape::<T>(tally, |tally, x, rows| {
+        let g: Vec<T> = stored(&tally.random.logits(x.len(), 1.0));
         for log in [false, true] {
             let forward = Softmax {
                 log,
                 ..Softmax::default()
             };
-            let y = gpu.softmax(x, rows, &forward)?;
+            let y = tally.gpu.softmax(x, rows, &forward)?;
             let options = SoftmaxGrad {
                 log,
                 ..SoftmaxGrad::default()
             };
-            let dx = gpu.softmax_grad(&y, &g, None, rows, &options)?;
-            let what = if log { "after a log" } else { "gradient" };
-            parts.push((
-                what,
-                Compared::new(&dx, reference::softmax_grad(&y, &g, rows, log, None)?),
-            ));
+            let dx = tally.gpu.softmax_grad(&y, &g, None, rows, &options)?;
+            let exact = reference::softmax_grad(&y, &g, rows, log, None)?;
+            let subject = Subject::new::<T>("softmax_grad", rows, &options);
+            tally.near(&subject, &Compared::new("dx", &dx, exact));
         }
-        Ok(parts)
+        Ok(())
     })
 }
 
 pub(super) fn softmax_jacobian<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let options = Softmax::default();
     for classes in [1, 6, 37] {
         let rows = Rows::new(3, classes);
         let x: Vec<T> = stored(&tally.random.logits(3 * classes, 2.0));
-        let jacobian = tally.gpu.softmax_jacobian(&x, rows, &Softmax::default())?;
-        let exact = reference::softmax_jacobian(&x, rows, &Softmax::default())?;
-        tally.near(format_args!("3 x {classes}"), &Compared::new(&jacobian, exact));
+        let jacobian = tally.gpu.softmax_jacobian(&x, rows, &options)?;
+        let exact = reference::softmax_jacobian(&x, rows, &options)?;
+        let subject = Subject::new::<T>("softmax_jacobian", rows, &options);
+        tally.near(&subject, &Compared::new("the derivative", &jacobian, exact));
     }
     Ok(())
 }
 
 pub(super) fn logsumexp<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let options = LogSumExp::default();
-        let lse = gpu.logsumexp(x, rows, &options)?;
+    let options = LogSumExp::default();
+    each_shape::<T>(tally, |tally, x, rows| {
+        let lse = tally.gpu.logsumexp(x, rows, &options)?;
         let exact = reference::logsumexp(x, rows, &options.adjust, options.fully_masked)?;
-        let g = random.logits(rows.count(), 1.0);
+        let g = tally.random.logits(rows.count(), 1.0);
         let wide: Vec<f64> = g.iter().map(|&v| v.into()).collect();
-        let dx = gpu.logsumexp_grad(x, &lse, &g, rows, &options)?;
+        let dx = tally.gpu.logsumexp_grad(x, &lse, &g, rows, &options)?;
         let exact_dx = reference::logsumexp_grad(x, &wide, rows, &options.adjust, options.fully_masked)?;
-        Ok(vec![
-            ("lse", Compared::new(&lse, exact)),
-            ("gradient", Compared::new(&dx, exact_dx)),
-        ])
+        let subject = Subject::new::<T>("logsumexp", rows, &options);
+        tally.near(&subject, &Compared::new("lse", &lse, exact));
+        tally.near(&subject, &Compared::new("dx", &dx, exact_dx));
+        Ok(())
     })
 }
 
-/// Everything that can be asked for of every row.
+/// Every output of a loss, with the gradient of the losses' sum.
 pub(super) fn all_outputs() -> CrossEntropy {
     CrossEntropy {
         reduction: Reduction::Sum,
@@ -157,115 +146,124 @@ pub(super) fn all_outputs() -> CrossEntropy {
     }
 }
 
-fn compared_all<T: Element>(
-    out: crate::ops::cross_entropy::CrossEntropyOutput<T>,
-    exact: reference::CrossEntropyReference,
-) -> Parts {
-    let wide = |values: Vec<usize>| values.into_iter().map(|v| v as f64).collect();
-    let argmax: Vec<f32> = out.argmax.unwrap_or_default().into_iter().map(|v| v as f32).collect();
-    let counts = [out.correct.unwrap_or_default() as f32, out.counted as f32];
-    vec![
-        (
-            "losses",
-            Compared::new(&out.row_losses.unwrap_or_default(), exact.row_losses),
-        ),
-        ("loss", Compared::new(&[out.loss.unwrap_or(f32::NAN)], vec![exact.loss])),
-        (
-            "gradient",
-            Compared::new(&out.gradient.unwrap_or_default(), exact.gradient),
-        ),
-        ("lse", Compared::new(&out.lse.unwrap_or_default(), exact.lse)),
-        (
+/// All outputs that there are for class indices, or all those that there are for soft targets too.
+fn outputs<T: Element>(
+    out: &CrossEntropyOutput<T>,
+    exact: &CrossEntropyReference,
+    has_class_targets: bool,
+) -> Vec<Compared> {
+    fn present<T: Clone>(values: &Option<Vec<T>>) -> Vec<T> {
+        values.clone().unwrap_or_default()
+    }
+    let mut all = vec![
+        Compared::new("row losses", &present(&out.row_losses), exact.row_losses.clone()),
+        Compared::new("loss", &[out.loss.unwrap_or(f32::NAN)], vec![exact.loss]),
+        Compared::new("gradient", &present(&out.gradient), exact.gradient.clone()),
+        Compared::new("lse", &present(&out.lse), exact.lse.clone()),
+    ];
+    if has_class_targets {
+        all.push(Compared::new(
             "log_prob",
-            Compared::new(&out.log_prob.unwrap_or_default(), exact.log_probs),
-        ),
-        (
-            "entropy",
-            Compared::new(&out.entropy.unwrap_or_default(), exact.entropies),
-        ),
-        ("argmax", Compared::new(&argmax, wide(exact.argmax))),
-        (
+            &present(&out.log_prob),
+            exact.log_probs.clone(),
+        ));
+    }
+    let argmax = present(&out.argmax).into_iter().map(|c| c as usize);
+    all.push(Compared::new(
+        "entropy",
+        &present(&out.entropy),
+        exact.entropies.clone(),
+    ));
+    all.push(Compared::indices("argmax", argmax, &exact.argmax));
+    if has_class_targets {
+        let counts = [out.correct.unwrap_or_default(), out.counted];
+        all.push(Compared::indices(
             "correct and counted",
-            Compared::new(&counts, wide(vec![exact.correct, exact.counted])),
-        ),
-    ]
+            counts,
+            &[exact.correct, exact.counted],
+        ));
+    }
+    all
 }
 
 pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let targets = random.targets(rows.count(), rows.classes());
-        let options = all_outputs();
-        let out = gpu.cross_entropy(x, &targets, rows, &options)?;
-        Ok(compared_all(
-            out,
-            reference::cross_entropy(x, &targets, rows, &options)?,
-        ))
+    let options = all_outputs();
+    each_shape::<T>(tally, |tally, x, rows| {
+        let targets = tally.random.targets(rows.count(), rows.classes());
+        let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
+        let exact = reference::cross_entropy(x, &targets, rows, &options)?;
+        let subject = Subject::new::<T>("cross_entropy", rows, &options);
+        for compared in outputs(&out, &exact, true) {
+            tally.near(&subject, &compared);
+        }
+        Ok(())
     })
 }
 
 pub(super) fn cross_entropy_soft<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let logits = random.logits(x.len(), 2.0);
+    let options = CrossEntropy {
+        label_smoothing: 0.1,
+        log_prob: false,
+        correct: false,
+        ..all_outputs()
+    };
+    each_shape::<T>(tally, |tally, x, rows| {
+        let logits = tally.random.logits(x.len(), 2.0);
         let probabilities: Vec<T> = reference::softmax(&logits, rows, &Softmax::default())?
             .into_iter()
             .map(|p| T::nearest(p as f32))
             .collect();
-        let options = CrossEntropy {
-            label_smoothing: 0.1,
-            log_prob: false,
-            correct: false,
-            ..all_outputs()
-        };
-        let out = gpu.cross_entropy_soft(x, &probabilities, rows, &options)?;
+        let out = tally.gpu.cross_entropy_soft(x, &probabilities, rows, &options)?;
         let exact = reference::cross_entropy_soft(x, &probabilities, rows, &options)?;
-        let mut parts = compared_all(out, exact);
-        parts.retain(|(what, _)| !matches!(*what, "log_prob" | "correct and counted"));
-        Ok(parts)
+        let subject = Subject::new::<T>("cross_entropy_soft", rows, &options);
+        for compared in outputs(&out, &exact, false) {
+            tally.near(&subject, &compared);
+        }
+        Ok(())
     })
 }
 
 pub(super) fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let log_probs = gpu.softmax(x, rows, &Softmax::log())?;
-        let targets = random.targets(rows.count(), rows.classes());
-        let options = CrossEntropy {
-            input: Input::LogProbs,
-            reduction: Reduction::Sum,
-            gradient: Gradient::Apart,
-            row_losses: true,
-            ..CrossEntropy::default()
-        };
-        let out = gpu.cross_entropy(&log_probs, &targets, rows, &options)?;
+    let options = CrossEntropy {
+        input: Input::LogProbs,
+        reduction: Reduction::Sum,
+        gradient: Gradient::Apart,
+        row_losses: true,
+        ..CrossEntropy::default()
+    };
+    each_shape::<T>(tally, |tally, x, rows| {
+        let log_probs = tally.gpu.softmax(x, rows, &Softmax::log())?;
+        let targets = tally.random.targets(rows.count(), rows.classes());
+        let out = tally.gpu.cross_entropy(&log_probs, &targets, rows, &options)?;
         let exact = reference::cross_entropy(&log_probs, &targets, rows, &options)?;
-        Ok(vec![
-            (
-                "losses",
-                Compared::new(&out.row_losses.unwrap_or_default(), exact.row_losses),
-            ),
-            (
-                "gradient",
-                Compared::new(&out.gradient.unwrap_or_default(), exact.gradient),
-            ),
-        ])
+        let subject = Subject::new::<T>("nll_loss", rows, &options);
+        let losses = Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses);
+        tally.near(&subject, &losses);
+        let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
+        tally.near(&subject, &gradient);
+        Ok(())
     })
 }
 
 pub(super) fn binary_cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |gpu, x, rows, random| {
-        let targets: Vec<T> = (0..x.len()).map(|_| T::nearest(random.below(2) as f32)).collect();
-        let options = BinaryCrossEntropy {
-            reduction: Reduction::None,
-            gradient: Gradient::Apart,
-            ..BinaryCrossEntropy::default()
-        };
-        let out = gpu.binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
+    let options = BinaryCrossEntropy {
+        reduction: Reduction::None,
+        gradient: Gradient::Apart,
+        ..BinaryCrossEntropy::default()
+    };
+    each_shape::<T>(tally, |tally, x, rows| {
+        let targets: Vec<T> = (0..x.len()).map(|_| T::nearest(tally.random.below(2) as f32)).collect();
+        let out = tally
+            .gpu
+            .binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
         let exact = reference::binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
-        Ok(vec![
-            ("losses", Compared::new(&out.losses.unwrap_or_default(), exact.losses)),
-            (
-                "gradient",
-                Compared::new(&out.gradient.unwrap_or_default(), exact.gradient),
-            ),
-        ])
+        let subject = Subject::new::<T>("binary_cross_entropy_with_logits", rows, &options);
+        tally.near(
+            &subject,
+            &Compared::new("losses", &out.losses.unwrap_or_default(), exact.losses),
+        );
+        let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
+        tally.near(&subject, &gradient);
+        Ok(())
     })
 }

@@ -7,23 +7,26 @@ use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::loss::{Gradient, Reduction};
 use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::testing::{self, CLASSES, bits};
+use crate::testing::{self, CLASSES, Subject, bits};
 use crate::twin;
 
-fn twin_classes() -> impl Iterator<Item = usize> {
-    CLASSES.iter().copied().chain([32_000, 50_257])
+fn twin_rows() -> impl Iterator<Item = Rows> {
+    let classes = CLASSES.iter().copied().chain([32_000, 50_257]);
+    classes.map(|classes| Rows::new(4, classes))
 }
 
 pub(super) fn softmax_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    for classes in twin_classes() {
-        if !tally.fits(4 * classes) {
+    let options = Softmax::default();
+    for rows in twin_rows() {
+        if !tally.fits(rows) {
             continue;
         }
+        let classes = rows.classes();
         let x = tally.random.logits(4 * classes, 5.0);
-        let y = bits(&tally.gpu.softmax(&x, Rows::new(4, classes), &Softmax::default())?);
-        let twin: Vec<f32> = x.chunks(classes).flat_map(twin::softmax).collect();
-        tally.same(format_args!("4 x {classes}"), &y, &bits(&twin));
-        tally.hash(&y);
+        let y = tally.gpu.softmax(&x, rows, &options)?;
+        let expected: Vec<f32> = x.chunks(classes).flat_map(twin::softmax).collect();
+        tally.case(Subject::new::<f32>("softmax", rows, &options).bits("y", &y, &expected));
+        tally.hash(&bits(&y));
     }
     Ok(())
 }
@@ -35,33 +38,26 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
         row_losses: true,
         ..CrossEntropy::default()
     };
-    for classes in twin_classes() {
-        if !tally.fits(4 * classes) {
+    for rows in twin_rows() {
+        if !tally.fits(rows) {
             continue;
         }
+        let classes = rows.classes();
         let x = tally.random.logits(4 * classes, 5.0);
         let targets = tally.random.targets(4, classes);
-        let out = tally.gpu.cross_entropy(&x, &targets, Rows::new(4, classes), &options)?;
+        let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
         let twins = x.chunks(classes).zip(&targets);
         let (losses, gradients): (Vec<f32>, Vec<Vec<f32>>) = twins
             .map(|(x, &target)| twin::cross_entropy(x, target as usize, 1.0))
             .unzip();
-        let got_losses = bits(&out.row_losses.unwrap_or_default());
-        let gradient = bits(&out.gradient.unwrap_or_default());
-        tally.same(format_args!("losses of 4 x {classes}"), &got_losses, &bits(&losses));
-        tally.same(
-            format_args!("gradient of 4 x {classes}"),
-            &gradient,
-            &bits(&gradients.concat()),
-        );
-        let loss = bits(&[out.loss.unwrap_or(f32::NAN)]);
-        tally.same(
-            format_args!("loss of 4 x {classes}"),
-            &loss,
-            &bits(&[twin::total(&losses)]),
-        );
-        for words in [&got_losses, &gradient, &loss] {
-            tally.hash(words);
+        let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+        for (output, got, expected) in [
+            ("row losses", out.row_losses.unwrap_or_default(), losses.clone()),
+            ("gradient", out.gradient.unwrap_or_default(), gradients.concat()),
+            ("loss", vec![out.loss.unwrap_or(f32::NAN)], vec![twin::total(&losses)]),
+        ] {
+            tally.case(subject.bits(output, &got, &expected));
+            tally.hash(&bits(&got));
         }
     }
     Ok(())
@@ -69,76 +65,72 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
 
 pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
-        if !tally.fits(3 * classes) {
+        let rows = Rows::new(3, classes);
+        if !tally.fits(rows) {
             continue;
         }
-        let rows = Rows::new(3, classes);
         let x = tally.random.logits(3 * classes, 5.0);
         let targets = tally.random.targets(3, classes);
-        let y = bits(&tally.gpu.softmax(&x, rows, &Softmax::default())?);
+        let y = tally.gpu.softmax(&x, rows, &Softmax::default())?;
         let first = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
         for schedule in testing::schedules() {
-            let softmax = Softmax {
+            let options = Softmax {
                 schedule: Some(schedule),
                 ..Softmax::default()
             };
-            let got = match tally.gpu.softmax(&x, rows, &softmax) {
+            let got = match tally.gpu.softmax(&x, rows, &options) {
                 Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
                 got => got?,
             };
-            tally.same(
-                format_args!("softmax of {classes} classes by {schedule}"),
-                &bits(&got),
-                &y,
-            );
+            let subject = Subject::new::<f32>(format!("softmax by {schedule}"), rows, &options);
+            tally.case(subject.bits("y", &got, &y));
             let options = CrossEntropy {
                 schedule: Some(schedule),
                 ..all_outputs()
             };
             let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
-            let miss = (out != first).then(|| "other results".into());
-            tally.case(format_args!("cross_entropy of {classes} classes by {schedule}"), miss);
+            let subject = Subject::new::<f32>(format!("cross_entropy by {schedule}"), rows, &options);
+            tally.case(subject.same_outputs(&out, &first));
         }
     }
     Ok(())
 }
 
 pub(super) fn determinism(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let options = all_outputs();
     for (count, classes) in [(3000, 10), (40, 1030), (2, 40_000)] {
-        if !tally.fits(count * classes) {
+        let rows = Rows::new(count, classes);
+        if !tally.fits(rows) {
             continue;
         }
-        let rows = Rows::new(count, classes);
         let x = tally.random.logits(count * classes, 5.0);
         let targets = tally.random.targets(count, classes);
-        let first = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
+        let first = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
         for run in 2..5 {
-            let again = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
-            let miss = (again != first).then(|| "other results".into());
-            tally.case(format_args!("run {run} of {count} x {classes}"), miss);
+            let again = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+            let subject = Subject::new::<f32>(format!("run {run} of cross_entropy"), rows, &options);
+            tally.case(subject.same_outputs(&again, &first));
         }
     }
     Ok(())
 }
 
-/// A row alone, and as the first, the last or some other one of many.
+/// A row alone, and as the first, the last or some other row of a batch.
 pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let options = Softmax::default();
     for (count, classes) in [(70_000, 7), (70_000, 24), (300, 1030), (9, 40_000)] {
-        if !tally.fits(count * classes) {
+        let rows = Rows::new(count, classes);
+        if !tally.fits(rows) {
             continue;
         }
         let x = tally.random.logits(count * classes, 5.0);
-        let all = bits(&tally.gpu.softmax(&x, Rows::new(count, classes), &Softmax::default())?);
+        let all = tally.gpu.softmax(&x, rows, &options)?;
         for row in [0, 1, count / 2, count - 1] {
             let range = row * classes..(row + 1) * classes;
-            let alone = tally
-                .gpu
-                .softmax(&x[range.clone()], Rows::new(1, classes), &Softmax::default())?;
-            tally.same(
-                format_args!("row {row} of {count} x {classes}"),
-                &bits(&alone),
-                &all[range],
-            );
+            let one = Rows::new(1, classes);
+            let alone = tally.gpu.softmax(&x[range.clone()], one, &options)?;
+            let subject = Subject::new::<f32>(format!("softmax of row {row} of {count} alone"), one, &options);
+            tally.case(subject.bits("y", &alone, &all[range]));
         }
     }
     Ok(())
@@ -147,17 +139,18 @@ pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
 /// A batch that goes to the device in parts.
 pub(super) fn parts(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let in_parts = tally.gpu.with_part_bytes(4096);
+    let options = all_outputs();
     for (count, classes) in [(700, 10), (9, 1030)] {
-        if !tally.fits(count * classes) {
+        let rows = Rows::new(count, classes);
+        if !tally.fits(rows) {
             continue;
         }
-        let rows = Rows::new(count, classes);
         let x = tally.random.logits(count * classes, 5.0);
         let targets = tally.random.targets(count, classes);
-        let whole = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
-        let cut = in_parts.cross_entropy(&x, &targets, rows, &all_outputs())?;
-        let miss = (cut != whole).then(|| "other results".into());
-        tally.case(format_args!("{count} x {classes}"), miss);
+        let whole = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+        let out = in_parts.cross_entropy(&x, &targets, rows, &options)?;
+        let subject = Subject::new::<f32>("cross_entropy in parts of 4096 bytes", rows, &options);
+        tally.case(subject.same_outputs(&out, &whole));
     }
     Ok(())
 }

@@ -7,13 +7,16 @@ use crate::ops::loss::Gradient;
 use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::testing;
+use crate::testing::{self, Subject};
 
 /// Softmax, mean loss and gradient of rows that lie as `rows` says.
 fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
-    let y = tally.gpu.softmax(x, rows, &Softmax::default())?;
-    let exact = reference::softmax(x, rows, &Softmax::default())?;
-    tally.near(format_args!("softmax of {rows:?}"), &Compared::new(&y, exact));
+    let options = Softmax::default();
+    let y = tally.gpu.softmax(x, rows, &options)?;
+    let exact = reference::softmax(x, rows, &options)?;
+    let subject = Subject::new::<f32>("softmax", rows, &options);
+    tally.near(&subject, &Compared::new("y", &y, exact));
+
     let targets = tally.random.targets(rows.count(), rows.classes());
     let options = CrossEntropy {
         gradient: Gradient::Apart,
@@ -21,10 +24,11 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
     };
     let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
     let exact = reference::cross_entropy(x, &targets, rows, &options)?;
-    let loss = Compared::new(&[out.loss.unwrap_or(f32::NAN)], vec![exact.loss]);
-    tally.near(format_args!("loss of {rows:?}"), &loss);
-    let gradient = Compared::new(&out.gradient.unwrap_or_default(), exact.gradient);
-    tally.near(format_args!("gradient of {rows:?}"), &gradient);
+    let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+    let loss = Compared::new("loss", &[out.loss.unwrap_or(f32::NAN)], vec![exact.loss]);
+    tally.near(&subject, &loss);
+    let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
+    tally.near(&subject, &gradient);
     Ok(())
 }
 
@@ -36,23 +40,28 @@ pub(super) fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// None, one, and about the 65,535 work-groups that a dispatch has in one dimension.
+/// No rows, one row, and about the 65,535 work-groups that a dispatch has in one dimension.
 pub(super) fn many_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    for (count, classes) in [(0, 4), (1, 4), (65_535, 3), (65_536, 3), (70_000, 24), (65_537, 130)] {
-        if tally.fits(count * classes) {
-            let x = tally.random.logits(count * classes, 3.0);
-            check(tally, &x, Rows::new(count, classes))?;
-        }
-    }
-    Ok(())
+    check_sizes(
+        tally,
+        &[(0, 4), (1, 4), (65_535, 3), (65_536, 3), (70_000, 24), (65_537, 130)],
+    )
 }
 
-/// Vocabularies, and a class more or less than what one schedule holds.
+/// Vocabularies, and as many classes as one schedule holds, or one more.
 pub(super) fn long_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    for (count, classes) in [(5, 50_257), (1, 128_256), (5, 131_072), (4, 131_073), (1, 1_048_577)] {
-        if tally.fits(count * classes) {
+    check_sizes(
+        tally,
+        &[(5, 50_257), (1, 128_256), (5, 131_072), (4, 131_073), (1, 1_048_577)],
+    )
+}
+
+fn check_sizes(tally: &mut Tally<'_>, sizes: &[(usize, usize)]) -> Result<(), RunError> {
+    for &(count, classes) in sizes {
+        let rows = Rows::new(count, classes);
+        if tally.fits(rows) {
             let x = tally.random.logits(count * classes, 3.0);
-            check(tally, &x, Rows::new(count, classes))?;
+            check(tally, &x, rows)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Rows that are not ordinary, common offsets, bad targets.
+//! Rows with NaN and infinities, common offsets, bad targets.
 
 use super::accuracy::all_outputs;
 use super::tally::{Compared, Tally};
@@ -9,42 +9,39 @@ use crate::ops::row_op::FullyMasked;
 use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::testing::{self, ODD_ROWS};
+use crate::testing::{self, SPECIAL_ROWS, Subject};
 
-/// The loss is ln d - (a_t - m), never (m + ln d) - a_t, which a large offset would swallow.
+/// The loss is `ln d − (a_t − m)`, never `(m + ln d) − a_t`, which would lose its digits to a large offset.
 pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for offset in [1e4f32, 1e6, 1e7] {
         for classes in [10, 1500] {
-            if !tally.fits(5 * classes) {
+            let rows = Rows::new(5, classes);
+            if !tally.fits(rows) {
                 continue;
             }
-            let rows = Rows::new(5, classes);
-            let x: Vec<f32> = tally
-                .random
-                .logits(5 * classes, 4.0)
-                .iter()
-                .map(|v| v + offset)
-                .collect();
+            let x = tally.random.logits(5 * classes, 4.0);
+            let x: Vec<f32> = x.iter().map(|v| v + offset).collect();
             let targets = tally.random.targets(5, classes);
-            let out = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
-            let exact = reference::cross_entropy(&x, &targets, rows, &all_outputs())?;
-            let losses = Compared::new(&out.row_losses.unwrap_or_default(), exact.row_losses);
-            tally.near(format_args!("losses of 5 x {classes} at {offset}"), &losses);
-            let gradient = Compared::new(&out.gradient.unwrap_or_default(), exact.gradient);
-            tally.near(format_args!("gradient of 5 x {classes} at {offset}"), &gradient);
+            let options = all_outputs();
+            let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+            let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
+            let subject = Subject::new::<f32>(format!("cross_entropy at offset {offset}"), rows, &options);
+            let losses = Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses);
+            tally.near(&subject, &losses);
+            let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
+            tally.near(&subject, &gradient);
         }
     }
     Ok(())
 }
 
-pub(super) fn odd_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    let count = ODD_ROWS.len();
+pub(super) fn special_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [3, 4, 64, 1000, 1030, 2050] {
-        if !tally.fits(count * classes) {
+        let rows = Rows::new(SPECIAL_ROWS.len(), classes);
+        if !tally.fits(rows) {
             continue;
         }
-        let x = testing::odd_rows(classes);
-        let rows = Rows::new(count, classes);
+        let x = testing::special_rows(classes);
         for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
             for log in [false, true] {
                 let options = Softmax {
@@ -53,44 +50,46 @@ pub(super) fn odd_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
                     ..Softmax::default()
                 };
                 let y = tally.gpu.softmax(&x, rows, &options)?;
-                let compared = Compared::new(&y, reference::softmax(&x, rows, &options)?);
+                let subject = Subject::new::<f32>("softmax", rows, &options);
                 tally.near(
-                    format_args!("{classes} classes, log {log}, {fully_masked:?}"),
-                    &compared,
+                    &subject,
+                    &Compared::new("y", &y, reference::softmax(&x, rows, &options)?),
                 );
             }
             for target in [0i64, 1, 2, -100] {
-                let targets = vec![target; count];
-                let options = CrossEntropy {
-                    fully_masked,
-                    reduction: Reduction::None,
-                    entropy: false,
-                    log_prob: false,
-                    ..all_outputs()
-                };
-                let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
-                let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
-                let argmax: Vec<f32> = out.argmax.unwrap_or_default().iter().map(|&c| c as f32).collect();
-                let exact_argmax = exact.argmax.iter().map(|&c| c as f64).collect();
-                for (what, compared) in [
-                    (
-                        "losses",
-                        Compared::new(&out.row_losses.unwrap_or_default(), exact.row_losses),
-                    ),
-                    ("lse", Compared::new(&out.lse.unwrap_or_default(), exact.lse)),
-                    (
-                        "gradient",
-                        Compared::new(&out.gradient.unwrap_or_default(), exact.gradient),
-                    ),
-                    ("argmax", Compared::new(&argmax, exact_argmax)),
-                ] {
-                    tally.near(
-                        format_args!("{what} of {classes} classes, target {target}, {fully_masked:?}"),
-                        &compared,
-                    );
-                }
+                loss_of_special_rows(tally, &x, rows, target, fully_masked)?;
             }
         }
+    }
+    Ok(())
+}
+
+fn loss_of_special_rows(
+    tally: &mut Tally<'_>,
+    x: &[f32],
+    rows: Rows,
+    target: i64,
+    fully_masked: FullyMasked,
+) -> Result<(), RunError> {
+    let targets = vec![target; rows.count()];
+    let options = CrossEntropy {
+        fully_masked,
+        reduction: Reduction::None,
+        entropy: false,
+        log_prob: false,
+        ..all_outputs()
+    };
+    let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
+    let exact = reference::cross_entropy(x, &targets, rows, &options)?;
+    let argmax = out.argmax.unwrap_or_default().into_iter().map(|c| c as usize);
+    let subject = Subject::new::<f32>(format!("cross_entropy with target {target}"), rows, &options);
+    for compared in [
+        Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses),
+        Compared::new("lse", &out.lse.unwrap_or_default(), exact.lse),
+        Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient),
+        Compared::indices("argmax", argmax, &exact.argmax),
+    ] {
+        tally.near(&subject, &compared);
     }
     Ok(())
 }
@@ -104,18 +103,23 @@ pub(super) fn bad_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
         let mut targets = vec![1i64; count];
         targets[first] = value;
         targets[999] = value;
-        let bad = if first == 999 { 1 } else { 2 };
-        let outcome = tally.gpu.cross_entropy(&x, &targets, rows, &CrossEntropy::default());
-        let miss = match outcome {
-            Err(RunError::TargetOutOfRange { row, target, count, .. })
-                if (row, target, count) == (first, value.into(), bad) =>
-            {
-                None
-            }
-            Err(error @ (RunError::DeviceLost { .. } | RunError::Device { .. })) => return Err(error),
-            outcome => Some(format!("{outcome:?}")),
+        let expected = RunError::TargetOutOfRange {
+            row: first,
+            target: value.into(),
+            classes,
+            count: if first == 999 { 1 } else { 2 },
         };
-        tally.case(format_args!("target {value} in row {first}"), miss);
+        let options = CrossEntropy::default();
+        let got = match tally.gpu.cross_entropy(&x, &targets, rows, &options) {
+            Err(error @ (RunError::DeviceLost { .. } | RunError::Device { .. })) => return Err(error),
+            got => got.map(|_| ()),
+        };
+        let subject = Subject::new::<f32>(
+            format!("cross_entropy with target {value} in row {first}"),
+            rows,
+            &options,
+        );
+        tally.case(subject.equal("the outcome", &got, &Err(expected)));
     }
     Ok(())
 }

@@ -1,33 +1,45 @@
 //! One check as it goes on.
 
-use super::Check;
+use super::check::Check;
 use crate::dtype::{Dtype, Element};
 use crate::gpu::Gpu;
-use crate::testing::{Random, ulp_of};
-use std::fmt::Display;
+use crate::rows::Rows;
+use crate::testing::{Random, Subject, Verdict, agrees, ulp_of};
 
-/// What an operation gave, and what it ought to have.
+/// An output of an operation, and what it ought to be.
 pub(super) struct Compared {
-    pub(super) got: Vec<f64>,
-    pub(super) exact: Vec<f64>,
-    /// How the result is stored.
-    pub(super) dtype: Dtype,
+    output: &'static str,
+    got: Vec<f64>,
+    exact: Vec<f64>,
+    /// How the output is stored.
+    dtype: Dtype,
 }
 
 impl Compared {
-    pub(super) fn new<T: Element>(got: &[T], exact: Vec<f64>) -> Self {
+    pub(super) fn new<T: Element>(output: &'static str, got: &[T], exact: Vec<f64>) -> Self {
         Self {
+            output,
             got: got.iter().map(|&v| v.into()).collect(),
             exact,
             dtype: T::DTYPE,
         }
     }
+
+    /// An output of classes or counts.
+    pub(super) fn indices(output: &'static str, got: impl IntoIterator<Item = usize>, exact: &[usize]) -> Self {
+        Self {
+            output,
+            got: got.into_iter().map(|v| v as f64).collect(),
+            exact: exact.iter().map(|&v| v as f64).collect(),
+            dtype: Dtype::F32,
+        }
+    }
 }
 
-/// What the contract allows a loss, an lse or a gradient, relatively to the larger of the result and 1.
+/// What the contract allows a loss, an lse or a gradient to be off, relative to the larger of the result and 1.
 const ALLOWED: f64 = 2e-6;
 
-fn largest(dtype: Dtype) -> f64 {
+fn max_finite(dtype: Dtype) -> f64 {
     match dtype {
         Dtype::F16 => half::f16::MAX.into(),
         _ => f32::MAX.into(),
@@ -66,29 +78,19 @@ impl<'g> Tally<'g> {
     }
 
     /// Whether a case of so many logits is to run.
-    pub(super) fn fits(&mut self, elements: usize) -> bool {
-        let fits = elements <= self.most_elements;
+    pub(super) fn fits(&mut self, rows: Rows) -> bool {
+        let fits = rows.count() * rows.classes() <= self.most_elements;
         self.check.skipped += usize::from(!fits);
         fits
     }
 
-    /// A case, and what is wrong with it if anything is.
-    pub(super) fn case(&mut self, what: impl Display, miss: Option<String>) {
+    /// Counts a case, and what is wrong with it if anything is.
+    pub(super) fn case(&mut self, verdict: Verdict) {
         self.check.cases += 1;
-        if let Some(miss) = miss {
+        if let Err(failure) = verdict {
             self.check.failed += 1;
-            self.check
-                .first_failure
-                .get_or_insert_with(|| format!("{what}: {miss}"));
+            self.check.first_failure.get_or_insert(failure);
         }
-    }
-
-    /// A case of words that must be the same.
-    pub(super) fn same<W: PartialEq + Display>(&mut self, what: impl Display, got: &[W], expected: &[W]) {
-        let miss = (got.len() != expected.len()).then(|| format!("{} words for {}", got.len(), expected.len()));
-        let differing = || got.iter().zip(expected).position(|(a, b)| a != b);
-        let miss = miss.or_else(|| differing().map(|i| format!("element {i} is {}, not {}", got[i], expected[i])));
-        self.case(what, miss);
     }
 
     /// Adds words to the hash (FNV-1a).
@@ -99,44 +101,53 @@ impl<'g> Tally<'g> {
         self.check.hash = Some(bytes.fold(start, |hash, byte| step(hash, &byte)));
     }
 
-    /// A case of numbers, of which each may be as far off as the contract allows.
-    pub(super) fn near(&mut self, what: impl Display, compared: &Compared) {
-        self.within(what, compared, |_, exact| {
-            (
-                ALLOWED * exact.abs().max(1.0),
-                ulp_of(exact.abs().max(1.0), compared.dtype),
-            )
+    /// A case of numbers, each of which may be as far off as the contract allows.
+    pub(super) fn near(&mut self, subject: &Subject<'_>, compared: &Compared) {
+        self.within(subject, compared, |_, exact| {
+            let size = exact.abs().max(1.0);
+            (ALLOWED * size, ulp_of(size, compared.dtype))
         });
     }
 
-    /// A case of numbers. `bar` says, for an index and what is exact there, how far off f32 may be, and in which unit that
-    /// is counted. Half a unit in the last place comes on top where the result is stored in 16 bits.
-    pub(super) fn within(&mut self, what: impl Display, compared: &Compared, bar: impl Fn(usize, f64) -> (f64, f64)) {
-        let Compared { got, exact, dtype } = compared;
-        let mut miss = (got.len() != exact.len()).then(|| format!("{} results for {}", got.len(), exact.len()));
-        for (i, (&got, &exact)) in got.iter().zip(exact).enumerate() {
+    /// A case of numbers. For an index and the exact value there, `bound` says how far off an f32 may be, and in which unit
+    /// the error is counted. An output stored in 16 bits may be off by half a unit in the last place more.
+    pub(super) fn within(
+        &mut self,
+        subject: &Subject<'_>,
+        compared: &Compared,
+        bound: impl Fn(usize, f64) -> (f64, f64),
+    ) {
+        let Compared {
+            output,
+            got,
+            exact,
+            dtype,
+        } = compared;
+        let mut verdict = subject.equal(&format!("the length of {output}"), &got.len(), &exact.len());
+        for (i, (&value, &exact)) in got.iter().zip(exact).enumerate() {
             // What is too large for the type is infinite in it.
-            let is_infinite = got.is_infinite() && got.signum() == exact.signum() && exact.abs() > largest(*dtype);
-            if got == exact || is_infinite || got.is_nan() && exact.is_nan() {
+            let is_overflow =
+                value.is_infinite() && value.signum() == exact.signum() && exact.abs() > max_finite(*dtype);
+            if is_overflow || agrees(value, exact, 0.0) {
                 self.measure(0.0);
                 continue;
             }
-            let (allowed, unit) = bar(i, exact);
+            let (allowed, unit) = bound(i, exact);
             let rounding = if *dtype == Dtype::F32 {
                 0.0
             } else {
                 0.5 * ulp_of(exact, *dtype)
             };
-            let error = (got - exact).abs();
-            if error.is_nan() || error > allowed + rounding {
-                miss.get_or_insert_with(|| format!("element {i} is {got:e}, not {exact:e}"));
+            let allowed = allowed + rounding;
+            if verdict.is_ok() && !agrees(value, exact, allowed) {
+                verdict = Err(subject.miss_within(output, (i, got.len()), value, exact, allowed));
             }
             // What may be flushed to 0 has no last place.
             if exact.abs() >= f64::from(f32::MIN_POSITIVE) {
-                self.measure(error / unit);
+                self.measure((value - exact).abs() / unit);
             }
         }
-        self.case(what, miss);
+        self.case(verdict);
     }
 
     fn measure(&mut self, ulp: f64) {

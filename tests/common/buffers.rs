@@ -1,28 +1,34 @@
 //! Buffers of the tests' own, on the adapter under test.
 
-use super::gpu;
+use super::{Subject, equal, gpu};
 use wgpu_softmax::Recorded;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 
 pub const GUARD: u32 = 0xdead_beef;
-/// Words before and after what an operation may touch: the alignment of a binding, so that it can be bound apart.
+/// Words before and after what an operation may touch. They are as many as a binding's offset is aligned to, so that what
+/// lies between them can be bound by itself.
 pub const PAD: usize = 64;
 
-pub fn buffer(words: &[u32]) -> wgpu::Buffer {
+/// A buffer with these words or half-words in it.
+pub fn buffer<W: bytemuck::Pod>(words: &[W]) -> wgpu::Buffer {
     let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
-    let size = words.len() as u64 * 4;
-    let descriptor = wgpu::BufferDescriptor {
+    let bytes: &[u8] = bytemuck::cast_slice(words);
+    let buffer = new_buffer(bytes.len() as u64, usage);
+    gpu().queue().write_buffer(&buffer, 0, bytes);
+    buffer
+}
+
+/// A buffer of so many bytes, for `usage` alone.
+pub fn new_buffer(size: u64, usage: Usage) -> wgpu::Buffer {
+    gpu().device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size,
         usage,
         mapped_at_creation: false,
-    };
-    let buffer = gpu().device().create_buffer(&descriptor);
-    gpu().queue().write_buffer(&buffer, 0, bytemuck::cast_slice(words));
-    buffer
+    })
 }
 
-/// `content` between guards; what is `None` is poisoned.
+/// `content` between guards; without a content, guards throughout.
 pub fn guarded(content: Option<&[u32]>, words: usize) -> wgpu::Buffer {
     let mut all = vec![GUARD; words + 2 * PAD];
     if let Some(content) = content {
@@ -31,44 +37,53 @@ pub fn guarded(content: Option<&[u32]>, words: usize) -> wgpu::Buffer {
     buffer(&all)
 }
 
+/// What lies between the guards.
 pub fn inside(buffer: &wgpu::Buffer) -> wgpu::BufferSlice<'_> {
     buffer.slice(PAD as u64 * 4..buffer.size() - PAD as u64 * 4)
 }
 
-pub fn read(buffer: &wgpu::Buffer) -> Vec<u32> {
-    let usage = Usage::MAP_READ | Usage::COPY_DST;
-    let descriptor = wgpu::BufferDescriptor {
-        label: None,
-        size: buffer.size(),
-        usage,
-        mapped_at_creation: false,
-    };
-    let copy = gpu().device().create_buffer(&descriptor);
-    let mut encoder = gpu()
-        .device()
-        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
-    gpu().queue().submit([encoder.finish()]);
+/// The whole buffer's content.
+pub fn read<W: bytemuck::Pod>(buffer: &wgpu::Buffer) -> Vec<W> {
+    let copy = new_buffer(buffer.size(), Usage::MAP_READ | Usage::COPY_DST);
+    submit(|encoder| encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size()));
     copy.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
     gpu().device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     let view = copy.get_mapped_range(..).unwrap();
     bytemuck::pod_collect_to_vec(&view)
 }
 
-/// What stands between the guards, which must be whole.
-pub fn unguarded(buffer: &wgpu::Buffer) -> Vec<u32> {
-    let words = read(buffer);
+/// What lies between the guards, which must be whole.
+#[track_caller]
+pub fn unguarded(subject: &Subject<'_>, output: &str, buffer: &wgpu::Buffer) -> Vec<u32> {
+    let words: Vec<u32> = read(buffer);
     let (front, rest) = words.split_at(PAD);
     let (content, back) = rest.split_at(rest.len() - PAD);
-    assert!(front.iter().chain(back).all(|&w| w == GUARD), "a guard was overwritten");
+    for (side, guard) in [("before", front), ("after", back)] {
+        let broken = guard.iter().position(|&word| word != GUARD);
+        equal(
+            subject,
+            &format!("the first word written {side} {output}"),
+            broken,
+            None,
+        );
+    }
     content.to_vec()
 }
 
-pub fn encode(record: impl FnOnce(&mut wgpu::CommandEncoder) -> Recorded) -> Recorded {
-    let mut encoder = gpu()
-        .device()
-        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+/// Submits what `record` records.
+pub fn submit<R>(record: impl FnOnce(&mut wgpu::CommandEncoder) -> R) -> R {
+    let mut encoder = encoder();
     let recorded = record(&mut encoder);
     gpu().queue().submit([encoder.finish()]);
     recorded
+}
+
+pub fn encoder() -> wgpu::CommandEncoder {
+    gpu()
+        .device()
+        .create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+}
+
+pub fn encode(record: impl FnOnce(&mut wgpu::CommandEncoder) -> Recorded) -> Recorded {
+    submit(record)
 }

@@ -1,11 +1,20 @@
-//! What the tests share: the adapter under test (`WGPU_BACKEND` chooses it), inputs, comparisons.
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+//! What the tests share: the adapter under test (`WGPU_BACKEND` chooses it), and comparisons whose failures say what was
+//! computed, where, what came, what was expected, and how far off it may be: see [`Subject`].
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used
+)]
 
 pub mod buffers;
+pub mod outputs;
 
 use std::sync::LazyLock;
-pub use wgpu_softmax::testing::{CLASSES, Random, bits, ulp};
-use wgpu_softmax::{Element, Gpu, GpuOptions, half};
+pub use wgpu_softmax::testing::{CLASSES, Random, Subject, Verdict, agrees, bits, must, places, ulp};
+use wgpu_softmax::{Element, FullyMasked, Gpu, GpuOptions, Rows, half};
 
 /// The adapter as it is, and without its subgroups where it has them: both families of reduction.
 pub static GPUS: LazyLock<Vec<Gpu>> = LazyLock::new(|| {
@@ -25,6 +34,14 @@ pub static GPUS: LazyLock<Vec<Gpu>> = LazyLock::new(|| {
 pub fn gpu() -> &'static Gpu {
     &GPUS[0]
 }
+
+/// An operation's name, and which of the [`GPUS`] it ran on.
+pub fn on(operation: &str, gpu: &Gpu) -> String {
+    let subgroups = if gpu.uses_subgroups() { "with" } else { "without" };
+    format!("{operation} {subgroups} subgroups")
+}
+
+pub const FULLY_MASKED: [FullyMasked; 3] = [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform];
 
 /// An element type under test.
 pub trait Stored: Element {
@@ -48,17 +65,35 @@ pub fn stored<T: Stored>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&v| T::nearest(v)).collect()
 }
 
-/// Within 2e-6 of the larger of 1 and the exact value, and of what rounding to the type costs; NaN and infinities alike.
+/// How far a `T` may be from the exact value: 2e-6 of the larger of 1 and that value, and what rounding to the type costs.
+pub fn allowed<T: Stored>(exact: f64) -> f64 {
+    2e-6 * exact.abs().max(1.0) + T::ROUNDING.0 * exact.abs() + T::ROUNDING.1
+}
+
+/// Every number as near the exact one as [`allowed`]; NaN and infinities exactly where they belong.
 #[track_caller]
-pub fn near<T: Stored>(what: &str, got: &[T], exact: &[f64]) {
-    assert_eq!(got.len(), exact.len(), "{what}");
-    for (i, (&got, &exact)) in got.iter().zip(exact).enumerate() {
-        let got: f64 = got.into();
-        let allowed = 2e-6 * exact.abs().max(1.0) + T::ROUNDING.0 * exact.abs() + T::ROUNDING.1;
-        let alike = got == exact || got.is_nan() && exact.is_nan();
-        assert!(
-            alike || (got - exact).abs() <= allowed,
-            "{what}, element {i}: {got} for {exact}"
-        );
-    }
+pub fn near<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[f64]) {
+    must(subject.within(output, got, exact, |_, exact| allowed::<T>(exact)));
+}
+
+/// The same bits in every element.
+#[track_caller]
+pub fn same_bits<T: Element>(subject: &Subject<'_>, output: &str, got: &[T], expected: &[T]) {
+    must(subject.bits(output, got, expected));
+}
+
+/// One value that belongs to the whole call.
+#[track_caller]
+pub fn equal<V: PartialEq + std::fmt::Debug>(subject: &Subject<'_>, output: &str, got: V, expected: V) {
+    must(subject.equal(output, &got, &expected));
+}
+
+/// An error, or any other value, of the kind that `$pattern` says; else both are printed.
+macro_rules! assert_is {
+    ($what:expr, $got:expr, $pattern:pat $(if $guard:expr)?) => {
+        match &$got {
+            $pattern $(if $guard)? => {}
+            got => panic!("{}: {got:?}, but {} is expected", $what, stringify!($pattern $(if $guard)?)),
+        }
+    };
 }

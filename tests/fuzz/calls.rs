@@ -2,13 +2,13 @@
 
 use crate::alike;
 use crate::case::{Case, Kind};
-use crate::common::{Random, Stored, gpu};
+use crate::common::{Random, Stored, Subject, equal, gpu, must, places};
 use crate::device;
 use wgpu_softmax::half::{bf16, f16};
 use wgpu_softmax::reference::{self, CrossEntropyReference};
 use wgpu_softmax::{
     Adjust, BinaryCrossEntropy, CrossEntropy, CrossEntropyOutput, EncodeError, Gradient, Input, LogSumExp, Mask,
-    RunError, Scale, Softmax, SoftmaxGrad,
+    Reduction, RunError, Scale, Softmax, SoftmaxGrad,
 };
 
 impl Case {
@@ -70,9 +70,16 @@ impl Case {
         }
         let exact = reference::softmax(&x, rows, &options).unwrap();
         if self.on_device && !adjusted {
-            device::softmax(self.offset, &x, rows, &options, |y| alike("device", y, &exact));
+            let subject = Subject::new::<T>(format!("softmax in place at offset {}", self.offset), rows, &options);
+            alike(
+                &subject,
+                "y",
+                &device::softmax(&subject, self.offset, &x, &options),
+                &exact,
+            );
         } else {
-            alike("softmax", &gpu().softmax(&x, rows, &options).unwrap(), &exact);
+            let subject = Subject::new::<T>("softmax", rows, &options);
+            alike(&subject, "y", &gpu().softmax(&x, rows, &options).unwrap(), &exact);
         }
     }
 
@@ -88,7 +95,8 @@ impl Case {
             return self.is_a_mistake(gpu().logsumexp(&x, rows, &options));
         }
         let exact = reference::logsumexp(&x, rows, &options.adjust, self.policy).unwrap();
-        alike("lse", &gpu().logsumexp(&x, rows, &options).unwrap(), &exact);
+        let subject = Subject::new::<f32>("logsumexp", rows, &options);
+        alike(&subject, "lse", &gpu().logsumexp(&x, rows, &options).unwrap(), &exact);
     }
 
     fn softmax_grad(&self) {
@@ -109,7 +117,13 @@ impl Case {
             return self.is_a_mistake(gpu().softmax_grad(&y, &g, None, rows, &options));
         }
         let exact = reference::softmax_grad(&y, &g, rows, false, None).unwrap();
-        alike("dx", &gpu().softmax_grad(&y, &g, None, rows, &options).unwrap(), &exact);
+        let subject = Subject::new::<f32>("softmax_grad", rows, &options);
+        alike(
+            &subject,
+            "dx",
+            &gpu().softmax_grad(&y, &g, None, rows, &options).unwrap(),
+            &exact,
+        );
     }
 
     fn options(&self, random: &mut Random) -> CrossEntropy {
@@ -181,29 +195,16 @@ impl Case {
                 classes: self.classes,
                 count: targets.iter().filter(|&&t| is_bad(t)).count(),
             };
-            return assert_eq!(out.err(), Some(expected));
+            let subject = Subject::new::<T>("cross_entropy", rows, &options);
+            return equal(&subject, "the error", out.err(), Some(expected));
         }
         let out = out.unwrap();
         let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
-        assert_eq!(out.counted, exact.counted);
-        self.agree(&out, &exact);
-        for (row, &class) in out.argmax.iter().flatten().enumerate() {
-            let at = |class: usize| -> f64 {
-                let (o, i) = (row / rows.inner(), row % rows.inner());
-                let stride = if self.inner > 1 {
-                    self.classes * self.inner
-                } else {
-                    self.classes + self.padding
-                };
-                x[o * stride + class * self.inner.max(1) + i].into()
-            };
-            let (got, best) = (at(class as usize), at(exact.argmax[row]));
-            // Numbers below the normal ones may count as 0.
-            let tied = got.abs().max(best.abs()) < f64::from(f32::MIN_POSITIVE);
-            assert!(
-                class as usize == exact.argmax[row] || tied,
-                "argmax of row {row}: {got} rather than {best}"
-            );
+        let subject = Subject::new::<T>("cross_entropy", rows, &options);
+        equal(&subject, "counted", out.counted, exact.counted);
+        agree(&subject, &options, &out, &exact);
+        if options.argmax {
+            argmax_agrees(&subject, &x, &out.argmax.unwrap(), &exact.argmax);
         }
     }
 
@@ -218,15 +219,9 @@ impl Case {
         }
         let out = gpu().cross_entropy_soft(&x, &q, rows, &options).unwrap();
         let exact = reference::cross_entropy_soft(&x, &q, rows, &options).unwrap();
-        self.agree(&out, &exact);
-        alike("entropy", out.entropy.as_ref().unwrap(), &exact.entropies);
-    }
-
-    fn agree<T: Stored>(&self, out: &CrossEntropyOutput<T>, exact: &CrossEntropyReference) {
-        alike("losses", out.row_losses.as_ref().unwrap(), &exact.row_losses);
-        alike("gradient", out.gradient.as_ref().unwrap(), &exact.gradient);
-        out.lse.iter().for_each(|lse| alike("lse", lse, &exact.lse));
-        agree_on_sum(out.loss, exact.loss, &exact.row_losses);
+        let subject = Subject::new::<f32>("cross_entropy_soft", rows, &options);
+        agree(&subject, &options, &out, &exact);
+        alike(&subject, "entropy", out.entropy.as_ref().unwrap(), &exact.entropies);
     }
 
     fn binary(&self) {
@@ -245,40 +240,86 @@ impl Case {
             .binary_cross_entropy_with_logits(&x, &targets, rows, &options)
             .unwrap();
         let exact = reference::binary_cross_entropy_with_logits(&x, &targets, rows, &options).unwrap();
-        let losses = out.losses.iter();
-        losses.for_each(|losses| alike("losses", losses, &exact.losses));
-        agree_on_sum(out.loss, exact.loss, &exact.losses);
-        alike("gradient", &out.gradient.unwrap(), &exact.gradient);
+        let subject = Subject::new::<f32>("binary_cross_entropy_with_logits", rows, &options);
+        let is_reduced = self.reduction != Reduction::None;
+        equal(&subject, "whether there are losses", out.losses.is_some(), !is_reduced);
+        if let Some(losses) = &out.losses {
+            alike(&subject, "losses", losses, &exact.losses);
+        }
+        agree_on_sum(&subject, is_reduced, out.loss, exact.loss, &exact.losses);
+        alike(&subject, "gradient", &out.gradient.unwrap(), &exact.gradient);
     }
 
     /// The error that the case's mistake must be.
     fn is_a_mistake<R>(&self, result: Result<R, RunError>) {
-        let expected = match result.err() {
-            Some(RunError::Encode(ref error)) => match (self.mistake, error) {
-                (1 | 2, EncodeError::WrongLength { .. }) => true,
+        let error = result.err();
+        let is_expected = match &error {
+            Some(RunError::WrongLength { .. }) => matches!(self.mistake, 1 | 2),
+            Some(RunError::Encode(error)) => match (self.mistake, error) {
                 (3, EncodeError::NoClasses) => true,
                 (4, EncodeError::RowStrideTooSmall { .. }) => self.inner == 1,
                 (4, EncodeError::RowStrideNeedsLastAxis { .. }) => self.inner > 1,
                 (5, EncodeError::TooLarge { .. }) => true,
-                _ => panic!("mistake {} gave {error}", self.mistake),
+                _ => false,
             },
-            other => panic!("mistake {} gave {other:?}", self.mistake),
+            _ => false,
         };
-        assert!(expected);
+        assert!(
+            is_expected,
+            "mistake {} of {self:?}: {error:?}, but its own error is expected",
+            self.mistake
+        );
+    }
+}
+
+/// Losses, gradient and lse, each where it was asked for.
+#[track_caller]
+fn agree<T: Stored>(
+    subject: &Subject<'_>,
+    options: &CrossEntropy,
+    out: &CrossEntropyOutput<T>,
+    exact: &CrossEntropyReference,
+) {
+    alike(
+        subject,
+        "row losses",
+        out.row_losses.as_ref().unwrap(),
+        &exact.row_losses,
+    );
+    alike(subject, "gradient", out.gradient.as_ref().unwrap(), &exact.gradient);
+    equal(subject, "whether there is lse", out.lse.is_some(), options.lse);
+    if let Some(lse) = &out.lse {
+        alike(subject, "lse", lse, &exact.lse);
+    }
+    let is_reduced = options.reduction != Reduction::None;
+    agree_on_sum(subject, is_reduced, out.loss, exact.loss, &exact.row_losses);
+}
+
+/// The reference's classes, or others of numbers below the normal ones, which may count as 0.
+#[track_caller]
+fn argmax_agrees<T: Stored>(subject: &Subject<'_>, x: &[T], got: &[u32], exact: &[usize]) {
+    equal(subject, "the length of argmax", got.len(), exact.len());
+    for (row, (&class, &best)) in got.iter().zip(exact).enumerate() {
+        let of_class = |class: usize| -> f64 { x[places(&subject.rows(), row).nth(class).unwrap()].into() };
+        let class = class as usize;
+        let is_tied = class < subject.rows().classes()
+            && of_class(class).abs().max(of_class(best).abs()) < f64::from(f32::MIN_POSITIVE);
+        if class != best && !is_tied {
+            must(Err(subject.miss("argmax", (row, got.len()), class, best, "exactly")));
+        }
     }
 }
 
 /// A reduced loss, which may be that of losses that cancel; what is summed may overflow on the way.
 #[track_caller]
-fn agree_on_sum(loss: Option<f32>, exact: f64, losses: &[f64]) {
+fn agree_on_sum(subject: &Subject<'_>, is_reduced: bool, loss: Option<f32>, exact: f64, losses: &[f64]) {
+    equal(subject, "whether there is a loss", loss.is_some(), is_reduced);
     let size: f64 = losses
         .iter()
         .map(|loss| loss.abs())
         .filter(|loss| loss.is_finite())
         .sum();
     if let Some(loss) = loss.filter(|_| size < 1e38) {
-        let same = f64::from(loss) == exact || loss.is_nan() && exact.is_nan();
-        let near = (f64::from(loss) - exact).abs() <= 2e-6 * size.max(1.0);
-        assert!(same || near, "loss {loss} for {exact}");
+        must(subject.within("loss", &[loss], &[exact], |_, _| 2e-6 * size.max(1.0)));
     }
 }

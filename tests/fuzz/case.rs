@@ -1,4 +1,4 @@
-//! A call, drawn.
+//! A call, drawn at random.
 
 use crate::common::{Random, Stored};
 use proptest::prelude::*;
@@ -27,9 +27,9 @@ pub(crate) enum Fill {
     Normal,
     /// About normal, far from 0.
     Offset,
-    /// Normal, with NaNs of any payload, infinities, zeros of either sign, and numbers below the normal ones.
+    /// About normal, with NaNs of any payload, infinities, zeros of either sign, and subnormal numbers.
     Specials,
-    /// Mostly −∞.
+    /// Two thirds are −∞.
     Masked,
     /// Any finite bits.
     Finite,
@@ -51,7 +51,7 @@ pub(crate) struct Case {
     pub(crate) reduction: Reduction,
     pub(crate) schedule: u8,
     pub(crate) seed: u64,
-    /// 0 in most: a length or a shape that is wrong.
+    /// A length or a shape that is wrong; 0 in most cases, which have none.
     pub(crate) mistake: u8,
     pub(crate) on_device: bool,
 }
@@ -88,7 +88,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         fill,
         outer: layout.0,
         classes: match kind {
-            // A kernel of short rows is made for one number of classes, and others for whether rows begin at odd places.
+            // Kernels of short rows are compiled for one number of classes, others for how rows are aligned.
             K::CrossEntropyWeightedBf16 | K::Binary => 3,
             K::SoftmaxAdjusted | K::CrossEntropySoft => layout.1 | 1,
             _ => layout.1,
@@ -117,7 +117,7 @@ impl Case {
         }
     }
 
-    /// The best known schedule for some rows of a few classes, 64 lanes for others, so that few kernels are compiled.
+    /// The best known schedule for some short rows, 64 lanes for all others, so that few kernels are compiled.
     pub(crate) fn schedule(&self) -> Option<Schedule> {
         let lanes = 64;
         match (self.kind, self.schedule % 4) {
@@ -131,7 +131,7 @@ impl Case {
         }
     }
 
-    /// Whether rounding before the softmax has to stay small beside the tolerance.
+    /// Whether the logits must be such that rounding before the softmax stays small beside the tolerance.
     fn is_tame(&self) -> bool {
         use Kind::{CrossEntropySoft, CrossEntropyWeightedBf16, SoftmaxAdjusted, SoftmaxGrad};
         let conditioned = [SoftmaxAdjusted, SoftmaxGrad, CrossEntropyWeightedBf16, CrossEntropySoft];
@@ -170,7 +170,7 @@ impl Case {
             Fill::Normal | Fill::Offset => T::nearest(random.normal(3.0) + offset),
             Fill::Specials => match random.below(12) {
                 0 => T::nearest(specials[random.below(specials.len())]),
-                // A NaN's payload is of no account.
+                // A NaN of any payload.
                 1 if random.below(4) == 0 => Some(bits(random))
                     .filter(|&v| v.into().is_nan())
                     .unwrap_or(T::nearest(2.0)),
