@@ -1,5 +1,6 @@
 // Numbers that are not ordinary, known by their bits; arithmetic that no compiler may rearrange; and exp, ln, tanh and 1/d
-// that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Rust twins: src/twin.rs, function by function.
+// that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Rust twins: src/twin.rs, of the functions that
+// ordinary rows need.
 
 //#import "params"
 

@@ -40,8 +40,8 @@ struct Params {
     // One of the EMPTY_MEAN constants below.
     empty_mean: u32,
     unused: u32,
-    // In elements of its buffer, for each binding.
-    offsets: array<vec4<u32>, 6>,
+    // In elements of its buffer, for each binding; there is room for 32.
+    offsets: array<vec4<u32>, 8>,
 }
 
 // What a row of -inf alone gives.

@@ -8,3 +8,5 @@
 #![doc = include_str!("../docs/figures/schedules.svg")]
 #![doc = ""]
 #![doc = include_str!("../docs/guide/3_schedules.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/4_questions.md")]

@@ -11,7 +11,7 @@ fn store_span(span: u32, lane: Lane, s: Stats) {
     store_span_word(at, bitcast<u32>(s.max_key));
     store_span_word(at + 1u, bitcast<u32>(s.sum));
     store_span_word(at + 2u, u32(s.argmax));
-    if SPAN_WORDS > 3u {
+    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
         store_span_word(at + 3u, bitcast<u32>(s.entropy_sum));
         store_span_word(at + 4u, bitcast<u32>(s.target_sum));
         store_span_word(at + 5u, bitcast<u32>(s.target_dot));
@@ -25,7 +25,7 @@ fn load_span(span: u32, lane: Lane) -> Stats {
     s.max_key = bitcast<i32>(load_span_word(at));
     s.sum = bitcast<f32>(load_span_word(at + 1u));
     s.argmax = i32(load_span_word(at + 2u));
-    if SPAN_WORDS > 3u {
+    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
         s.entropy_sum = bitcast<f32>(load_span_word(at + 3u));
         s.target_sum = bitcast<f32>(load_span_word(at + 4u));
         s.target_dot = bitcast<f32>(load_span_word(at + 5u));

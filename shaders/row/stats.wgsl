@@ -1,6 +1,7 @@
 // The statistics of a row, or of a part of it: what they are, those of no classes, those of a chunk that is held, and how
-// those of two parts are merged. A row's maximum is taken here. What a row gives whose maximum is not an ordinary number
-// stands below. Rust twins: `Row` in src/reference.rs (f64), `stats` in src/twin.rs (f32).
+// those of two parts are merged. A row's maximum comes from `chunk_max` (row/registers.wgsl), which compares ordered keys
+// (`Extremes` in math.wgsl) and then asks the other lanes (`lanes_max` in row/lane.wgsl). What a row gives whose maximum is
+// not an ordinary number stands below. Rust twins: `Row` in src/reference/row.rs (f64), `stats` in src/twin.rs (f32).
 
 //#import "row/registers"
 //#if HAS_UPSTREAM_TERMS

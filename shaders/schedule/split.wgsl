@@ -1,4 +1,4 @@
-// Few long rows: each is shared among `params.pieces` work-groups. One dispatch (kernels/row_stats.wgsl) leaves the
+// Few long rows: each is shared among `params.pieces` work-groups. One dispatch (kernels/split_stats.wgsl) leaves the
 // statistics of the spans in `scratch`; the next combines them, in every work-group alike, and writes. Memory is read twice
 // and written once.
 

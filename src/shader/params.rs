@@ -1,6 +1,8 @@
 //! What a dispatch is told, and what a batch leaves behind: the Rust twins of `shaders/params.wgsl` and
 //! `shaders/summary.wgsl`, where each field is explained.
 
+use super::slot::SLOTS_MAX;
+
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Params {
@@ -28,7 +30,7 @@ pub(crate) struct Params {
     pub(crate) normalizer: f32,
     pub(crate) empty_mean: u32,
     pub(crate) unused: u32,
-    pub(crate) offsets: [u32; 24],
+    pub(crate) offsets: [u32; SLOTS_MAX],
 }
 
 #[repr(C)]

@@ -1,5 +1,8 @@
 //! [`Slot`]: the buffers that kernels are bound to, by the number of their binding.
 
+/// Slots that there can be: `Params` has an offset for each, and [`Slots`] a bit.
+pub(crate) const SLOTS_MAX: usize = 32;
+
 /// A binding; its number is also where `Params::offsets` has its offset. The shaders have the same names and numbers, mostly
 /// in `shaders/bindings.wgsl`; a test compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,7 +35,7 @@ pub(crate) enum Slot {
 
 impl Slot {
     /// The slots that a kernel of rows may go without, with the shaders' flag for each.
-    pub(crate) const OPTIONAL: [(Self, &'static str); 16] = [
+    pub(crate) const OPTIONAL: &[(Self, &str)] = &[
         (Self::Targets, "HAS_TARGETS"),
         (Self::GradScale, "HAS_GRAD_SCALE"),
         (Self::Loss, "HAS_LOSS"),

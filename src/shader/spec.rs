@@ -96,10 +96,12 @@ pub(crate) struct RowSpec {
 impl RowSpec {
     /// Words that encode the statistics of a span (`shaders/row/spans.wgsl`).
     pub(crate) fn span_words(&self) -> u32 {
-        match self.op {
-            RowOp::CrossEntropy(op) if op.target_sums || op.entropy => 7,
-            _ => 3,
-        }
+        if self.has_more_sums() { 7 } else { 3 }
+    }
+
+    /// Whether statistics have the sums of entropy and targets too.
+    fn has_more_sums(&self) -> bool {
+        matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums || op.entropy)
     }
 
     /// Whether the result is made of the exponentials that its sum is made of.
@@ -113,7 +115,12 @@ impl RowSpec {
 
     /// Whether drivers take long to compile it.
     pub(crate) fn compiles_slowly(&self) -> bool {
-        self.span_words() > 3 || self.adjust.is_adjusted
+        self.has_more_sums() || self.adjust.is_adjusted
+    }
+
+    /// Whether its first pass, over a split row, finds what the second writes to a slot.
+    pub(super) fn first_pass_finds(&self, slot: Slot) -> bool {
+        slot == Slot::Argmax
     }
 
     /// Whether its first pass, over a split row, is bound to a slot.

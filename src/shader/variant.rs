@@ -123,7 +123,7 @@ impl Variant {
     /// The file whose entry point it is.
     fn file(&self) -> &'static str {
         match &self.0 {
-            KernelKind::Row(row) if row.first_pass => "kernels/row_stats",
+            KernelKind::Row(row) if row.first_pass => "kernels/split_stats",
             KernelKind::Row(row) => match row.spec.op {
                 RowOp::Softmax { .. } => "kernels/softmax",
                 RowOp::SoftmaxGrad { .. } => "kernels/softmax_grad",
@@ -140,7 +140,7 @@ impl Variant {
 
     fn definitions(&self) -> Definitions {
         let mut all = Definitions::default();
-        all.flags.extend(Slot::OPTIONAL.map(|(_, flag)| (flag, false)));
+        all.flags.extend(Slot::OPTIONAL.iter().map(|&(_, flag)| (flag, false)));
         all.flags.extend(FLAGS.iter().map(|&flag| (flag, false)));
         match &self.0 {
             KernelKind::Row(row) => row.define(&mut all),
@@ -241,9 +241,8 @@ impl RowVariant {
         all.texts.insert("SCHEDULE", self.stats.file());
         all.numbers.insert("REGS_PER_LANE", self.shape.regs_per_lane);
         let first_pass = self.first_pass;
-        for (slot, flag) in Slot::OPTIONAL {
-            // The first pass finds the argmax, but leaves it to the second to write.
-            let is_known = !first_pass || slot == Slot::Argmax || self.spec.first_pass_reads(slot);
+        for &(slot, flag) in Slot::OPTIONAL {
+            let is_known = !first_pass || self.spec.first_pass_finds(slot) || self.spec.first_pass_reads(slot);
             all.flags.insert(flag, is_known && self.spec.slots.has(slot));
         }
         all.flags.extend(self.storage_flags());
