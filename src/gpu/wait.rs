@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) enum Wait {
     /// The calling thread.
     Blocking,
-    /// A thread of its own, so that a runtime's is not blocked.
+    /// A thread made for that, so that none of the runtime's threads is blocked.
     OnThread,
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn finished(
             submission_index: Some(submission),
             timeout: None,
         };
-        // wgpu panics when the device is lost meanwhile.
+        // wgpu panics if the device is lost meanwhile.
         catch_unwind(AssertUnwindSafe(|| {
             device.poll(poll_type).map(|_| ()).map_err(|e| e.to_string())
         }))
