@@ -8,7 +8,7 @@
 //! - cross-entropy: `ξ = −ln y_t`, computed as `ln d − (z_t − m)`; over a batch, the sum or the mean of the rows;
 //! - its gradient: `∂ξ/∂z_c = y_c − [c = t]`.
 //!
-//! For those who know `torch.nn.functional`, where each of its functions is found here:
+//! Where to find the functions of `torch.nn.functional` here:
 //!
 //! | there | here | gradient |
 //! |---|---|---|

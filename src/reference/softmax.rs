@@ -29,12 +29,12 @@ pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax)
     Ok(result)
 }
 
-/// The gradient with respect to the logits, from what [`softmax`] gave and the gradient g with respect to that:
-/// `y_c (g_c − Σ g y)`, and with `log` `g_c − e^y_c Σ g`, times `da/dx` where the logits and their [`Adjust`] are
-/// given.
+/// The gradient with respect to the logits, from the result of [`softmax`] and the gradient g with respect to that
+/// result: `y_c (g_c − Σ g y)`, and with `log` `g_c − e^y_c Σ g`, times `da/dx` where the logits and their [`Adjust`]
+/// are given.
 ///
-/// Classes with a probability of 0 get a gradient of exactly 0 and take no part in the sums. A row with a NaN or +∞ in its
-/// result, or with a sum that is NaN, is NaN throughout. Padding is 0.
+/// Classes with a probability of 0 get a gradient of exactly 0 and take no part in the sums. A row with a NaN or +∞ in
+/// its result, or with a sum that is NaN, is NaN throughout. Padding is 0.
 ///
 /// # Errors
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
@@ -137,8 +137,8 @@ pub fn logsumexp<T: Copy + Into<f64>>(
     Ok((0..rows.count()).map(lse).collect())
 }
 
-/// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get exactly
-/// 0, and so does padding.
+/// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get
+/// exactly 0, and so does padding.
 ///
 /// # Errors
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
