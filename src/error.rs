@@ -10,7 +10,7 @@ pub enum GpuError {
     /// No adapter at all, or none that fits what was asked for.
     #[error("no GPU adapter{wanted}; found: {found}. {hint}")]
     NoAdapter {
-        /// What was asked for, or nothing.
+        /// What was asked for; empty if nothing was.
         wanted: String,
         /// The adapters that were found.
         found: String,

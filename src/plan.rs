@@ -158,7 +158,7 @@ struct WorkGroup {
 }
 
 impl WorkGroup {
-    /// A work-group of as many rows as fill it, or of fewer if its memory has no room for the spans of that many.
+    /// A work-group takes as many rows as fill it, or fewer if its memory has no room for their spans.
     fn new(
         schedule: Schedule,
         adapter: &Capabilities,

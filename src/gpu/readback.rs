@@ -70,7 +70,7 @@ impl Gpu {
         let (sender, mapped) = oneshot_channel();
         self.with_error_scopes(|| {
             buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                // The receiver is gone if the caller dropped the future; then no one waits for the result.
                 let _ = sender.send(result);
             });
             for upload in &uploads {

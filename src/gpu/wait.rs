@@ -40,7 +40,7 @@ pub(super) async fn finished(
         Wait::OnThread => {
             let (sender, receiver) = oneshot_channel();
             std::thread::spawn(move || {
-                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                // The receiver is gone if the caller dropped the future; then no one waits for the result.
                 let _ = sender.send(poll());
             });
             receiver

@@ -30,7 +30,7 @@ pub struct BinaryCrossEntropy {
     pub weight: Mask,
     /// p: one for each class.
     pub pos_weight: Option<Values>,
-    /// How logits, targets and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits, targets and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// How the losses of the elements are reduced to one.
     pub reduction: Reduction,

@@ -24,7 +24,7 @@ use wgpu::BufferUsages as Usage;
 pub struct LogSumExp {
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// What a row of −∞ alone gives.
     pub fully_masked: FullyMasked,
@@ -41,7 +41,7 @@ pub struct LogSumExpBuffers<'a> {
     pub logits: Slice<'a>,
     /// An f32 for each row.
     pub lse: Slice<'a>,
-    /// Those that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 
@@ -57,7 +57,7 @@ pub struct LogSumExpGradBuffers<'a> {
     pub upstream: Slice<'a>,
     /// The gradient; `None` with [`LogSumExp::in_place`].
     pub gradient: Option<Slice<'a>>,
-    /// Those that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 

@@ -23,7 +23,7 @@ pub struct Softmax {
     pub log: bool,
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and result are stored. The calls that take host slices go by the slices' type.
+    /// How logits and result are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// What a row of −∞ alone gives.
     pub fully_masked: FullyMasked,
@@ -40,7 +40,7 @@ pub struct SoftmaxBuffers<'a> {
     pub logits: Slice<'a>,
     /// The result, laid out as the logits are; `None` with [`Softmax::in_place`].
     pub result: Option<Slice<'a>>,
-    /// Those that [`Softmax::adjust`] asks for.
+    /// The buffers that [`Softmax::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 

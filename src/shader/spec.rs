@@ -48,7 +48,7 @@ pub(crate) enum RowStatsNeed {
     Sums,
     /// The lse that a forward pass saved.
     SavedLse,
-    /// Nothing: every element stands by itself.
+    /// Nothing: every element is computed by itself.
     Nothing,
 }
 

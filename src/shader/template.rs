@@ -6,7 +6,7 @@
 //! - `//#if FLAG` or `//#if !FLAG` … `//#else` … `//#end` keeps one of two parts;
 //! - `//#unroll NUMBER` … `//#end` repeats its lines, with 0, 1, … in the place of `$i`.
 //!
-//! Flags and numbers are constants of the source too, so that `if FLAG` may stand in a function.
+//! Flags and numbers are constants of the source too, so that a function may contain `if FLAG`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -27,7 +27,7 @@ pub struct CrossEntropyBuffers<'a> {
     pub weights: Option<Slice<'a>>,
     /// An f32 for each row; with [`CrossEntropy::from_lse`](crate::CrossEntropy::from_lse).
     pub from_lse: Option<Slice<'a>>,
-    /// Those that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
+    /// The buffers that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
     /// An f32 for each row; with `row_losses` or [`Reduction::None`](crate::Reduction::None).
     pub row_losses: Option<Slice<'a>>,

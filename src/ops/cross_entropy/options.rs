@@ -57,7 +57,7 @@ pub enum Targets {
 pub struct CrossEntropy {
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// Logits, or log-probabilities.
     pub input: Input,

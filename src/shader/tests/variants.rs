@@ -1,4 +1,4 @@
-//! Every variant, apart from differences in numbers that change no code.
+//! Every variant, apart from those that differ only in numbers which change no code.
 
 use super::super::*;
 use crate::dtype::{Dtype, Storage};
