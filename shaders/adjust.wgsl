@@ -1,7 +1,7 @@
 // From a stored logit to the value used: a = softcap(scale * x + bias) + mask,  softcap(v) = cap * tanh(v / cap),
 // and its derivative da/dx = scale * (1 - tanh^2(v / cap)).
-// Stored infinities and NaN go by their bits: softcap leaves them as they are. A class that a causal mask hides has -inf
-// added, so that a NaN or +inf in it shows. Rust twin: `reference::adjusted`.
+// Stored infinities and NaN are recognised by their bits, and softcap leaves them as they are. A class that a causal
+// mask hides has -inf added, so that a NaN or +inf in it shows. Rust twin: `reference::adjusted`.
 
 //#import "bindings"
 //#import "io/load"
@@ -19,7 +19,7 @@ fn row_scale_of(lane: Lane) -> f32 {
     return select(params.scale, row_scale_at(lane.row), HAS_ROW_SCALE);
 }
 
-// a + b, in which infinities and NaN go by their bits.
+// a + b, in which infinities and NaN are recognised by their bits.
 fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     let infinity = vec4<u32>(POS_INF);
     let a_magnitude = a & vec4<u32>(0x7fffffffu);
@@ -32,7 +32,7 @@ fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     return select(sum, vec4<u32>(NAN), is_nan);
 }
 
-// x * factor, likewise.
+// x * factor, in the same way.
 fn scale_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
     let magnitude = bits & vec4<u32>(0x7fffffffu);
     let factor_bits = bitcast<u32>(factor);
@@ -60,7 +60,7 @@ fn scaled_and_biased(bits: vec4<u32>, index: u32, lane: Lane) -> vec4<u32> {
         a = add_bits(a, bias);
         is_finite = is_finite & is_finite4(bias);
     }
-    // What overflows here was not stored as an infinity, and is capped.
+    // A value that overflows here was not stored as an infinity, so it is capped.
     let overflowed = vec4<bool>(HAS_SOFTCAP) & is_finite & !is_finite4(a);
     return select(a, (a & vec4<u32>(0x80000000u)) | vec4<u32>(POS_INF - 1u), overflowed);
 }

@@ -1,6 +1,6 @@
-// The buffers that belong to options: how each is read or written where the kernel has it, and what stands in its place
-// where it has not. Their numbers are those of `Slot` in src/shader/slot.rs; a test compares them. What is laid out as
-// the logits are stands in io/load.wgsl and io/write.wgsl.
+// The buffers that belong to options: how each is read or written where the kernel has it, and what takes its place
+// where the kernel does not. Their numbers are those of `Slot` in src/shader/slot.rs; a test compares them. Buffers
+// laid out as the logits are belong to io/load.wgsl and io/write.wgsl.
 
 //#import "params"
 
@@ -33,7 +33,7 @@ fn grad_scale_at(i: u32) -> f32 {
 //#end
 
 // Added to the logits, as bits of f32: one for each class, or laid out as the logits are.
-// Binary cross-entropy has the weights of classes or elements here.
+// Binary cross-entropy binds the weights of classes or elements here.
 const MASK: u32 = 14u;
 // What a mask is: `MaskKind` in src/shader/spec.rs.
 const MASK_NONE: u32 = 0u;

@@ -1,6 +1,6 @@
-// Numbers that are not ordinary, known by their bits; arithmetic that no compiler may rearrange; and exp, ln, tanh and 1/d
-// that we can vouch for: drivers' own are off by up to 60 ULP, and differ. Rust twins: src/twin.rs, of the functions that
-// ordinary rows need.
+// Special numbers, recognised by their bits; arithmetic that no compiler may rearrange; and exp, ln, tanh and 1/d whose
+// accuracy we know, because those of drivers are off by up to 60 ULP, and differ from one another. Rust twins:
+// src/twin.rs, function by function, except for `tanh4` and `ln_1p`.
 
 //#import "params"
 
@@ -12,7 +12,8 @@ const NAN: u32 = 0x7fc00000u;
 const KEY_NEG_INF: i32 = -2139095041;
 const KEY_POS_INF: i32 = 0x7f800000;
 
-// Maps the bits of a float to an integer of the same order; NaN, canonical, is above +inf. Its own inverse.
+// Maps the bits of a float to an integer, so that integers are in the order of the floats; the canonical NaN is above
+// +inf. The map is its own inverse.
 fn ordered_key(bits: u32) -> i32 {
     let signed = bitcast<i32>(bits);
     return signed ^ ((signed >> 31u) & 0x7fffffff);
@@ -27,8 +28,8 @@ fn has_nan_or_inf(max_key: i32) -> bool {
     return max_key >= KEY_POS_INF;
 }
 
-// The largest of many loaded words, by integer operations alone. As integers, floats of positive sign are in
-// order (`high`), of negative sign in reverse order (`low`), and a NaN of negative sign is above -inf (`top`).
+// The largest of many loaded words, by integer operations alone. As integers, floats of positive sign are in order
+// (`high`), those of negative sign are in reverse order (`low`), and a NaN of negative sign is above -inf (`top`).
 struct Extremes {
     high: vec4<i32>,
     low: vec4<u32>,
@@ -54,9 +55,9 @@ fn extremes_key(e: Extremes) -> i32 {
     return ordered_key(select(max_bits, NAN, has_nan));
 }
 
-// No product may be contracted with a sum, nor folded with another product, nor a sum re-associated: what must be rounded
-// as it is written passes through `opaque`, so that the same words come out whatever the compiler, the schedule or the
-// adapter.
+// No product may be contracted with a sum or folded with another product, and no sum may be re-associated: a value that
+// must be rounded as it is written passes through `opaque`, so that the same words come out whatever the compiler, the
+// schedule or the adapter.
 fn opaque4(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.zero));
 }
@@ -73,7 +74,7 @@ fn mul(a: f32, b: f32) -> f32 {
     return opaque(a * b);
 }
 
-// What is under 2^-126 becomes 0, as it is on adapters that have no subnormal numbers.
+// Numbers of a magnitude below 2^-126 become 0, as they are on adapters that have no subnormal numbers.
 fn flush4(bits: vec4<u32>) -> vec4<u32> {
     return select(bits, vec4<u32>(0u), (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(0x00800000u));
 }
@@ -108,13 +109,14 @@ fn sub_rounded4(a: TwoFloat4, b: TwoFloat4) -> vec4<f32> {
 }
 
 // Cody and Waite: n = round(x / ln 2); r = x - n ln 2 in two steps, the first of them exact; e^r by a
-// polynomial, minimax for (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2 (3.1e-9 relative); then 2^n by the exponent bits.
+// polynomial, minimax for (e^r - 1 - r) / r^2 on |r| <= ln 2 / 2 (3.1e-9 relative); then times 2^n by adding to the
+// exponent bits.
 const LOG2_E: f32 = 1.4426950408889634;
 const LN2_HIGH: f32 = 0.693359375;
 const LN2_LOW: f32 = -2.12194440054690583e-4;
-// Adding 1.5 * 2^23 rounds to an integer, which the low bits of the sum then are.
+// Adding 1.5 * 2^23 rounds to an integer, which is then in the low bits of the sum.
 const ROUNDER: f32 = 12582912.0;
-// The bits of 2^-126: what is under it is 0 here.
+// The bits of 2^-126: numbers below it are 0 here.
 const SMALLEST_NORMAL: i32 = 0x00800000;
 // The bits of -128, which is below the logarithm of every f32.
 const BELOW_ALL_EXPONENTS: u32 = 0xc3000000u;
@@ -143,18 +145,18 @@ fn reduced_exp4(x: TwoFloat4) -> ReducedExp4 {
 fn exp4(x: TwoFloat4) -> vec4<f32> {
     let e = reduced_exp4(x);
     let scaled = bitcast<vec4<i32>>(e.p + vec4<f32>(1.0)) + bitcast<vec4<i32>>(e.n << vec4<u32>(23u));
-    // Where x is far below, n and p may be anything; where it is not quite so far, the exponent bits have run under.
+    // Where x is below -128, n and p may be anything; where it is above that, the exponent bits may have underflowed.
     let is_zero = (bitcast<vec4<u32>>(x.hi) > vec4<u32>(BELOW_ALL_EXPONENTS)) | (scaled < vec4<i32>(SMALLEST_NORMAL));
     return select(bitcast<vec4<f32>>(scaled), vec4<f32>(0.0), is_zero);
 }
 
-// ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial, minimax for
+// ln d for a normal d >= 1: d = 2^k (1 + f) with 1 + f in [sqrt 1/2, sqrt 2], and a polynomial that is minimax for
 // (ln(1 + f) - f + f^2 / 2) / f^3 (7.5e-10 relative).
 fn ln(d: f32) -> f32 {
     return ln_two_float(d).x;
 }
 
-// The same as hi and lo: ln d as it is rounded, and what the rounding lost.
+// The same logarithm as hi and lo: ln d as it is rounded, and what the rounding lost.
 fn ln_two_float(d: f32) -> vec2<f32> {
     let bits = bitcast<u32>(d) + (0x3f800000u - 0x3f3504f3u);
     let k = f32(i32(bits >> 23u) - 127);
@@ -190,7 +192,7 @@ struct Tanh4 {
     derivative: vec4<f32>,
 }
 
-// By w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
+// Computed from w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
 fn tanh4(v: vec4<f32>) -> Tanh4 {
     let e = reduced_exp4(two_float4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0))));
     let power = bitcast<vec4<f32>>((e.n << vec4<u32>(23u)) + vec4<u32>(0x3f800000u));
@@ -210,7 +212,8 @@ fn tanh4(v: vec4<f32>) -> Tanh4 {
     );
 }
 
-// 1 / d by Newton's method, from an integer's guess, for d from 1 up to 2^32: drivers' own division differs.
+// 1 / d for d from 1 up to 2^32, by Newton's method from a guess that an integer subtraction makes, because the
+// division of drivers differs.
 fn reciprocal(d: f32) -> f32 {
     var r = bitcast<f32>(0x7ef311c7u - bitcast<u32>(d));
     for (var i = 0u; i < 4u; i++) {

@@ -10,7 +10,7 @@ struct Params {
     outer_stride: u32,
     // The number of this dispatch's first row in the whole batch.
     first_row: u32,
-    // Work-groups are folded into two dimensions, this many wide.
+    // Work-groups are arranged in two dimensions, with this many in the first.
     groups_x: u32,
     // Work-groups that share a row (schedule/split.wgsl), and spans of a row (row/spans.wgsl).
     pieces: u32,
@@ -18,10 +18,10 @@ struct Params {
     // One of the FULLY_MASKED constants below.
     fully_masked: u32,
     ignore_index: u32,
-    // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0 by the two numbers
-    // that loss/normalizer.wgsl left in the summary.
+    // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0, by the two
+    // numbers that loss/normalizer.wgsl left in the summary.
     grad_scale_stride: u32,
-    // Always 0, but no compiler knows: see `opaque` in math.wgsl.
+    // Always 0, which no compiler knows: see `opaque` in math.wgsl.
     zero: u32,
     // a = softcap(scale * x + bias) + mask: see adjust.wgsl.
     scale: f32,
@@ -40,7 +40,7 @@ struct Params {
     // One of the EMPTY_MEAN constants below.
     empty_mean: u32,
     unused: u32,
-    // In elements of its buffer, for each binding; there is room for 32.
+    // For each binding, the offset of its data, in elements of its buffer; there is room for 32.
     offsets: array<vec4<u32>, 8>,
 }
 
@@ -55,7 +55,8 @@ const EMPTY_MEAN_ZERO: u32 = 1u;
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// The only number of classes that the kernel is made for, or 0 for any: bounds that a compiler knows cost nothing.
+// The only number of classes that the kernel is made for, or 0 for any. Checks of bounds that a compiler knows cost
+// nothing.
 override CLASSES: u32 = 0u;
 
 fn class_count() -> u32 {

@@ -1,4 +1,4 @@
-// What became of a batch, in a buffer of 16 words that the caller may read. Rust twin: `SummaryWords` in
+// What a loss leaves about a batch, in a buffer of 16 words that the caller may read. Rust twin: `SummaryWords` in
 // src/shader/params.rs; a test compares the two layouts.
 
 //#if SUMMARY_IS_ATOMIC
@@ -10,11 +10,13 @@ alias SummaryWord = u32;
 struct Summary {
     // The reduced loss, as bits of f32.
     loss: SummaryWord,
-    // Rows that are not ignored, those of them whose argmax is the target, and rows whose target is no class.
+    // Rows whose target is a class and not ignored, those of them whose argmax is the target, and rows whose target is
+    // neither a class nor ignored.
     counted: SummaryWord,
     correct: SummaryWord,
     bad_targets: SummaryWord,
-    // The first row with such a target, as its complement, so that it is a maximum and 0 means none; and its target.
+    // The first row with such a target, kept as its complement, so that it is found as a maximum and 0 means none; and
+    // its target.
     first_bad_row: SummaryWord,
     first_bad_target: SummaryWord,
     // What the gradient of the cross-entropy and that of the z-loss are multiplied by: upstream / denominator.

@@ -1,4 +1,5 @@
-//! Arrays of the crate `ndarray` on the host: shapes and axes in place of [`Rows`], over the calls that take slices.
+//! Calls on host arrays of the crate `ndarray`. They take shapes and axes in place of [`Rows`], and use the calls that
+//! take slices.
 
 use crate::dtype::Element;
 use crate::error::{EncodeError, RunError};
@@ -13,13 +14,13 @@ use crate::rows::Rows;
 use ndarray::{Array, ArrayRef, Axis, Dimension, RemoveAxis};
 use std::borrow::Cow;
 
-/// What [`Gpu::cross_entropy_array`] gives: [`CrossEntropyOutput`] in arrays. What there is one of for each row has the
-/// logits' shape without the class axis.
+/// The result of [`Gpu::cross_entropy_array`]: [`CrossEntropyOutput`] in arrays. An output with one value for each row
+/// has the logits' shape without the class axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropyArrays<T, D: RemoveAxis> {
     /// The reduced loss, unless the reduction is [`Reduction::None`].
     pub loss: Option<f32>,
-    /// Σ λ lse² over the rows, of a reduced loss with a z-loss.
+    /// Σ λ lse² over the rows, if the loss is reduced and has a z-loss.
     pub z_loss: Option<f32>,
     /// The loss of each row.
     pub row_losses: Option<Array<f32, D::Smaller>>,
@@ -58,7 +59,7 @@ fn rows_along<T, D: Dimension>(array: &ArrayRef<T, D>, axis: Axis) -> Result<Row
     Rows::of_shape(array.shape(), isize::try_from(axis.index()).unwrap_or(isize::MAX))
 }
 
-/// The elements in C order, copied only where they lie otherwise.
+/// The elements in C order, copied only if they are stored in another order.
 fn dense<T: Copy, D: Dimension>(array: &ArrayRef<T, D>) -> Cow<'_, [T]> {
     array
         .as_slice()
@@ -92,12 +93,13 @@ fn in_arrays<T, D: RemoveAxis>(
     })
 }
 
-/// With the feature `ndarray`. Arrays and views of any layout go in, by reference; arrays in C order come out. What lies in C
-/// order (standard layout) is read where it is; transposed, Fortran, broadcast arrays, and slices with gaps, are copied once
-/// on the host. Whatever an option holds that has the logits' shape (a mask) is in C order of the shape given.
+/// Calls on arrays, with the feature `ndarray`. They take arrays and views of any layout by reference, and return
+/// arrays in C order. An argument in C order (standard layout) is read where it is; transposed, Fortran-ordered and
+/// broadcast arrays, and slices with gaps, are copied once on the host. A mask of the logits' shape, which an option
+/// holds as a slice, is in C order of that shape.
 impl Gpu {
-    /// [`Gpu::softmax`] along `axis`: `y_c = exp(a_c − m) / d`, or its logarithm, as [`Softmax`] says. The result has the
-    /// logits' shape.
+    /// [`Gpu::softmax`] along `axis`: `y_c = exp(a_c − m) / d`, or its logarithm, as [`Softmax`] says. The result has
+    /// the logits' shape.
     ///
     /// # Errors
     /// [`EncodeError::AxisOutOfRange`], and those of [`Gpu::softmax`].
@@ -123,8 +125,8 @@ impl Gpu {
         Ok(shaped(logits.raw_dim(), result)?)
     }
 
-    /// [`Gpu::softmax_grad`] along `axis`, as [`SoftmaxGrad`] says: `saved`, `upstream`, the `logits` that a softcap needs,
-    /// and the result have one shape.
+    /// [`Gpu::softmax_grad`] along `axis`, as [`SoftmaxGrad`] says: `saved`, `upstream`, the `logits` that a softcap
+    /// needs, and the result have one shape.
     ///
     /// # Errors
     /// [`EncodeError::AxisOutOfRange`], [`RunError::WrongShape`], and those of [`Gpu::softmax_grad`].
@@ -155,7 +157,8 @@ impl Gpu {
         Ok(shaped(saved.raw_dim(), result)?)
     }
 
-    /// [`Gpu::logsumexp`] along `axis`: `m + ln d`, as [`LogSumExp`] says. The result has the logits' shape without `axis`.
+    /// [`Gpu::logsumexp`] along `axis`: `m + ln d`, as [`LogSumExp`] says. The result has the logits' shape without
+    /// `axis`.
     ///
     /// # Errors
     /// [`EncodeError::AxisOutOfRange`], and those of [`Gpu::logsumexp`].
@@ -178,12 +181,12 @@ impl Gpu {
         Ok(shaped(logits.raw_dim().remove_axis(axis), lse)?)
     }
 
-    /// [`Gpu::cross_entropy`] along `axis`: `ξ = ln d − (z_t − m)` for each row, and with [`CrossEntropy::gradient`] its
-    /// gradient, as [`CrossEntropy`] says. `targets` have the logits' shape without `axis`: a class for each row.
+    /// [`Gpu::cross_entropy`] along `axis`: `ξ = ln d − (z_t − m)` for each row, and with [`CrossEntropy::gradient`]
+    /// its gradient, as [`CrossEntropy`] says. `targets` have the logits' shape without `axis`: a class for each row.
     ///
     /// # Errors
     /// [`EncodeError::AxisOutOfRange`], [`RunError::WrongShape`] for the targets, and those of [`Gpu::cross_entropy`],
-    /// in which a row's number is that of its target in C order.
+    /// in which a row is numbered by the position of its target in C order.
     ///
     /// ```
     /// use ndarray::{Array3, Axis, array};

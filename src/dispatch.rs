@@ -1,4 +1,4 @@
-//! From a kernel and its buffers to recorded dispatches, and from a batch on the host to its result.
+//! Turns a kernel and its buffers into recorded dispatches, and a batch on the host into its result.
 
 mod binding;
 mod host_stream;

@@ -7,7 +7,7 @@ pub enum Dtype {
     /// 32 bits.
     #[default]
     F32,
-    /// IEEE's 16 bits. Results are rounded to the nearest, ties to even, and are ±∞ from 65,520 on.
+    /// IEEE 754's 16 bits (binary16). Results are rounded to the nearest, ties to even, and are ±∞ from 65,520 on.
     F16,
     /// The upper half of an f32. Results are rounded to the nearest, ties to even.
     Bf16,
@@ -25,17 +25,18 @@ impl Dtype {
 
 /// How an operation's matrices are stored; f16 and bf16 need no feature of the adapter.
 ///
-/// What is one number a row (losses, lse, upstream gradients), and masks, biases and weights, are f32 always.
+/// Outputs and inputs with one number for each row (losses, lse, upstream gradients), masks, biases and weights are
+/// always f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Storage {
-    /// The logits, and what else is read that is laid out as they are.
+    /// The logits, and the other inputs that are laid out as they are, except masks and weights.
     pub logits: Dtype,
     /// The result or the gradient.
     pub result: Dtype,
 }
 
 impl Storage {
-    /// Both alike.
+    /// The same type for both.
     pub const fn all(dtype: Dtype) -> Self {
         Self {
             logits: dtype,
@@ -53,7 +54,7 @@ pub trait Element: bytemuck::Pod + Into<f64> + sealed::Sealed {
     /// How it is stored.
     const DTYPE: Dtype;
 
-    /// The nearest value, ties to even; what is too large for f16 is ±∞.
+    /// The nearest value, ties to even; a value too large for f16 becomes ±∞.
     fn nearest(value: f32) -> Self;
 }
 

@@ -1,5 +1,5 @@
-//! What can go wrong: one enum for getting a [`Gpu`](crate::Gpu), one for preparing and recording on the device, one for the
-//! calls that take and give host slices.
+//! What can go wrong: one enum for creating a [`Gpu`](crate::Gpu), one for preparing and recording on the device, one
+//! for the calls that take and give host slices.
 
 use crate::schedule::Schedule;
 
@@ -10,9 +10,9 @@ pub enum GpuError {
     /// No adapter at all, or none that fits what was asked for.
     #[error("no GPU adapter{wanted}; found: {found}. {hint}")]
     NoAdapter {
-        /// What was asked for, or nothing.
+        /// What was asked for; empty if nothing was.
         wanted: String,
-        /// The adapters there are.
+        /// The adapters that were found.
         found: String,
         /// What to install or to change.
         hint: &'static str,
@@ -38,7 +38,7 @@ pub enum GpuError {
         adapter: String,
         /// What is needed.
         needed: &'static str,
-        /// What there is.
+        /// What the device has.
         available: String,
     },
 }
@@ -66,7 +66,7 @@ pub enum EncodeError {
         /// Classes of a row.
         classes: usize,
     },
-    /// A row stride goes with a class axis that is the last.
+    /// A row stride was given, but the class axis is not the last.
     #[error("row_stride {row_stride} needs the class axis last, but {inner} rows lie side by side")]
     RowStrideNeedsLastAxis {
         /// Elements from one row to the next.
@@ -74,7 +74,7 @@ pub enum EncodeError {
         /// Rows side by side.
         inner: usize,
     },
-    /// A shape whose number of elements does not fit a `usize`, or of rows a `u32`.
+    /// A shape whose number of elements does not fit a `usize`, or whose number of rows does not fit a `u32`.
     #[error("{outer} x {classes} x {inner} elements are more than can be addressed, of at most 2^32 - 1 rows")]
     TooLarge {
         /// Rows before the class axis.
@@ -84,7 +84,7 @@ pub enum EncodeError {
         /// Rows after the class axis.
         inner: usize,
     },
-    /// What must be bound at once is larger than the device binds.
+    /// What must be bound at once is larger than the device can bind.
     #[error(
         "{classes} classes of {inner} rows side by side take {needed} bytes at once, but this device binds at most {limit}"
     )]
@@ -93,12 +93,12 @@ pub enum EncodeError {
         classes: usize,
         /// Rows side by side.
         inner: usize,
-        /// Bytes of one block of them.
+        /// Bytes of one block of such rows.
         needed: u64,
         /// The device's limit.
         limit: u64,
     },
-    /// Numbers of an option, or a slice, of the wrong length.
+    /// The numbers of an option, or a slice, have the wrong length.
     #[error("{what} has {got} elements, but the shape asks for {expected}")]
     WrongLength {
         /// Which option or argument.
@@ -118,7 +118,7 @@ pub enum EncodeError {
         /// Bytes it has from its offset on.
         bound: u64,
     },
-    /// A buffer made without a usage that its place needs.
+    /// A buffer was made without a usage that its role needs.
     #[error("buffer {buffer} was made without usage {usage}")]
     MissingUsage {
         /// Which buffer.
@@ -126,7 +126,7 @@ pub enum EncodeError {
         /// The usage that is missing.
         usage: &'static str,
     },
-    /// An offset between two elements.
+    /// An offset that falls between two elements, or, for the summary, one that is not aligned as the device requires.
     #[error("buffer {buffer} begins at byte {offset}, which is no multiple of {alignment}")]
     MisalignedOffset {
         /// Which buffer.
@@ -136,7 +136,7 @@ pub enum EncodeError {
         /// What the offset must be a multiple of.
         alignment: u64,
     },
-    /// The options ask for a result, or need an input, that no buffer was given for.
+    /// The options ask for a result, or need an input, for which no buffer was given.
     #[error("buffer {buffer} is missing, which {option} asks for")]
     MissingBuffer {
         /// Which buffer.
@@ -173,13 +173,13 @@ pub enum EncodeError {
         /// Why not.
         why: &'static str,
     },
-    /// An ignore_index that no 32-bit target can be.
+    /// An `ignore_index` that no 32-bit target can equal.
     #[error("ignore_index {ignore_index} is no 32-bit integer, which the targets of a device buffer are")]
     IgnoreIndex {
         /// The index.
         ignore_index: i64,
     },
-    /// A number outside of what its option allows.
+    /// A number outside the range that its option allows.
     #[error("{option} is {value}, but must be {must}")]
     BadNumber {
         /// The option.
@@ -189,7 +189,7 @@ pub enum EncodeError {
         /// What it must be.
         must: &'static str,
     },
-    /// More options with a buffer each than the device binds at once.
+    /// The options need more storage buffers than the device binds at once.
     #[error(
         "the options bind {bound} storage buffers at once, but this device binds at most {available}; ask for less"
     )]
@@ -209,20 +209,21 @@ pub enum EncodeError {
         /// Why not.
         why: &'static str,
     },
-    /// The device has no room for what the operation keeps beside the caller's buffers.
+    /// The device has no room for what the operation keeps besides the caller's buffers, or the batch is larger than
+    /// any buffer.
     #[error("no device memory for {bytes} bytes of {what}")]
     OutOfMemory {
-        /// What they were for.
+        /// What the bytes were for.
         what: &'static str,
-        /// How many.
+        /// How many bytes.
         bytes: u64,
     },
     /// The driver refused a kernel, which is a defect of this crate or of the driver.
     #[error("the driver refused kernel {kernel}: {message}")]
     Pipeline {
-        /// The kernel: its file, what it was joined with, its constants.
+        /// The kernel: its file, the flags that it was joined with, and its constants.
         kernel: String,
-        /// What was said.
+        /// The message of the driver, or of wgpu.
         message: String,
     },
     /// The device is gone. A new [`Gpu`](crate::Gpu) is needed.
@@ -275,7 +276,7 @@ pub enum RunError {
         /// The shape it has.
         got: Vec<usize>,
     },
-    /// An option that takes its numbers out of a device buffer, which these calls have none of.
+    /// An option that takes its numbers from a device buffer, which these calls do not have.
     #[error("{option} cannot go with slices on the host: there is no buffer; use {instead}")]
     NeedsBuffer {
         /// The option, as it is set.
@@ -310,7 +311,7 @@ pub enum RunError {
 }
 
 impl From<EncodeError> for RunError {
-    /// What has a variant of its own here is the same, whichever step found it.
+    /// An error that has a variant of its own here becomes that variant, whichever step found it.
     fn from(error: EncodeError) -> Self {
         match error {
             EncodeError::WrongLength { what, expected, got } => Self::WrongLength { what, expected, got },

@@ -1,4 +1,5 @@
-//! [`Gpu`]: an adapter chosen or a device handed in, with its settings. What it does stands in the files below.
+//! [`Gpu`]: a device, on an adapter chosen here or given by the caller, with its settings. What it does is in the files
+//! of `gpu/`.
 
 mod adapter;
 mod buffers;
@@ -42,11 +43,11 @@ pub struct Gpu {
     progress: Option<Progress>,
     /// Whether a call may read and write parts of one buffer.
     shares_buffers: bool,
-    /// Where buffers are lent to one call.
+    /// The buffers lent to a call on host slices, in a clone made for that call.
     leases: Option<Arc<BufferLeases>>,
 }
 
-/// Told how many rows of a batch are done, and how many there are.
+/// A callback that is told how many rows of a batch are done, and how many there are.
 type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
 struct Inner {
@@ -56,7 +57,7 @@ struct Inner {
     limits: wgpu::Limits,
     capabilities: Capabilities,
     pool: Arc<Pool>,
-    /// With whether buffers are shared.
+    /// The pipelines made so far, by variant and by whether a call may share buffers.
     pipelines: Mutex<HashMap<(Variant, bool), Arc<wgpu::ComputePipeline>>>,
     /// Held while a pipeline is made, on OpenGL.
     gl_compile_lock: Mutex<()>,
@@ -81,12 +82,13 @@ impl fmt::Debug for Gpu {
     }
 }
 
-/// Parts of a batch whose buffers are kept for calls to come: two under way, of two matrices, each with its copies for the host.
+/// The pool keeps buffers for later calls, up to the bytes of this many parts of a batch: two parts in flight, of two
+/// matrices each, and for each of these the device buffer and its copy for the host.
 const PARTS_KEPT: u64 = 8;
 
 impl Gpu {
-    /// The fastest kind of adapter there is: discrete, integrated, then software; `WGPU_BACKEND` and
-    /// `WGPU_ADAPTER_NAME` narrow the choice.
+    /// The fastest kind of adapter that is found: discrete, integrated, virtual, any other, and last software;
+    /// `WGPU_BACKEND` and `WGPU_ADAPTER_NAME` narrow the choice.
     ///
     /// # Errors
     /// Every [`GpuError`]; without an adapter it says what to install.
@@ -135,8 +137,8 @@ impl Gpu {
         Self::assemble(device, queue, options, errors)
     }
 
-    /// A device and queue of the caller's. Its callbacks are left as they are. Subgroup kernels run if it was made with
-    /// [`wgpu::Features::SUBGROUP`].
+    /// Uses a device and queue of the caller's. The device's callbacks are left as they are. Subgroup kernels run if
+    /// the device was made with [`wgpu::Features::SUBGROUP`].
     ///
     /// # Errors
     /// [`GpuError::TooSmall`] where the device's limits rule out every kernel.
@@ -184,8 +186,8 @@ impl Gpu {
         })
     }
 
-    /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are done
-    /// and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
+    /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are
+    /// done and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
     pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
         Self {
             progress: Some(Arc::new(progress)),
@@ -193,9 +195,9 @@ impl Gpu {
         }
     }
 
-    /// A clone for callers who keep many arrays in one buffer, as the memory pools of frameworks do: a call may read and write
-    /// parts of one buffer that are apart. Its kernels bind everything to be written, which is what WebGPU asks for there,
-    /// and adapters may read a little slower through it.
+    /// A clone for callers who keep many arrays in one buffer, as the memory pools of frameworks do: a call may read
+    /// and write parts of one buffer that are apart. Its kernels bind every buffer as writable, as WebGPU requires in
+    /// that case, and adapters may read such buffers a little more slowly.
     pub fn with_shared_buffers(&self) -> Self {
         Self {
             shares_buffers: true,
@@ -203,7 +205,8 @@ impl Gpu {
         }
     }
 
-    /// A clone for one call on host slices: its buffers come from the pool, and go back when the last of its clones is gone.
+    /// A clone for one call on host slices: its buffers come from the pool, and go back when the last of its clones is
+    /// gone.
     pub(crate) fn leasing(&self) -> Self {
         Self {
             leases: Some(Arc::new(BufferLeases::of(&self.inner.pool))),
@@ -211,7 +214,7 @@ impl Gpu {
         }
     }
 
-    /// A clone with other parts.
+    /// A clone with another size of parts.
     pub(crate) fn with_part_bytes(&self, part_bytes: u64) -> Self {
         Self {
             part_bytes,
@@ -265,7 +268,7 @@ impl Gpu {
         &self.inner.capabilities
     }
 
-    /// Bytes that travel at once: what the options say, within what fits the device.
+    /// Bytes that travel at once: as many as the options say, but no more than the device's limits allow.
     pub(crate) fn part_bytes(&self) -> u64 {
         let limits = self.limits();
         self.part_bytes
@@ -273,8 +276,9 @@ impl Gpu {
             .min(limits.max_storage_buffer_binding_size)
     }
 
-    /// Held for the whole of a call that takes host slices. On OpenGL wgpu has one context for all threads, and panics in
-    /// one that has waited 6 s for it, as it may while another compiles or computes: so there, calls take turns here.
+    /// Held for the whole of a call that takes host slices. On OpenGL, wgpu has one context for all threads, and panics
+    /// in a thread that has waited 6 s for it, which can happen while another thread compiles or computes. So calls on
+    /// OpenGL take turns here.
     pub(crate) async fn gl_call_lock(&self) -> Option<sync::MutexGuard<'_, ()>> {
         if self.inner.info.backend == wgpu::Backend::Gl {
             Some(self.inner.gl_call_lock.lock().await)

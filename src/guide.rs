@@ -1,4 +1,4 @@
-// The text is in docs/guide, in parts, for the figures to stand between them.
+// The text is in docs/guide, in several files, so that the figures can stand between them.
 #![doc = include_str!("../docs/guide/1_use.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/figures/offset.svg")]

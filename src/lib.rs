@@ -1,12 +1,14 @@
 //! Softmax, cross-entropy and its gradient on the GPU, row by row and numerically stable, on [`wgpu`].
 //!
-//! With z the logits of a row of C classes, y the probabilities, t the target and ξ the loss, as in the tutorial this comes from:
+//! With z the logits of a row of C classes, y the probabilities, t the target and ξ the loss, as in the tutorial that
+//! this crate grew out of:
 //!
-//! - softmax: `y_c = exp(z_c − m) / d`, `m = max z`, `d = Σ exp(z_c − m)`; its derivative is `∂y_i/∂z_j = y_i (δ_ij − y_j)`;
+//! - softmax: `y_c = exp(z_c − m) / d`, `m = max z`, `d = Σ exp(z_c − m)`; its derivative is
+//!   `∂y_i/∂z_j = y_i (δ_ij − y_j)`;
 //! - cross-entropy: `ξ = −ln y_t`, computed as `ln d − (z_t − m)`; over a batch, the sum or the mean of the rows;
 //! - its gradient: `∂ξ/∂z_c = y_c − [c = t]`.
 //!
-//! Whoever knows `torch.nn.functional` finds
+//! Where to find the functions of `torch.nn.functional` here:
 //!
 //! | there | here | gradient |
 //! |---|---|---|
@@ -20,15 +22,16 @@
 //!
 //! The [`guide`] says how to choose, why the numbers are what they are, and what to do about a NaN.
 //!
-//! Three depths: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
-//! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`] for the same
-//! operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures.
+//! There are three levels: [`Gpu::softmax`] and [`Gpu::cross_entropy`] for slices on the host; [`Softmax::prepare`] and
+//! [`CrossEntropy::prepare`] for kernels recorded into the caller's encoder, on the caller's buffers; [`mod@reference`]
+//! for the same operations in f64 on the CPU. [`mod@tutorial`] derives the formulas, with figures.
 //!
-//! The features are those of wgpu's backends, all of them on by default: `vulkan`, `metal`, `dx12`, `gles`, `webgpu`; wgpu's
-//! `parking_lot`; and `ndarray`, which adds calls on that crate's arrays, such as `Gpu::softmax_array`.
+//! The features are those of wgpu's backends, `vulkan`, `metal`, `dx12`, `gles` and `webgpu`, and wgpu's `parking_lot`,
+//! all of them on by default; and `ndarray`, off by default, which adds calls on that crate's arrays, such as
+//! `Gpu::softmax_array`.
 //!
-//! Sums follow one canonical order, a function of the number of classes alone, whatever the adapter's subgroups, the schedule
-//! or the batch around a row: the results have the same bits.
+//! Sums follow one canonical order, a function of the number of classes alone, so the results have the same bits
+//! whatever the adapter's subgroups, the schedule or the other rows of the batch.
 
 #[cfg(feature = "ndarray")]
 mod array;

@@ -1,4 +1,4 @@
-//! The public operations, one a file: options, checks, plan, record, in that order.
+//! The public operations, one in each file: options, checks, plan and recording, in that order.
 
 pub(crate) mod adjust;
 pub(crate) mod binary_cross_entropy;

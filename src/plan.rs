@@ -1,5 +1,5 @@
-//! Which kernel for which rows on which adapter. A plan changes speed, never bits: every schedule follows the canonical
-//! order of `shaders/row/registers.wgsl`.
+//! Decides which kernel runs which rows on which adapter. A plan changes the speed, never the bits: every schedule
+//! follows the canonical order of `shaders/row/registers.wgsl`.
 
 mod capabilities;
 mod shape;
@@ -23,8 +23,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The plan for `rows`: with the caller's schedule, or the best known one. `span_words` are the words that encode the
-    /// statistics of a span.
+    /// The plan for `rows`: with the caller's schedule, or the best known one. `span_words` is the number of words that
+    /// encode the statistics of a span.
     pub(crate) fn new(
         rows: &Rows,
         adapter: &Capabilities,
@@ -82,7 +82,8 @@ impl Plan {
                 } else {
                     regs as u32
                 },
-                // A kernel for each number of classes that is used, but a short one, soon compiled.
+                // With one lane, each number of classes gets a kernel of its own, but a short one that compiles
+                // quickly.
                 classes: if lanes == 1 { rows.classes() as u32 } else { 0 },
                 reduce: match adapter.subgroup {
                     Some(size) if !rows_adjacent && lanes > 1 => Reduce::Subgroup { lanes: size.min(lanes) },
@@ -157,7 +158,7 @@ struct WorkGroup {
 }
 
 impl WorkGroup {
-    /// As many rows as fill it, or as its memory has room for the spans of.
+    /// A work-group takes as many rows as fill it, or fewer if its memory has no room for their spans.
     fn new(
         schedule: Schedule,
         adapter: &Capabilities,
@@ -186,7 +187,7 @@ impl WorkGroup {
         };
         let fits = |size: u32| {
             let span_bytes = spans(size).next_power_of_two() * span_words * 4;
-            // Two words an invocation are for the exchange between lanes.
+            // The exchange between lanes takes two words for each invocation.
             span_bytes + size as usize * 8 <= adapter.group_memory as usize
         };
         while !fits(size) && size > row_lanes {
@@ -207,7 +208,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Adapters at the corners of what there is.
+    /// Adapters with the smallest and the largest capabilities that occur.
     fn all_adapters() -> Vec<Capabilities> {
         let mut all = Vec::new();
         for is_software in [false, true] {

@@ -1,5 +1,5 @@
-//! The same operations in f64 on the CPU, one plain function each. The kernels are tested against them, and your tests may
-//! use them too. Here, too, the largest logit is subtracted first; sums are taken from left to right.
+//! The same operations in f64 on the CPU, one plain function each. The kernels are tested against them, and your tests
+//! may use them too. Here, too, the largest logit is subtracted first; sums are taken from left to right.
 //!
 //! ```
 //! use wgpu_softmax::{reference, Rows, Softmax};

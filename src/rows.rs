@@ -2,7 +2,7 @@
 
 use crate::error::EncodeError;
 
-/// Bytes of a stored element.
+/// Bytes of a word, an f32 or u32, which is also the largest stored element.
 pub(crate) const ELEMENT_BYTES: u64 = 4;
 /// The rows of a batch of logits: `outer × classes × inner` elements, of which `(o, c, i)` is at
 /// `(o · classes + c) · inner + i`. A row is one `(o, i)`, and has number `o · inner + i`.
@@ -66,7 +66,8 @@ impl Rows {
         Ok(rows)
     }
 
-    /// The same rows, `row_stride` elements apart. What lies between them is neither read into a result nor written.
+    /// The same rows, `row_stride` elements apart. The padding between them does not affect any result, and is not
+    /// written.
     #[must_use]
     pub const fn with_row_stride(self, row_stride: usize) -> Self {
         Self {
@@ -90,7 +91,7 @@ impl Rows {
         self.inner
     }
 
-    /// Elements from the first of the first row to the last of the last row.
+    /// The number of elements from the first of the first row to the last of the last row, both included.
     ///
     /// # Errors
     /// An invalid shape: [`EncodeError::NoClasses`], [`EncodeError::TooLarge`], [`EncodeError::RowStrideTooSmall`],
@@ -120,7 +121,7 @@ impl Rows {
             let block = self.classes.checked_mul(self.inner)?;
             let before = (self.outer - 1).checked_mul(self.row_stride.unwrap_or(block))?;
             let elements = before.checked_add(block)?;
-            // The bytes must be countable too, and so must the rows.
+            // The numbers of bytes and of rows must fit a `usize` too.
             elements.checked_mul(ELEMENT_BYTES as usize)?;
             self.outer.checked_mul(self.inner)?;
             Some(elements)
@@ -151,7 +152,7 @@ impl Rows {
         self.outer
     }
 
-    /// So many outer blocks of so many rows side by side, as many classes each, and nothing between them.
+    /// Rows of the same number of classes: `outer` blocks of `inner` rows side by side, without padding.
     pub(crate) fn dense(&self, outer: usize, inner: usize) -> Self {
         Self {
             outer,

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 /// How the lanes of a GPU share the rows. The results have the same bits under every one that can run the rows.
 ///
-/// `lanes` is the number of invocations that share a row, or with `Held` each 1,024 classes of one: a power of two up to 256.
+/// `lanes` is the number of invocations that share a row, or with `Held` each 1,024 classes of a longer row: a power of
+/// two up to 256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The row stays in registers; memory is read once and written once. Each 1,024 classes have lanes of their own, which
-    /// must fit a work-group together.
+    /// The row stays in registers; memory is read once and written once. Each 1,024 classes have lanes of their own,
+    /// which must fit a work-group together.
     Held {
         /// Invocations that share a row, or each 1,024 classes of a longer one.
         lanes: u32,
@@ -42,7 +43,7 @@ impl fmt::Display for Schedule {
 impl FromStr for Schedule {
     type Err = String;
 
-    /// As it is displayed: `held/8`, `chunked/64`, `split/256x16`.
+    /// Parses the text form as it is displayed: `held/8`, `chunked/64`, `split/256x16`.
     fn from_str(text: &str) -> Result<Self, String> {
         let number = |digits: &str| digits.parse().ok();
         let parsed = match text.split_once('/') {

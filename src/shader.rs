@@ -1,4 +1,4 @@
-//! From what a kernel is to compute to its WGSL source: the files of `shaders/`, joined by a small template.
+//! Turns what a kernel is to compute into its WGSL source, which a small template joins from the files of `shaders/`.
 
 mod files;
 mod params;

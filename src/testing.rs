@@ -1,5 +1,5 @@
-//! What tests share, here and in other crates of this workspace: inputs that are the same everywhere, how far a result is
-//! from the exact one, and [`Subject`], which words every failure.
+//! What tests share, here and in other crates of this workspace: inputs that are the same everywhere, how far a result
+//! is from the exact one, and [`Subject`], which writes the message of every failure.
 
 mod outputs;
 mod subject;
@@ -30,7 +30,7 @@ impl Random {
         (self.bits() as usize) % n
     }
 
-    /// About normal: the sum of four uniform numbers, with a standard deviation of `spread`.
+    /// An approximately normal number: the sum of four uniform ones, with a standard deviation of `spread`.
     pub fn normal(&mut self, spread: f32) -> f32 {
         let sum: f64 = (0..4).map(|_| self.bits() as f64 / (1u64 << 40) as f64 - 0.5).sum();
         (sum * 3f64.sqrt()) as f32 * spread
@@ -47,14 +47,16 @@ impl Random {
     }
 }
 
-/// Numbers of classes around which kernels differ: fewer than a vector of four, one vector, and one class more; lanes of
-/// 4, 8, 32 and 64 vectors and one class more or less; one chunk and one class more; two chunks; odd and even vocabularies.
+/// Numbers of classes around which kernels differ: fewer than a vector of four, one vector, and one class more; lanes
+/// of 4, 8, 32 and 64 vectors and one class more or less; one chunk and one class more; two chunks; odd and even
+/// vocabularies.
 pub const CLASSES: &[usize] = &[
     1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 256, 257, 1000, 1023, 1024, 1025, 2048,
     4099,
 ];
 
-/// A unit in the last place of `exact` as it is stored, and that of the smallest normal number where `exact` is smaller.
+/// A unit in the last place of `exact` as it is stored, and that of the smallest normal number where `exact` is
+/// smaller.
 pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
     let (digits, least) = match dtype {
         Dtype::F32 => (23, -126),
@@ -65,8 +67,8 @@ pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
     2f64.powi(exponent - digits)
 }
 
-/// The error of `got` in units in the last place of `exact` as an f32, of which 2^-149 is the smallest; NaN where only
-/// one of both is NaN.
+/// The error of `got` in units in the last place of `exact` as an f32, the smallest of which is 2^-149; NaN if exactly
+/// one of the two is NaN.
 pub fn ulp(got: f32, exact: f64) -> f64 {
     if got.is_nan() && exact.is_nan() || f64::from(got) == exact {
         return 0.0;
@@ -74,12 +76,13 @@ pub fn ulp(got: f32, exact: f64) -> f64 {
     (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32)
 }
 
-/// The bits of each value, which compare as expected where there is a NaN or a −0 among them.
+/// The bits of each value, because these compare as expected where there is a NaN or a −0 among the values.
 pub fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-/// Schedules at the limits of what a plan allows. A call with one that cannot run its rows returns an error that says so.
+/// Schedules at the limits of what a plan allows. A call with one that cannot run its rows returns an error that says
+/// so.
 pub fn schedules() -> Vec<Schedule> {
     let held = [1, 2, 4, 8, 32, 64].map(|lanes| Schedule::Held { lanes });
     let chunked = [8, 32, 128].map(|lanes| Schedule::Chunked { lanes });
@@ -110,8 +113,8 @@ pub const SPECIAL_ROWS: [[f32; 3]; 14] = [
     [1e-45, -1e-45, 0.0],
 ];
 
-/// Rows with NaN, infinities, zeros of either sign and numbers at both ends of f32's range: [`SPECIAL_ROWS`], whose other
-/// classes are −∞.
+/// Rows with NaN, infinities, zeros of either sign and numbers at both ends of f32's range: [`SPECIAL_ROWS`], whose
+/// other classes are −∞.
 pub fn special_rows(classes: usize) -> Vec<f32> {
     let rest = || std::iter::repeat_n(NEG_INF, classes.saturating_sub(3));
     SPECIAL_ROWS
@@ -135,7 +138,7 @@ pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
     axes.chain(strided.into_iter().map(Ok)).collect()
 }
 
-/// Normal numbers laid out as `rows` says, with NaN as padding, which must not matter.
+/// Normal numbers laid out as `rows` says. The padding is NaN, which must not affect any result.
 pub fn laid_out(random: &mut Random, rows: &Rows, spread: f32) -> Result<Vec<f32>, EncodeError> {
     let mut x = random.logits(rows.elements()?, spread);
     if rows.inner() == 1 {

@@ -1,4 +1,4 @@
-//! The kernels in plain f32 Rust, step for step and in the canonical order of summation. Where an adapter rounds each
+//! The kernels in plain f32 Rust, step by step and in the canonical order of summation. Where an adapter rounds each
 //! product, sum and difference as IEEE 754 says, the kernels' results have exactly these bits. Rows with NaN or +∞, and
 //! rows of only −∞, are left to `reference`: every row here has a finite largest value.
 
@@ -96,7 +96,7 @@ fn exp_diff(x: f32, m: f32) -> f32 {
     }
 }
 
-/// How many chunks a span has: rows of more than 1,024 chunks have longer spans, so that one tree adds all spans.
+/// How many chunks a span has: rows of more than 1,024 chunks have longer spans, so that a single tree adds all spans.
 fn span_chunks(classes: usize) -> usize {
     classes.div_ceil(CHUNK).div_ceil(CHUNK)
 }
@@ -130,8 +130,8 @@ fn flush(y: f32) -> f32 {
     if y.is_subnormal() { 0.0 } else { y }
 }
 
-/// Softmax of one row. Each span's exponentials are taken relative to the span's own largest value and then multiplied by
-/// `exp(m_span − m) / d`.
+/// Softmax of one row. Each span's exponentials are taken relative to the span's own largest value and then multiplied
+/// by `exp(m_span − m) / d`.
 pub fn softmax(x: &[f32]) -> Vec<f32> {
     let (m, d) = stats(x);
     let inv_sum = reciprocal(d);
@@ -156,7 +156,7 @@ pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
     (sub_rounded(ln_two_float(d), two_diff(x[target], m)), gradient.collect())
 }
 
-/// The sum of the rows' losses: 1,024 at a time, then the sums likewise, until one is left.
+/// The sum of the rows' losses: 1,024 at a time, then their sums in the same way, until one is left.
 pub fn total(losses: &[f32]) -> f32 {
     let mut values = losses.to_vec();
     loop {

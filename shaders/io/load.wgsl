@@ -1,9 +1,10 @@
 // Reads what is laid out as the logits are, four neighbouring classes at a time, as the bits of f32: the logits, and up to
-// two more matrices of their type. VectorWidth says how many elements come at once:
+// two more matrices of their type. VectorWidth says how many elements one load takes:
 // X4  needs classes, strides and offsets that are multiples of four, and the class axis last (inner = 1);
 // X2  needs them even, and the class axis last;
 // X1  takes any number of classes, any stride, any offset, the class axis anywhere.
-// No load is in a branch, which lanes would take turns in: an index past the end loads the last element once more.
+// No load is in a branch, because lanes take the sides of a branch in turn: an index past the end loads the last element
+// again.
 
 //#import "math"
 
@@ -32,7 +33,8 @@ alias Source = u32;
 //#end
 //#end
 
-// In place, the result's buffer (io/write.wgsl) holds the logits; a lane reads its own before it writes them, and no other's.
+// In place, the result's buffer (io/write.wgsl) holds the logits; a lane reads its own logits before it writes there,
+// and no other lane's.
 //#if IN_PLACE
 fn read_logits(i: u32) -> Source {
     //#if RESULT_IS_ATOMIC
@@ -81,7 +83,7 @@ fn read_source(which: u32, i: u32) -> Source {
     return read_logits(i);
 }
 
-// Elements of the stored type to the bits of f32, always exactly.
+// Converts elements of the stored type to the bits of f32, always exactly.
 fn widen4(stored: vec4<u32>) -> vec4<u32> {
     //#if LOGITS_F32
     return stored;
@@ -90,7 +92,7 @@ fn widen4(stored: vec4<u32>) -> vec4<u32> {
     return stored << vec4<u32>(16u);
     //#end
     //#if LOGITS_F16
-    // Without the adapter's f16, which may flush what is small.
+    // This does not use the adapter's f16, which may flush small numbers.
     let sign = (stored & vec4<u32>(0x8000u)) << vec4<u32>(16u);
     let magnitude = stored & vec4<u32>(0x7fffu);
     var bits = (magnitude << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
@@ -185,9 +187,9 @@ fn classes_of(index: u32) -> vec4<u32> {
     return vec4<u32>(index * 4u) + vec4<u32>(0u, 1u, 2u, 3u);
 }
 
-// The element that a row begins with.
+// The element at which a row begins.
 fn row_start(row: u32) -> u32 {
-    // Divisions are slow.
+    // Divisions are slow, so this case does without.
     if params.inner == 1u {
         return row * params.outer_stride;
     }

@@ -1,6 +1,6 @@
-// Writes the result of the chunk that is held: a kernel says what `Row` is, and `result_vec4`, the result of four neighbouring
-// classes as the bits of f32. They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements at once. A kernel
-// without a result of the logits' shape has a `store_vec4` that does nothing.
+// Writes the result of the chunk that is held: a kernel defines `Row`, and `result_vec4`, which gives the result of
+// four neighbouring classes as the bits of f32. They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements
+// at once. A kernel without a result of the logits' shape has a `store_vec4` that does nothing.
 
 //#import "io/load"
 //#import "row/registers"
@@ -24,14 +24,15 @@ alias Packed = vec2<u32>;
 alias Packed = u32;
 //#end
 //#if X1
-// A word may be shared with another lane or row, or with what is not ours, so each half is put in by itself.
+// A word may be shared with another lane or row, or with data that is not part of the result, so each half is written
+// by itself.
 alias Packed = atomic<u32>;
 //#end
 //#end
 
 @group(0) @binding(RESULT) var<storage, read_write> result: array<Packed>;
 
-// The bits of f32 to elements of the result's type, to the nearest, ties to even; NaN stays NaN.
+// Converts the bits of f32 to elements of the result's type, rounded to the nearest, ties to even; NaN stays NaN.
 fn narrow4(bits: vec4<u32>) -> vec4<u32> {
     //#if RESULT_F32
     return bits;
@@ -47,10 +48,10 @@ fn narrow4(bits: vec4<u32>) -> vec4<u32> {
     let magnitude = bits & vec4<u32>(0x7fffffffu);
     let rebased = magnitude - vec4<u32>(112u << 23u);
     let normal = (rebased + vec4<u32>(0xfffu) + ((rebased >> vec4<u32>(13u)) & one)) >> vec4<u32>(13u);
-    // Under 2^-14: how many times 2^-24, which is what the last bit of 0.5 is worth.
+    // Below 2^-14, the bits count multiples of 2^-24, which is what the last bit of 0.5 is worth.
     let small = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) + vec4<f32>(0.5)) - vec4<u32>(0x3f000000u);
     var halves = select(normal, small, magnitude < vec4<u32>(0x38800000u));
-    // What is 65,520 or more rounds to infinity.
+    // Values of 65,520 or more round to infinity.
     halves = select(halves, vec4<u32>(0x7c00u), magnitude >= vec4<u32>(0x477ff000u));
     return sign | select(halves, vec4<u32>(0x7e00u), magnitude > vec4<u32>(POS_INF));
     //#end
@@ -113,7 +114,7 @@ fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
     let stored = narrow4(bits);
     let c = index * 4u;
     //#if !RESULT_F32
-    // Where the four fill two words, nobody else has a part of them.
+    // Where the four elements fill two words, no other lane has a part of these.
     let element = offset_of(RESULT) + start + c;
     if params.inner == 1u && element % 2u == 0u && c + 3u < class_count() {
         atomicStore(&result[element / 2u], pack_halves(stored.xy));

@@ -1,4 +1,4 @@
-// Binary cross-entropy of each element by itself, with a target t from 0 to 1, its weight w, and p for what is positive:
+// Binary cross-entropy of each element by itself, with target t from 0 to 1, weight w, and the positive class's weight p:
 // loss     = w ((1 - t) ln(1 + e^x) + p t ln(1 + e^-x)),     ln(1 + e^x) = max(x, 0) + ln(1 + e^-|x|)
 // gradient = w ((1 - t) sigma(x) - p t sigma(-x)) scale,     sigma(x) = 1 / (1 + e^-x)
 // Memory is read once and written once. Reference: reference::binary_cross_entropy_with_logits.
@@ -26,14 +26,14 @@ struct Element {
     gradient: u32,
 }
 
-// `e`: exp(-|x|).
+// `e` is exp(-|x|).
 fn element(bits: u32, e: f32, t: f32, start: u32, c: u32, grad_scale: f32) -> Element {
     let magnitude = bits & 0x7fffffffu;
     let is_negative = bits > 0x7fffffffu;
     let w = weight_of(start, c);
     let negative = 1.0 - t;
     let positive = mul(pos_weights_at(c), t);
-    // The target of the class that x speaks for, and of the other.
+    // The weighted target of the class against which the sign of x speaks, and that of the other class.
     let claimed = select(negative, positive, is_negative);
     let opposed = select(positive, negative, is_negative);
     let abs_x = bitcast<f32>(min(magnitude, POS_INF - 1u));

@@ -15,12 +15,13 @@ struct Row {
     target_class: u32,
     target_weight: f32,
     target_sum: f32,
-    // What the gradient is multiplied by, and what y is for the z-loss.
+    // What the gradient is multiplied by, and what y is multiplied by for the z-loss.
     grad_scale: f32,
     z_scale: f32,
-    // All -inf, and treated as if all were equal.
+    // Whether the row is -inf alone; it is then treated as if all its values were equal, unless `is_uniform` says
+    // otherwise.
     is_masked: bool,
-    // Whether the whole row is one word, and which.
+    // Whether the result of the whole row is one word, and which.
     is_uniform: bool,
     word: u32,
 }
@@ -67,7 +68,7 @@ fn z_loss_of(stats: Stats) -> f32 {
     return mul(mul(lse, lse), params.z_loss);
 }
 
-// a_t - m, with the target's value.
+// a_t - m, from the target's value.
 fn shifted_target(value: u32, row: Stats) -> TwoFloat4 {
     return two_diff4(vec4<f32>(bitcast<f32>(value)), vec4<f32>(max_of(row)));
 }
@@ -84,7 +85,7 @@ fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
     return select(word, NAN, (value & 0x7fffffffu) > POS_INF);
 }
 //#else
-// ln y_t, with the target's value.
+// ln y_t, from the target's value.
 fn log_prob_bits(value: u32, row: Stats) -> u32 {
     if has_nan_or_inf(row.max_key) {
         return NAN;
@@ -139,10 +140,10 @@ fn entropy_bits(row: Stats) -> u32 {
     return bitcast<u32>(ln(row.sum) - mul(row.entropy_sum, reciprocal(row.sum)));
 }
 
-// What the target of a row is, and what there is to know of the row before its result.
+// The target of a row, and what follows from it for the row's result.
 struct Target {
     class_index: u32,
-    // The same where it is a class, else 0, which may be loaded.
+    // The same if it is a class, else 0, so that it may be loaded.
     safe_class: u32,
     weight: f32,
     is_ignored: bool,
@@ -161,7 +162,7 @@ fn target_of(lane: Lane) -> Target {
     return Target(class_index, safe_class, weight, is_ignored, is_bad);
 }
 
-// By the lane that owns the target's vec4.
+// Called by the lane that owns the target's vec4.
 fn put_row_outputs(start: u32, lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) {
     if HAS_LOSS || HAS_LOG_PROB {
         let around = load_around(start, t.safe_class);
@@ -194,7 +195,7 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
     row.grad_scale = grad_scale_at(at);
     if HAS_Z_LOSS {
-        // loss/normalizer.wgsl leaves the two scales side by side; one a row serves for both.
+        // loss/normalizer.wgsl leaves the two scales side by side; a scale for each row serves for both.
         let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
     }

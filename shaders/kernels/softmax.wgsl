@@ -1,7 +1,7 @@
 // softmax:            y = exp(a - m) / d,     m = max a, d = sum of exp(a - m)
 // log_softmax:        y = (a - m) - ln d
 // logsumexp:          lse = m + ln d, and its gradient g y da/dx, with the upstream gradient as each row's grad scale
-// A row belongs to the lanes that the schedule gives it, and so does the number of times it is read.
+// A row belongs to the lanes that the schedule gives it; the schedule also decides how often memory is read.
 // References: reference::softmax, reference::logsumexp.
 
 //#import "bindings"
@@ -12,9 +12,9 @@ struct Row {
     max_value: f32,
     ln_sum: vec2<f32>,
     inv_sum: f32,
-    // In a gradient: all -inf, and treated as if all were equal.
+    // In a gradient: whether the row is -inf alone, and is treated as if all its values were equal.
     is_masked: bool,
-    // Whether the whole row is one word, and which.
+    // Whether the result of the whole row is one word, and which.
     is_uniform: bool,
     word: u32,
 }

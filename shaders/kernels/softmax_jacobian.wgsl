@@ -1,5 +1,5 @@
 // J_ij = y_i ([i = j] - y_j) scale, from the probabilities y of each row: [rows, classes, classes].
-// Each invocation takes every n-th element of its line, n being the invocations that share the line.
+// Each invocation takes every n-th element of its line, where n invocations share the line.
 // Reference: reference::softmax_jacobian.
 
 //#import "math"

@@ -1,5 +1,6 @@
-// Rows whose first largest logit is their target's. A row whose target is ignored is none of them.
-// Each invocation takes every n-th row, n being all invocations. Reference: `correct` of reference::cross_entropy.
+// Counts the rows whose first largest logit is their target's. A row whose target is ignored is not counted.
+// Each invocation takes every n-th row, where n is the number of all invocations.
+// Reference: `correct` of reference::cross_entropy.
 
 //#import "bindings"
 //#import "summary"

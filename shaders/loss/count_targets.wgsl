@@ -1,7 +1,8 @@
 // Counts the targets that are neither ignored nor bad, and the bad ones, and finds the first of those; with weights,
-// leaves each row's weight in the losses' place, 0 where it does not count.
-// Each invocation takes every n-th target, n being all invocations; integer atomics, so the order does not matter.
-// Reference: what is counted and what is bad in reference::cross_entropy.
+// leaves each row's weight in the slot of the losses, 0 where the row does not count.
+// Each invocation takes every n-th target, where n is the number of all invocations. The counts are integer atomics, so
+// the order does not matter.
+// Reference: what reference::cross_entropy counts, and what it treats as out of range.
 
 //#import "bindings"
 //#import "summary"
@@ -17,7 +18,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     workgroupBarrier();
     var counted = 0u;
     var bad = 0u;
-    // Rows are kept as complements, so that the first is a maximum, and 0 means none.
+    // Rows are kept as complements, so that the first is found as a maximum, and 0 means none.
     var first_bad = 0u;
     for (var row = workgroup.x * SCAN_GROUP + local; row < params.rows; row += params.groups_x * SCAN_GROUP) {
         let target_class = targets_at(row);

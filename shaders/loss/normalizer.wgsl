@@ -1,5 +1,6 @@
 // After count_targets.wgsl: the mean's denominators, what the gradient is multiplied by (upstream / denominator), and the
-// first bad target's value. Where a denominator is 0, that factor is what the mean of nothing is. One invocation.
+// first bad target's value. Where a denominator is 0, that factor is what the mean over nothing gives. One invocation
+// does it all.
 
 //#import "bindings"
 //#import "math"
@@ -52,7 +53,7 @@ fn main() {
     z_denominator = denominator;
     //#end
     summary.grad_scale = scale_over(denominator);
-    // Of a mean over nothing, no part is anything else.
+    // Where the mean is over nothing, the z-losses get the same scale as the rest.
     summary.z_grad_scale = select(scale_over(z_denominator), summary.grad_scale, denominator == 0.0);
     summary.denominator = bitcast<u32>(denominator);
     summary.z_denominator = bitcast<u32>(z_denominator);

@@ -45,7 +45,7 @@ fn run(lane: Lane) {
     let sum = chunk_sum(SUM, ChunkView(0u, chunk, 0.0), lane);
     var bits = bitcast<u32>(sum);
     if has_nan_or_inf(max_key) {
-        // +inf, unless a -inf (of nll_loss) stands against it.
+        // The sum is this maximum, +inf or NaN, unless a -inf (of nll_loss) among the values makes it NaN.
         let is_nan = (bits & 0x7fffffffu) > POS_INF;
         bits = select(bits_of_key(max_key), NAN, is_nan);
     }

@@ -11,20 +11,20 @@ override LANES: u32 = 8u;
 override ROW_CHUNKS: u32 = 1u;
 
 struct Lane {
-    // Number within the row or chunk, below LANES.
+    // The lane's number within the row or chunk, below LANES.
     index: u32,
     // Which chunk of the row, below ROW_CHUNKS.
     chunk: u32,
-    // Row within the dispatch; a row past the last is the last once more, and `live` is false.
+    // The row within the dispatch. A lane of a row past the last gets the last row again, and `live` is false.
     row: u32,
     live: bool,
-    // Which of `params.pieces` of the row, with the split schedule.
+    // Which of the `params.pieces` pieces of the row, with the split schedule.
     piece: u32,
     // The first invocation of the row or chunk in work-group memory.
     first: u32,
 }
 
-// `segment`: which of the runs of LANES invocations that the work-group consists of.
+// A work-group consists of runs of LANES invocations; `segment` is the number of the run.
 fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
     let group = workgroup.y * params.groups_x + workgroup.x;
     let rows = WORKGROUP_SIZE / LANES / ROW_CHUNKS;
@@ -39,7 +39,7 @@ override EXCHANGE_WORDS: u32 = 2u * WORKGROUP_SIZE;
 var<workgroup> exchange: array<u32, EXCHANGE_WORDS>;
 var<private> exchange_half: u32 = 0u;
 
-// Stores `word` where the other lanes of the row see it; returns where lane 0's is.
+// Stores `word` where the other lanes of the row see it, and returns the index of lane 0's word.
 fn exchange_store(word: u32, lane: Lane) -> u32 {
     exchange_half = WORKGROUP_SIZE - exchange_half;
     let base = exchange_half + lane.first;
@@ -48,8 +48,8 @@ fn exchange_store(word: u32, lane: Lane) -> u32 {
     return base;
 }
 
-// The upper steps of the halving tree over lanes: strides from LANES / 2 down to `stop`, eight-fold at a time. Every
-// lane ends with the value of its class modulo `stop`.
+// The upper steps of the halving tree over lanes: strides from LANES / 2 down to `stop`, up to three of them at a time.
+// A lane ends with the value for its number modulo `stop`.
 fn fold_sum(x: f32, stop: u32, lane: Lane) -> f32 {
     var value = x;
     var width = LANES;
@@ -57,7 +57,7 @@ fn fold_sum(x: f32, stop: u32, lane: Lane) -> f32 {
         let base = exchange_store(bitcast<u32>(value), lane);
         let parts = min(width / stop, 8u);
         width /= parts;
-        // With fewer than eight the rest are zeros, which change no bits.
+        // With fewer than eight parts the rest are zeros, which change no bits.
         var t: array<f32, 8>;
         for (var i = 0u; i < 8u; i++) {
             t[i] = select(0.0, bitcast<f32>(exchange[base + lane.index % width + min(i, parts - 1u) * width]), i < parts);
@@ -82,7 +82,7 @@ fn fold_max(x: i32, stop: u32, lane: Lane) -> i32 {
 }
 
 //#if SUBGROUPS
-// Lanes that shuffle: a power of two, at most the adapter's smallest subgroup.
+// Lanes that exchange values by shuffles: a power of two, at most the adapter's smallest subgroup.
 override SUBGROUP_LANES: u32 = 8u;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -112,8 +112,8 @@ fn lanes_sum(x: f32, lane: Lane) -> f32 {
     return value;
 }
 //#else
-// Neighbouring invocations take neighbouring rows rather than neighbouring vec4s: what lies together when the class axis
-// is not the last.
+// Neighbouring invocations take neighbouring rows rather than neighbouring vec4s, because rows lie side by side when
+// the class axis is not the last.
 override ROWS_ADJACENT: bool = false;
 
 @compute @workgroup_size(WORKGROUP_SIZE)

@@ -6,10 +6,12 @@
 // within a lane, the lower ones go across lanes, and no power-of-two LANES changes a bit. Rust twin: `tree_sum` in
 // src/twin.rs.
 //
-// Registers are gone through in repeated calls (`unroll`) rather than loops: an array stays in registers only where every
-// index is a constant, and compilers do not unroll loops of this size (measured on lavapipe: two to three times as fast).
+// The registers are visited by repeated calls (`unroll`) rather than in loops: an array stays in registers only where
+// every index is a constant, and compilers do not unroll loops of this size (measured on lavapipe: two to three times
+// as fast).
 //
-// Whoever imports this says what is summed: `term_vec4`, and where it asks for target errors, `target_error_vec4`.
+// A file that imports this one defines what is summed: `term_vec4`, and, if it asks for target errors,
+// `target_error_vec4`.
 
 //#import "row/lane"
 //#import "io/load"
@@ -20,18 +22,19 @@
 const CHUNK: u32 = 1024u;
 const CHUNK_VEC4S: u32 = 256u;
 
-// What is summed over a row: the terms of its denominator, or whatever the kernel needs instead; on request the
-// exponentials times x - m, which the entropy needs; the targets of all classes, and those times x - m.
+// What is summed over a row: the terms of its denominator, or whatever the kernel needs instead; and on request the
+// exponentials times x - m, which the entropy needs, the targets of all classes, and these times x - m.
 const SUM: u32 = 0u;
 const ENTROPY_SUM: u32 = 1u;
 const TARGET_SUM: u32 = 2u;
 const TARGET_DOT: u32 = 3u;
 
-// The values held, as bits of f32; once summed, with CACHES_EXP, their exponentials, which are not computed again.
+// The values held, as bits of f32. With CACHES_EXP, they are replaced by their exponentials once these are summed, so
+// that they are not computed again.
 var<private> regs: array<vec4<u32>, REGS_PER_LANE>;
 // The sum of each register's four terms.
 var<private> sums: array<f32, REGS_PER_LANE>;
-// Registers that have classes in them; the sums of the others stay 0.
+// The number of registers that hold classes; the sums of the others stay 0.
 override USED_REGS: u32 = REGS_PER_LANE;
 // What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
 var<private> exp_rescale: f32 = 1.0;
@@ -40,7 +43,7 @@ fn row_chunks() -> u32 {
     return (class_count() + CHUNK - 1u) / CHUNK;
 }
 
-// Chunks of a span: a row has at most 1,024 spans, as even as can be from the left.
+// Chunks of a span: a row has at most 1,024 spans, all of this many chunks except that the last may be shorter.
 fn span_chunks() -> u32 {
     return (row_chunks() + CHUNK - 1u) / CHUNK;
 }
@@ -160,7 +163,7 @@ fn cache_exp(max_value: f32) {
     //#end
 }
 
-// Probabilities out of cached exponentials, with 1 / d.
+// Probabilities from cached exponentials, with 1 / d.
 fn probs_of_cached(exponentials: vec4<u32>, inv_sum: f32) -> vec4<u32> {
     let factor = mul(exp_rescale, inv_sum);
     return flush4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(exponentials), vec4<f32>(factor))));
@@ -182,7 +185,7 @@ fn first_in_reg(first: i32, reg: u32, max_bits: u32, chunk: u32, lane: Lane) -> 
     return min(first, min(min(classes.x, classes.y), min(classes.z, classes.w)));
 }
 
-// The first class of the chunk whose value is the largest, or a NaN where the largest is one.
+// The first class of the chunk whose value is the largest, or the first NaN if there is one.
 fn chunk_argmax(max_key: i32, chunk: u32, lane: Lane) -> i32 {
     let max_bits = bits_of_key(max_key);
     var first = NO_CLASS;
@@ -200,7 +203,7 @@ fn target_error_with_reg(error: i32, reg: u32, view: ChunkView, lane: Lane) -> i
     return max(error, target_error_vec4(regs[reg], view.start, vec4_index_of(reg, view.chunk, lane)));
 }
 
-// The worst that is wrong with the targets of the chunk's classes.
+// The most serious error in the targets of the chunk's classes.
 fn chunk_target_error(view: ChunkView, lane: Lane) -> i32 {
     var error = TARGET_OK;
     //#unroll REGS_PER_LANE

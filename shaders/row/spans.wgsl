@@ -1,5 +1,6 @@
-// Rows of more than one chunk: the chunks of a span are merged from left to right, and the spans by the tree of a chunk.
-// A schedule keeps the statistics of spans where it likes: `store_span_word`, `load_span_word`, `span_index_of`.
+// Rows of more than one chunk: the chunks of a span are merged from left to right, and the spans by the same tree as a
+// chunk. A schedule decides where the statistics of spans are kept: it defines `store_span_word`, `load_span_word` and
+// `span_index_of`.
 
 //#import "row/stats"
 
@@ -46,7 +47,8 @@ fn exp_diff(a_key: i32, b_key: i32) -> f32 {
     return exp_vec4(vec4<u32>(bits_of_key(a_key)), bitcast<f32>(bits_of_key(b_key))).x;
 }
 
-// The chunk's values once more, or its exponentials relative to the maximum of its span, and what takes them to the row's.
+// Loads the chunk's values again, and with CACHES_EXP computes their exponentials relative to the maximum of their
+// span, and the factor that makes these relative to the row's maximum.
 fn reload_chunk(start: u32, chunk: u32, lane: Lane, row_max_key: i32) {
     load_chunk(start, chunk, lane);
     //#if CACHES_EXP
@@ -56,8 +58,8 @@ fn reload_chunk(start: u32, chunk: u32, lane: Lane, row_max_key: i32) {
     //#end
 }
 
-// Chunks past the last hold nothing but -inf, and merging with nothing changes no bits: so every lane takes as many
-// steps, and the body, which is long, is compiled once.
+// Chunks past the last hold nothing but -inf, and merging with nothing changes no bits: so every lane takes the same
+// number of steps, and the body, which is long, is compiled only once.
 fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     let first = span * span_chunks();
     var stats = no_stats();
@@ -68,12 +70,13 @@ fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     return stats;
 }
 
-// A sum for each register, found in a loop: what it takes to find one is long, and is compiled once this way.
+// A sum for each register. They are computed in a loop, so that the code for one of them, which is long, is compiled
+// only once.
 var<private> span_sums: array<f32, REGS_PER_LANE>;
 
 // The tree over the spans, four to a vec4, relative to the maximum of all.
 fn combine_sum(kind: u32, max_value: f32, lane: Lane) -> f32 {
-    // The rest stay 0.
+    // The sums of the other registers stay 0.
     let used = min(REGS_PER_LANE, (params.spans + 4u * LANES - 1u) / (4u * LANES));
     for (var reg = 0u; reg < used; reg++) {
         let first = 4u * (reg * LANES + lane.index);

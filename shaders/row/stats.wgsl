@@ -1,7 +1,7 @@
-// The statistics of a row, or of a part of it: what they are, those of no classes, those of a chunk that is held, and how
-// those of two parts are merged. A row's maximum comes from `chunk_max` (row/registers.wgsl), which compares ordered keys
-// (`Extremes` in math.wgsl) and then asks the other lanes (`lanes_max` in row/lane.wgsl). What a row gives whose maximum is
-// not an ordinary number stands below. Rust twins: `Row` in src/reference/row.rs (f64), `stats` in src/twin.rs (f32).
+// The statistics of a row, or of a part of it: their definition, those of no classes, those of a chunk that is held,
+// and how those of two parts are merged. A row's maximum comes from `chunk_max` (row/registers.wgsl), which compares ordered
+// keys (`Extremes` in math.wgsl) and then asks the other lanes (`lanes_max` in row/lane.wgsl). At the end is what a row gives
+// whose maximum is not an ordinary number. Rust twins: `Row` in src/reference/row.rs (f64), `stats` in src/twin.rs (f32).
 
 //#import "row/registers"
 //#if HAS_UPSTREAM_TERMS
@@ -26,7 +26,7 @@ struct Stats {
     target_error: i32,
 }
 
-// What is wrong with the targets of all classes: nothing, one of a class that is -inf, a NaN.
+// What may be wrong with the targets of all classes: nothing, a target other than 0 on a class that is -inf, or a NaN.
 const TARGET_OK: i32 = 0;
 const TARGET_ON_NEG_INF: i32 = 1;
 const TARGET_IS_NAN: i32 = 2;
@@ -40,7 +40,7 @@ fn max_of(s: Stats) -> f32 {
 }
 
 //#if !HAS_UPSTREAM_TERMS
-// e (x - m), 0 where e is.
+// e (x - m), or 0 where e is 0.
 fn entropy_term_vec4(e: vec4<f32>, bits: vec4<u32>, max_value: f32) -> vec4<f32> {
     let product = mul4(e, bitcast<vec4<f32>>(bits) - vec4<f32>(max_value));
     return select(product, vec4<f32>(0.0), e == vec4<f32>(0.0));
@@ -60,7 +60,7 @@ fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32)
 }
 //#end
 
-// Of the chunk that is held.
+// The statistics of the chunk that is held.
 fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.max_key = chunk_max(lane);
@@ -76,7 +76,7 @@ fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     s.target_dot = chunk_sum(TARGET_DOT, view, lane);
     s.target_error = chunk_target_error(view, lane);
     //#end
-    // The last, as the exponentials may take the values' place.
+    // This comes last, because the exponentials may take the values' place.
     s.sum = chunk_sum(SUM, view, lane);
     return s;
 }
@@ -131,7 +131,7 @@ fn merge(a: Stats, b: Stats) -> Stats {
 }
 //#end
 
-// As bits, what a row of -inf alone gives: the caller's `FullyMasked`.
+// As bits, what a row of -inf alone gives by the caller's `FullyMasked`.
 fn fully_masked_bits(zeros: u32, uniform_value: f32) -> u32 {
     let other = select(bitcast<u32>(uniform_value), zeros, params.fully_masked == FULLY_MASKED_ZEROS);
     return select(other, NAN, params.fully_masked == FULLY_MASKED_NAN);

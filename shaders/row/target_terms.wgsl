@@ -1,5 +1,5 @@
-// What a loss sums beside exponentials where every class has a target: s_c = w_c ((1 - e) q_c + e / C), with q the soft
-// targets, or 0 where a class index is the target and e, the label smoothing, is spread over all classes.
+// What a loss sums besides exponentials where every class has a target: s_c = w_c ((1 - e) q_c + e / C), with q the
+// soft targets, or 0 where a class index is the target and e, the label smoothing, is spread over all classes.
 
 //#import "bindings"
 //#import "io/load"

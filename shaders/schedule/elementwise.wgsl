@@ -1,4 +1,5 @@
-// For kernels that need neither a row's maximum nor its sum: every class by itself. Memory is read once and written once.
+// For kernels that need neither a row's maximum nor its sum: every class is computed by itself. Memory is read once and
+// written once.
 
 //#import "row/stats"
 //#import "schedule/reload"

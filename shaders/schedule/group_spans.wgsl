@@ -2,7 +2,7 @@
 
 //#import "row/spans"
 
-// At least the words of the spans of all rows of a work-group.
+// At least as many words as the spans of all rows of a work-group take.
 override GROUP_WORDS: u32 = 192u;
 var<workgroup> span_words: array<u32, GROUP_WORDS>;
 

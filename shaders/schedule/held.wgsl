@@ -1,5 +1,6 @@
 // The row stays in registers: memory is read once and written once. Short rows, of one chunk or less, are held by the
-// lanes of one row; each chunk of a longer one by lanes of its own, which meet in work-group memory once.
+// lanes of one row. Each chunk of a longer one is held by lanes of its own, which exchange their statistics in
+// work-group memory once.
 
 //#import "row/stats"
 //#import "io/write"

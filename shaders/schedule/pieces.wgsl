@@ -1,5 +1,5 @@
-// Which chunks of a row a work-group goes through one after the other: all of them, or with `params.pieces` its part, of
-// whole spans.
+// Which chunks of a row a work-group goes through one after the other: all of them, or, if `params.pieces` work-groups
+// share the row, its piece, which consists of whole spans.
 
 //#import "row/registers"
 

@@ -1,5 +1,6 @@
-// Writes a row whose chunks are read, or read again, for it: one after the other, or where every chunk has lanes of its own,
-// that one. The schedule says how a chunk is loaded for its result: `reload_chunk`.
+// Writes a row whose chunks are loaded, or loaded again, for that. The lanes do so one chunk after the other, or, where
+// every chunk has lanes of its own, with that chunk alone. The schedule defines how a chunk is loaded for its result:
+// `reload_chunk`.
 
 //#import "io/write"
 //#if IN_PIECES

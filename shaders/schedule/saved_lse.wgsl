@@ -1,5 +1,5 @@
-// A backward pass from the lse that a forward pass left: nothing is reduced again, exp(x - lse) is y. Memory is read once
-// and written once.
+// A backward pass from the lse that a forward pass left: nothing is reduced again, because y is exp(x - lse). Memory is
+// read once and written once.
 
 //#import "row/stats"
 //#import "schedule/reload"

@@ -1,6 +1,6 @@
 // Few long rows: each is shared among `params.pieces` work-groups. One dispatch (kernels/split_stats.wgsl) leaves the
-// statistics of the spans in `scratch`; the next combines them, in every work-group alike, and writes. Memory is read twice
-// and written once.
+// statistics of the spans in `scratch`; in the next, every work-group combines those of the whole row, and writes its
+// piece. Memory is read twice and written once.
 
 //#import "row/spans"
 //#import "schedule/pieces"

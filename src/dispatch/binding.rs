@@ -1,4 +1,5 @@
-//! What a kernel is bound to: buffers in their slots, checked and cut to the part of a batch that a dispatch is for.
+//! The buffers that a kernel is bound to, each in its slot, checked, and cut to the part of a batch that a dispatch
+//! processes.
 
 use super::partition::Part;
 use crate::error::EncodeError;
@@ -6,17 +7,17 @@ use crate::gpu::Gpu;
 use crate::rows::ELEMENT_BYTES;
 use crate::shader::Slot;
 
-/// Where a device buffer is bound from: any `buffer.slice(..)` converts.
+/// The part of a device buffer that is bound: any `buffer.slice(..)`.
 pub type Slice<'a> = wgpu::BufferSlice<'a>;
 
 /// How many elements a buffer has, and which of them a part of the rows needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Laid out as the logits are, of so many bytes each.
+    /// Elements laid out as the logits are, each of this many bytes.
     Matrix(u64),
     /// A word for each row.
     Row,
-    /// So many words, for every part the same.
+    /// This many words, the same for every part.
     Words(usize),
 }
 
@@ -57,8 +58,8 @@ impl<'a> Operand<'a> {
         }
     }
 
-    /// What of it is bound for a part of a batch whose row `first_row` is the first. What has a word for each row holds those
-    /// of the whole batch; matrices begin with the part.
+    /// The binding for `part`, whose rows are counted from row `first_row` of the whole batch. A buffer with a word for
+    /// each row holds those of the whole batch; a matrix begins with row `first_row`.
     pub(crate) fn window(&self, gpu: &Gpu, part: &Part, first_row: usize) -> (wgpu::BufferBinding<'a>, u32) {
         let (first, elements) = match self.extent {
             Extent::Matrix(_) => (part.first_element, part.elements),
@@ -68,7 +69,7 @@ impl<'a> Operand<'a> {
         window(gpu, self.slice, first, elements, self.extent.element_bytes())
     }
 
-    /// Checks its size, usage and offset for a batch of so many rows and elements.
+    /// Checks the buffer's size, usage and offset for a batch of `rows` rows and `elements` elements.
     pub(crate) fn check(&self, rows: usize, elements: usize) -> Result<(), EncodeError> {
         let count = match self.extent {
             Extent::Matrix(_) => elements,
@@ -79,8 +80,8 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// Binds elements `first..first + elements` of a slice, from the last aligned byte before them; also returns how many elements
-/// after that they begin.
+/// Binds elements `first..first + elements` of a slice, from the last aligned byte before them; also returns at which
+/// element of the binding they begin.
 pub(crate) fn window<'a>(
     gpu: &Gpu,
     slice: Slice<'a>,
@@ -132,8 +133,8 @@ pub(crate) fn check(name: &'static str, slice: Slice<'_>, elements: usize, bytes
     Ok(())
 }
 
-/// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even for separate parts of it,
-/// unless all are bound to be written; and that what is written overlaps nothing else once offsets are aligned.
+/// Checks that no dispatch binds a buffer both to read and to write, which WebGPU forbids even for separate parts of
+/// it, unless all are bound to be written; and that what is written overlaps nothing else once offsets are aligned.
 pub(crate) fn check_apart(gpu: &Gpu, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
     let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
     let start = |slice: &Slice<'_>| slice.offset() / alignment * alignment;

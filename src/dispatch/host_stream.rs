@@ -43,7 +43,7 @@ impl<'a> HostMatrix<'a> {
 /// A batch on the host that goes through the device part by part, and a result of its shape that comes back.
 pub(crate) struct Stream<'a, T> {
     gpu: Gpu,
-    /// The first is replaced by the result, if there is one.
+    /// On the device, the result replaces the first matrix, if there is a result.
     matrices: Vec<HostMatrix<'a>>,
     parts: Vec<HostPart>,
     result: Option<Vec<T>>,
@@ -51,7 +51,7 @@ pub(crate) struct Stream<'a, T> {
 }
 
 impl<'a, T: Element> Stream<'a, T> {
-    /// With `has_result`, what the parts' first buffers hold after their kernels is brought back.
+    /// With `has_result`, the contents of each part's first buffer are read back after its kernel has run.
     pub(crate) fn new(
         gpu: &Gpu,
         rows: Rows,
@@ -75,15 +75,15 @@ impl<'a, T: Element> Stream<'a, T> {
         self.matrices.iter().map(buffer).collect()
     }
 
-    /// Records each part with `encode`, which gets the part's matrices as operands; the first is in the result's slot if
-    /// there is one.
+    /// Records each part with `encode`, which gets the part's matrices as operands; the first is in the result's slot
+    /// if there is one.
     pub(crate) async fn run(
         &mut self,
         mut encode: impl FnMut(&HostPart, &mut wgpu::CommandEncoder, &[Operand<'_>]) -> Result<(), EncodeError>,
     ) -> Result<Vec<T>, RunError> {
         let parts = std::mem::take(&mut self.parts);
         let largest = parts.iter().map(HostPart::elements).max().unwrap_or(0);
-        // Two, in turn: the queue runs one part while the host fills and drains the other.
+        // Two sets of buffers are used in turn: the queue runs one part while the host fills or reads the other.
         let sets = (0..parts.len().min(2)).map(|_| self.buffers(largest));
         let sets: Vec<Vec<wgpu::Buffer>> = sets.collect::<Result<_, _>>()?;
         let mut in_flight: Option<(&HostPart, Readback)> = None;
@@ -118,7 +118,7 @@ impl<'a, T: Element> Stream<'a, T> {
         Ok(self.result.take().unwrap_or_default())
     }
 
-    /// Records the upload of a part of a matrix; what is returned must live until it is over.
+    /// Records the upload of a part of a matrix; the buffer that is returned must live until the upload is over.
     fn upload(
         &self,
         part: &HostPart,
@@ -137,7 +137,7 @@ impl<'a, T: Element> Stream<'a, T> {
             view.slice(at..at + bytes.len()).copy_from_slice(bytes);
             at += bytes.len();
         }
-        // Half a word after an odd number of 16-bit elements.
+        // An odd number of 16-bit elements leaves half a word to fill.
         let end = at.next_multiple_of(4);
         view.slice(at..end).fill(0);
         drop(view);
@@ -162,20 +162,20 @@ impl<'a, T: Element> Stream<'a, T> {
     }
 }
 
-/// A batch on the host, and what runs over it.
+/// A batch on the host, and the kernel that runs over it.
 pub(crate) struct HostBatch<'a> {
     pub(crate) rows: Rows,
     pub(crate) spec: RowSpec,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) params: Params,
-    /// What is bound beside the matrices.
+    /// What is bound besides the matrices.
     pub(crate) others: Vec<Operand<'a>>,
     pub(crate) wait: Wait,
 }
 
 impl Gpu {
-    /// Runs a kernel of rows over a batch on the host, in parts. The result takes the first matrix's place, where the
-    /// kernel has one.
+    /// Runs a kernel of rows over a batch on the host, in parts. If the kernel has a result, it takes the first
+    /// matrix's place.
     pub(crate) async fn stream<T: Element>(
         &self,
         matrices: Vec<HostMatrix<'_>>,

@@ -1,13 +1,14 @@
-//! How a batch is cut: into parts that a device binds at once, and into parts that travel between host and device at once.
+//! How a batch is cut: into parts that a device binds at once, and into parts that travel between host and device at
+//! once.
 
 use crate::error::EncodeError;
 use crate::rows::{ELEMENT_BYTES, Rows};
 use std::ops::Range;
 
-/// wgpu's backends end a binding at 2 GiB, whatever the limit says.
+/// wgpu's backends cut a binding off at 2 GiB, whatever the limit says.
 const BINDING_MAX: u64 = 1 << 31;
 
-/// Bytes that one binding may have.
+/// The most bytes that one binding may have.
 pub(crate) fn bindable_bytes(limits: &wgpu::Limits) -> u64 {
     limits.max_storage_buffer_binding_size.min(BINDING_MAX)
 }
@@ -85,7 +86,8 @@ pub(crate) fn parts(rows: &Rows, limits: &wgpu::Limits) -> Result<Vec<Part>, Enc
     Ok((0..rows.outer()).step_by(blocks).map(part).collect())
 }
 
-/// Outer blocks whose elements, and whose rows' words, take at most `limit` bytes.
+/// The most outer blocks whose elements, and whose rows' words, take at most `limit` bytes; `None` if one block takes
+/// more. Elements are counted as 4 bytes even where they are stored in 2.
 fn blocks_within(rows: &Rows, limit: u64) -> Option<usize> {
     let limit = usize::try_from(limit / ELEMENT_BYTES).unwrap_or(usize::MAX);
     let beyond = limit.checked_sub(rows.block())?;

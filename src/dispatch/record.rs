@@ -16,7 +16,7 @@ pub(crate) struct Dispatch<'a> {
 }
 
 impl<'a> Dispatch<'a> {
-    /// Binds a buffer in its slot, where it begins `offset` elements further.
+    /// Binds a buffer in its slot; its first element is `offset` elements after the start of the binding.
     pub(crate) fn bind(&mut self, slot: Slot, (binding, offset): (wgpu::BufferBinding<'a>, u32)) {
         self.params.offsets[slot as usize] = offset;
         self.bindings.push((slot, binding));
@@ -26,7 +26,8 @@ impl<'a> Dispatch<'a> {
 /// What `encode` recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recorded {
-    /// Dispatches, in one compute pass.
+    /// The number of dispatches. They are in one compute pass, except those of the Jacobian of softmax, which are in
+    /// two.
     pub dispatches: usize,
     /// Bytes of device memory allocated: 0 for a call like an earlier one.
     pub allocated_bytes: u64,

@@ -1,4 +1,4 @@
-//! [`RowKernel`]: turns an operation on rows into dispatches.
+//! [`RowKernel`] turns an operation on rows into dispatches.
 
 use super::binding::{Operand, check_apart};
 use super::partition::{Part, parts};
@@ -10,7 +10,7 @@ use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowSpec, RowStatsNeed, Slot, Variant};
 
-/// An operation on the rows of one shape: its plan chosen, its pipelines made.
+/// An operation on rows of one shape, with its plan chosen and its pipelines made.
 #[derive(Debug, Clone)]
 pub(crate) struct RowKernel {
     gpu: Gpu,
@@ -23,7 +23,8 @@ pub(crate) struct RowKernel {
 
 impl RowKernel {
     pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
-        // Checked first: the list of parts of what no buffer can hold might not fit the memory.
+        // This is checked first, because the list of the parts of a batch that is too large for any buffer might not
+        // fit in memory.
         let bytes = rows.elements()? as u64 * spec.storage.logits.bytes();
         if u32::try_from(rows.count()).is_err() {
             return Err(rows.too_large());
@@ -55,7 +56,7 @@ impl RowKernel {
             parts,
             scratch,
         };
-        // Compiled now rather than in the caller's first step.
+        // The pipelines are compiled now rather than in the caller's first step.
         kernel.pipelines(VectorWidth::of_rows(&rows))?;
         Ok(kernel)
     }
@@ -80,7 +81,7 @@ impl RowKernel {
         record(&self.gpu, encoder, &self.dispatches(operands, 0, params)?)
     }
 
-    /// The dispatches for a batch whose row `first_row` is the operands' first; matrices begin with it.
+    /// The dispatches for these rows, whose first is row `first_row` of the whole batch; matrices begin with that row.
     pub(crate) fn dispatches<'a>(
         &'a self,
         operands: &[Operand<'a>],
@@ -94,7 +95,7 @@ impl RowKernel {
         Ok(dispatches)
     }
 
-    /// The dispatch that writes, and the one before it where the schedule has one.
+    /// The pipeline of the dispatch that writes, and that of the dispatch before it if the schedule has one.
     fn pipelines(&self, width: VectorWidth) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
         let variant = |first_pass| Variant::row(self.spec, width, first_pass, &self.plan);
         let main = self.gpu.pipeline(&variant(false))?;
@@ -158,7 +159,8 @@ impl RowKernel {
         Ok(dispatches)
     }
 
-    /// Where the first pass has what the second has in a slot. In place, it has the logits bound as such all the same.
+    /// The slot in which the first pass binds what the second pass binds in `slot`, if it binds it. The first pass
+    /// binds the logits as logits even where the result takes their place.
     fn first_pass_slot(&self, slot: Slot) -> Option<Slot> {
         match (slot, self.spec.place) {
             (Slot::Logits, _) | (Slot::Result, ResultPlace::InPlace) => Some(Slot::Logits),
@@ -172,7 +174,7 @@ fn needs_first_pass(spec: &RowSpec, plan: &Plan) -> bool {
     spec.stats == RowStatsNeed::Sums && matches!(plan.schedule, Schedule::Split { .. })
 }
 
-/// Where the first pass leaves them, for parts of up to so many rows.
+/// The buffer in which the first pass leaves those statistics, for parts of up to `rows` rows.
 fn scratch(gpu: &Gpu, spec: &RowSpec, plan: &Plan, rows: usize) -> Result<Option<wgpu::Buffer>, EncodeError> {
     if !needs_first_pass(spec, plan) || rows == 0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Which adapter: those there are, and the one that is taken.
+//! Lists the adapters, and chooses one of them.
 
 use crate::error::GpuError;
 
@@ -9,13 +9,13 @@ pub struct GpuOptions {
     pub backends: Option<wgpu::Backends>,
     /// Part of the adapter's name, in any case; `None`: that of `WGPU_ADAPTER_NAME`, else any.
     pub adapter_name: Option<String>,
-    /// Whether to use subgroup operations where the adapter has them. Off, the group-memory kernels run that adapters
-    /// without subgroups get; the results have the same bits.
+    /// Whether to use subgroup operations where the adapter has them. If not, the kernels run that adapters without
+    /// subgroups get, which go through work-group memory; the results have the same bits.
     pub subgroups: bool,
-    /// Features to ask the device for beside those the kernels use, where the adapter has them.
+    /// Features to ask the device for besides those that the kernels use, where the adapter has them.
     pub features: wgpu::Features,
-    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does. Up to
-    /// eight times as many bytes of device memory are kept for calls to come.
+    /// Bytes of logits that travel to the device at once in the calls that take host slices; at least one row does. Up
+    /// to eight times as many bytes of device memory are kept for later calls.
     pub part_bytes: u64,
 }
 
@@ -37,7 +37,7 @@ const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` in
 const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn on a feature of wgpu-softmax (vulkan, metal, \
     dx12, gles or webgpu)";
 
-/// The adapters that [`Gpu::with_options`](crate::Gpu::with_options) chooses from, the one it would take first.
+/// The adapters that [`Gpu::with_options`](crate::Gpu::with_options) chooses from, in order of preference.
 ///
 /// # Errors
 /// [`GpuError::UnknownBackend`] where `WGPU_BACKEND` names none.
@@ -59,7 +59,7 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
     }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
-    // Validation layers are for whoever debugs a driver.
+    // Validation layers are only of use for debugging a driver; the environment can turn them on.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
     let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
     let wanted = wanted_name(options);

@@ -1,12 +1,12 @@
-//! Device buffers: made, leased from the pool, filled.
+//! Makes device buffers, borrows them from the pool, and fills them.
 
 use super::Gpu;
 use crate::error::EncodeError;
 use wgpu::{Buffer, BufferUsages as Usage};
 
 impl Gpu {
-    /// A buffer, or an error that says what it was for. Within a call on host slices it is lent, and may hold what its last
-    /// user left in it.
+    /// A buffer, or an error that says what it was for. Within a call on host slices the buffer is lent by the pool,
+    /// and may still hold what an earlier call left in it.
     pub(crate) fn buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         let Some(leases) = self.leases() else {
             return self.new_buffer(what, bytes, usage);
@@ -16,8 +16,8 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A buffer out of the pool, if it has such a one, for the caller to give back with [`Pool::keep`]. One to be filled on
-    /// the host is mapped, and is to be given back so.
+    /// A buffer from the pool if it has one of this size and usage, else a new one; the caller gives it back with
+    /// [`Pool::keep`]. A buffer that is filled on the host is mapped, and must be mapped when it is given back.
     pub(crate) fn kept_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         match self.pool().take(size_of_buffer(bytes), usage) {
             Some(buffer) => Ok(buffer),
@@ -25,7 +25,7 @@ impl Gpu {
         }
     }
 
-    /// A buffer of zeros, which nobody has used; mapped if it is to be filled on the host.
+    /// A new buffer, which is all zeros; it is mapped if it is to be filled on the host.
     pub(crate) fn new_buffer(&self, what: &'static str, bytes: u64, usage: Usage) -> Result<Buffer, EncodeError> {
         let out_of_memory = EncodeError::OutOfMemory { what, bytes };
         if bytes > self.limits().max_buffer_size {
@@ -41,8 +41,8 @@ impl Gpu {
             .map_err(|_| out_of_memory)
     }
 
-    /// A uniform buffer that holds `words`, and the bytes allocated for it. Nothing ever changes one, so calls with the same
-    /// parameters share it.
+    /// A uniform buffer that holds `words`, and the bytes allocated for it. Such a buffer never changes, so calls with
+    /// the same parameters share it.
     pub(crate) fn parameters(&self, words: Vec<u8>) -> Result<(Buffer, u64), EncodeError> {
         if let Some(buffer) = self.pool().parameters(&words) {
             return Ok((buffer, 0));
@@ -72,7 +72,7 @@ impl Gpu {
     }
 }
 
-/// wgpu copies whole words, and kernels bind four of them at least.
+/// The size of a buffer for `bytes` bytes: wgpu copies whole words, and kernels bind at least four of them.
 fn size_of_buffer(bytes: u64) -> u64 {
     bytes.next_multiple_of(4).max(16)
 }

@@ -1,4 +1,4 @@
-//! What the device reports, caught where it belongs and told apart.
+//! Catches the device's errors where they arise, and tells a lost device from other errors.
 
 use super::Gpu;
 use super::lock::lock;
@@ -6,8 +6,8 @@ use super::wait::block_on;
 use crate::error::{EncodeError, RunError};
 
 impl Gpu {
-    /// Runs `work` under error scopes, so that what goes wrong is known here and told to no handler of the caller's, which
-    /// by default panics.
+    /// Runs `work` under error scopes, so that its errors are returned here and do not reach the caller's handler,
+    /// which panics by default.
     pub(crate) fn with_error_scopes<T>(&self, work: impl FnOnce() -> T) -> Result<T, EncodeError> {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
@@ -16,7 +16,8 @@ impl Gpu {
         error.map_or(Ok(done), |error| Err(self.classify_error(error.to_string())))
     }
 
-    /// What an error is: on a lost device everything that is made is invalid, and its use the error.
+    /// The kind of an error: on a lost device everything that is made is invalid, and the error is only that it was
+    /// used.
     pub(crate) fn classify_error(&self, message: String) -> EncodeError {
         if !self.is_lost() {
             return EncodeError::Device { message };
@@ -27,8 +28,8 @@ impl Gpu {
         }
     }
 
-    /// The callback that tells of a loss may be the caller's, and comes late; but what is made on a lost device is
-    /// never mapped.
+    /// Whether the device is lost. The callback that reports a loss may be the caller's, and comes late; but a buffer
+    /// that is made on a lost device is never mapped, which this tries out.
     pub(super) fn is_lost(&self) -> bool {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
@@ -40,7 +41,7 @@ impl Gpu {
         block_on(memory.pop()).is_none() && probe.get_mapped_range(..).is_err()
     }
 
-    /// The error that the device reported since the last look, if any.
+    /// Returns the error if the device is lost, or if it has reported one since the last call.
     pub(crate) fn take_error(&self) -> Result<(), RunError> {
         if let Some(message) = lock(&self.inner.errors.lost).clone() {
             return Err(RunError::DeviceLost { message });

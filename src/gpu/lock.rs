@@ -2,7 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks. What these mutexes guard is never half-changed when a thread panics, so a poisoned one serves as well.
+/// Locks a mutex. What these mutexes guard is never half-changed when a thread panics, so a poisoned one can still be
+/// used.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,13 +15,14 @@ impl Gpu {
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
-        // A driver may take seconds, in which others may use what is there already; on OpenGL, not a queue of them (see
-        // `gl_call_lock`).
+        // A driver may take seconds to compile, so the lock on the pipelines is not held meanwhile, and other threads
+        // can use those that exist. On OpenGL, threads queue here to compile one at a time, because wgpu panics in a
+        // thread that waits too long for its context (see `gl_call_lock`).
         let _one = (self.inner.info.backend == wgpu::Backend::Gl).then(|| lock(&self.inner.gl_compile_lock));
         if let Some(pipeline) = made() {
             return Ok(pipeline);
         }
-        // Two threads may make the same one; the first stays.
+        // Two threads may make the same pipeline; the first one is kept.
         let pipeline = Arc::new(self.make_pipeline(variant)?);
         Ok(Arc::clone(lock(&self.inner.pipelines).entry(key).or_insert(pipeline)))
     }

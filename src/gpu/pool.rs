@@ -1,23 +1,24 @@
-//! Buffers that outlive a call: lent to one call on host slices after another, or shared where nobody changes them.
+//! Buffers that outlive a call: some are lent to calls on host slices, to one call at a time; others never change, and
+//! are shared.
 
 use super::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use wgpu::{Buffer, BufferUsages as Usage};
 
-/// Uniform buffers kept for calls to come, each of a kilobyte or so.
+/// The most uniform buffers that are kept for later calls. Each takes about a kilobyte.
 const PARAMETERS_KEPT: usize = 256;
 
-/// Buffers of calls that are over, for calls to come.
+/// Buffers of finished calls, kept for later ones.
 pub(crate) struct Pool {
     kept: Mutex<VecDeque<Buffer>>,
     most_bytes: u64,
-    /// What dispatches were given as parameters, by content.
+    /// The uniform buffers with the parameters of dispatches, by their content.
     parameters: Mutex<HashMap<Vec<u8>, Buffer>>,
 }
 
 impl Pool {
-    /// Keeps up to so many bytes.
+    /// A pool that keeps up to `most_bytes` bytes.
     pub(super) fn new(most_bytes: u64) -> Self {
         Self {
             kept: Mutex::default(),
@@ -32,8 +33,8 @@ impl Pool {
         kept.remove(newest)
     }
 
-    /// Keeps a buffer that nobody else will use; what is submitted already may, as the queue comes to it first. The oldest
-    /// go where there are too many.
+    /// Keeps a buffer that its owner no longer uses. Commands that are already submitted may still use it, because the
+    /// queue runs them first. If the pool then holds too many bytes, the oldest buffers are dropped.
     pub(crate) fn keep(&self, buffer: Buffer) {
         let mut kept = lock(&self.kept);
         kept.push_back(buffer);
@@ -52,14 +53,14 @@ impl Pool {
     pub(super) fn keep_parameters(&self, words: Vec<u8>, buffer: Buffer) {
         let mut kept = lock(&self.parameters);
         if kept.len() >= PARAMETERS_KEPT {
-            // Those that are recorded stay alive.
+            // Buffers that recorded commands refer to stay alive.
             kept.clear();
         }
         kept.insert(words, buffer);
     }
 }
 
-/// The buffers that a call was lent, which go back when it is over, however it ends.
+/// The buffers lent to a call. They go back to the pool when the call ends, however it ends.
 pub(crate) struct BufferLeases {
     pool: Arc<Pool>,
     lent: Mutex<Vec<Buffer>>,

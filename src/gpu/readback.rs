@@ -1,4 +1,4 @@
-//! Submissions, and copies that come back to the host.
+//! Submits commands, and copies results back to the host.
 
 use super::Gpu;
 use super::wait::{Wait, finished};
@@ -9,7 +9,7 @@ use wgpu::BufferUsages as Usage;
 /// A copy on its way back to the host.
 pub(crate) struct Readback {
     buffer: wgpu::Buffer,
-    /// What was uploaded for it, mapped again once it has arrived.
+    /// The buffers with the uploads of the same submission. They are mapped again by the time the copy has arrived.
     uploads: Vec<wgpu::Buffer>,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
@@ -32,7 +32,7 @@ impl Gpu {
             .await
     }
 
-    /// [`Gpu::elements`] of a buffer that there may be.
+    /// [`Gpu::elements`] of an optional buffer.
     pub(crate) async fn elements_of<W: bytemuck::Pod>(
         &self,
         buffer: Option<&wgpu::Buffer>,
@@ -54,7 +54,7 @@ impl Gpu {
         self.with_error_scopes(|| self.queue().submit([encoder.finish()]))
     }
 
-    /// Submits, with a copy of the first `bytes` of `source` for the host.
+    /// Submits the commands, followed by a copy of the first `bytes` of `source` for the host.
     pub(crate) fn submit_and_read(
         &self,
         mut encoder: wgpu::CommandEncoder,
@@ -70,11 +70,11 @@ impl Gpu {
         let (sender, mapped) = oneshot_channel();
         self.with_error_scopes(|| {
             buffer.map_async(wgpu::MapMode::Read, .., move |result| {
-                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                // The receiver is gone if the caller dropped the future; then no one waits for the result.
                 let _ = sender.send(result);
             });
             for upload in &uploads {
-                // One that was not mapped says so when it is to be filled.
+                // If a buffer could not be mapped, that is reported when it is next filled.
                 upload.map_async(wgpu::MapMode::Write, .., |_| ());
             }
         })?;
@@ -110,7 +110,7 @@ impl Gpu {
         Ok(taken)
     }
 
-    /// Submits and brings the first `bytes` of `source` to the host.
+    /// Submits the commands, and brings the first `bytes` of `source` to the host.
     pub(crate) async fn read<T>(
         &self,
         encoder: wgpu::CommandEncoder,

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub(crate) enum Wait {
     /// The calling thread.
     Blocking,
-    /// A thread of its own, so that a runtime's is not blocked.
+    /// A thread made for that, so that none of the runtime's threads is blocked.
     OnThread,
 }
 
@@ -29,7 +29,7 @@ pub(super) async fn finished(
             submission_index: Some(submission),
             timeout: None,
         };
-        // wgpu panics when the device is lost meanwhile.
+        // wgpu panics if the device is lost meanwhile.
         catch_unwind(AssertUnwindSafe(|| {
             device.poll(poll_type).map(|_| ()).map_err(|e| e.to_string())
         }))
@@ -40,7 +40,7 @@ pub(super) async fn finished(
         Wait::OnThread => {
             let (sender, receiver) = oneshot_channel();
             std::thread::spawn(move || {
-                // The receiver is gone if the caller dropped the future; nobody waits for the result then.
+                // The receiver is gone if the caller dropped the future; then no one waits for the result.
                 let _ = sender.send(poll());
             });
             receiver

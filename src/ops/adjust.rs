@@ -23,7 +23,7 @@ impl Default for Scale {
     }
 }
 
-/// What is added last, f32; −∞ takes a class out.
+/// What is added last, in f32; −∞ excludes a class.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Mask {
@@ -83,7 +83,7 @@ fn causal_numbers(mask: &Mask) -> Result<(u32, i32), EncodeError> {
             must: "at least 1",
         }),
         Mask::Causal { group, offset } => {
-            // Farther than any class is as far as any class.
+            // A number beyond every class has the same effect as any other such number, so both are clamped.
             let far = i64::from(i32::MAX / 2);
             let group = u32::try_from(group).unwrap_or(u32::MAX).min(i32::MAX as u32 / 2);
             Ok((group, offset.clamp(-far, far) as i32))
@@ -92,11 +92,12 @@ fn causal_numbers(mask: &Mask) -> Result<(u32, i32), EncodeError> {
     }
 }
 
-/// `a = softcap(scale · x + bias) + mask`, with `softcap(v) = cap · tanh(v / cap)`; each step is left out unless asked for.
+/// `a = softcap(scale · x + bias) + mask`, with `softcap(v) = cap · tanh(v / cap)`; each step is left out unless asked
+/// for.
 ///
 /// Gradients are with respect to the stored logit x: `da/dx = scale · (1 − tanh²((scale · x + bias) / cap))`.
-/// Infinite and NaN logits are known by their stored bits: −∞ stays −∞ through a softcap (a negative scale turns it),
-/// and `da/dx` is the scale there.
+/// Infinite and NaN logits are recognised by their stored bits: −∞ stays −∞ through a softcap (a negative scale makes
+/// it +∞), and `da/dx` is the scale there.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Adjust {
     /// Multiplies the logits.
@@ -109,7 +110,7 @@ pub struct Adjust {
     pub mask: Mask,
 }
 
-/// The buffers of an [`Adjust`]'s [`Values::Buffer`]s, f32.
+/// The buffers, of f32, for the options of an [`Adjust`] that are [`Values::Buffer`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AdjustBuffers<'a> {
     /// One for each row; with [`Scale::PerRow`].
@@ -121,7 +122,7 @@ pub struct AdjustBuffers<'a> {
 }
 
 impl Adjust {
-    /// `softmin` is the softmax of the logits times −1.
+    /// The logits times −1: `softmin` is the softmax of these.
     #[doc(alias = "softmin")]
     pub fn negated() -> Self {
         Self::scaled(-1.0)
@@ -140,7 +141,7 @@ impl Adjust {
 #[derive(Debug, Clone)]
 pub(crate) struct Adjusted {
     pub(crate) spec: AdjustSpec,
-    /// The numbers of it, the others being 0.
+    /// The parameters that it sets; the others are 0.
     pub(crate) params: Params,
     scale: Option<OptionBuffer>,
     bias: Option<OptionBuffer>,

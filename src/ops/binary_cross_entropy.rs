@@ -17,25 +17,26 @@ use wgpu::BufferUsages as Usage;
 
 /// Options of binary cross-entropy with logits.
 ///
-/// Every element x is a logit of its own, with a target t from 0 to 1, a weight w and the weight p of what is positive:
-/// `ℓ = w ((1 − t) ln(1 + e^x) + p t ln(1 + e^−x))`, which for p = 1 is `max(x, 0) − x t + ln(1 + e^−|x|)`;
-/// gradient `w ((1 − t) σ(x) − p t σ(−x))`, for p = 1 `σ(x) − t`. The mean is over all elements.
+/// Every element x is a logit of its own, with a target t from 0 to 1, a weight w, and the weight p of the positive
+/// class: `ℓ = w ((1 − t) ln(1 + e^x) + p t ln(1 + e^−x))`, which for p = w = 1 is `max(x, 0) − x t + ln(1 + e^−|x|)`.
+/// The gradient is `w ((1 − t) σ(x) − p t σ(−x))`, which for p = w = 1 is `σ(x) − t`. The mean is over all elements.
 ///
-/// It is the cross-entropy of the two classes with logits (0, x). NaN logits and targets give NaN; an infinite logit costs
-/// nothing where its class is certain, else +∞. Within 2e-6 · max(1, ℓ) of the reference.
+/// It is the cross-entropy of the two classes with logits (0, x). NaN logits and targets give NaN; the loss of an
+/// infinite logit is 0 where the target is exactly the class of its sign, else +∞. Results are within 2e-6 · max(1, ℓ)
+/// of the reference.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BinaryCrossEntropy {
     /// w: none, one for each class, or laid out as the logits are.
     pub weight: Mask,
     /// p: one for each class.
     pub pos_weight: Option<Values>,
-    /// How logits, targets and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits, targets and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
-    /// How the elements' losses become one.
+    /// How the losses of the elements are reduced to one.
     pub reduction: Reduction,
     /// The mean's denominator; the number of elements unless said otherwise.
     pub normalizer: Normalizer,
-    /// The mean over nothing.
+    /// What the mean over nothing gives.
     pub empty_mean: EmptyMean,
     /// Whether, and where, the gradient is computed.
     pub gradient: Gradient,
@@ -48,7 +49,7 @@ pub struct BinaryCrossEntropy {
 pub struct BinaryCrossEntropyBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// From 0 to 1, laid out and stored as the logits are.
+    /// The targets, from 0 to 1, laid out and stored as the logits are.
     pub targets: Slice<'a>,
     /// As in [`CrossEntropyBuffers::summary`](crate::CrossEntropyBuffers::summary).
     pub summary: Slice<'a>,
@@ -80,7 +81,7 @@ pub struct BinaryCrossEntropyKernel {
     losses: Option<wgpu::Buffer>,
 }
 
-/// What [`Gpu::binary_cross_entropy_with_logits`] gives: what its options ask for.
+/// The result of [`Gpu::binary_cross_entropy_with_logits`]: the outputs that its options ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BinaryCrossEntropyOutput<T = f32> {
     /// The reduced loss, unless the reduction is [`Reduction::None`].
@@ -92,14 +93,14 @@ pub struct BinaryCrossEntropyOutput<T = f32> {
 }
 
 impl BinaryCrossEntropy {
-    /// What the passes around the elements see: one loss for each element, under soft targets.
+    /// The loss as the passes see it: each element is a row, with a soft target and a loss of its own.
     fn loss_spec(&self, elements: usize, count: usize) -> LossSpec {
         let normalizer = match self.normalizer {
             Normalizer::Rows if elements > 0 && self.reduction == Reduction::Mean => Normalizer::Number(count as f32),
             given => given,
         };
         let upstream = match self.row_upstream() {
-            // The passes know of no rows but the elements.
+            // To the passes every element is a row, so they do not know the batch's rows.
             Some(_) => Upstream::default(),
             None => self.upstream.clone(),
         };
@@ -176,7 +177,7 @@ impl BinaryCrossEntropy {
         let upstream =
             upstream.map(|v| OptionBuffer::new(gpu, Slot::GradScale, "upstream", Extent::Row, rows.count(), v));
         let reduces = self.reduction != Reduction::None;
-        // Of zeros, which the sum finds in padding.
+        // A new buffer is all zeros, and the sum includes the padding, which must be 0.
         let losses = reduces.then(|| gpu.new_buffer("losses", elements as u64 * 4, Usage::STORAGE));
         let loss_spec = self.loss_spec(elements, rows.count() * classes);
         Ok(BinaryCrossEntropyKernel {
@@ -241,7 +242,8 @@ impl Gpu {
     /// logits are.
     ///
     /// # Errors
-    /// A shape that is invalid or does not fit the slices, options that contradict each other, and whatever the device reports.
+    /// A shape that is invalid or does not fit the slices, options that contradict each other, and whatever the device
+    /// reports.
     ///
     /// ```
     /// use wgpu_softmax::{BinaryCrossEntropy, Gpu, Gradient, Rows};
@@ -262,7 +264,8 @@ impl Gpu {
         block_on(self.run_binary(logits, targets, rows, options, Wait::Blocking))
     }
 
-    /// [`Gpu::binary_cross_entropy_with_logits`] for callers with a runtime: the device is waited for on a thread of its own.
+    /// [`Gpu::binary_cross_entropy_with_logits`] for callers with a runtime: the device is waited for on a thread of
+    /// its own.
     ///
     /// # Errors
     /// As [`Gpu::binary_cross_entropy_with_logits`].
@@ -290,7 +293,7 @@ impl Gpu {
         if options.weight.is_buffer() || buffer || options.pos_weight == Some(Values::Buffer) {
             return Err(NO_BUFFER);
         }
-        // Their lengths.
+        // This checks the lengths of the slices.
         HostMatrix::new(Slot::Logits, "logits", logits, &rows)?;
         HostMatrix::new(Slot::SoftTargets, "targets", targets, &rows)?;
         let has_gradient = options.gradient != Gradient::None;
@@ -306,7 +309,7 @@ impl Gpu {
         let result = Usage::STORAGE | Usage::COPY_SRC;
         let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
         let bytes = logits.len() as u64;
-        // Of zeros, which padding is to stay.
+        // A new buffer is all zeros, and padding must stay 0.
         let gradient = has_gradient.then(|| gpu.new_buffer("gradient", bytes * T::DTYPE.bytes(), result));
         let gradient = gradient.transpose()?;
         let losses = (!reduces)

@@ -13,16 +13,18 @@ use wgpu::BufferUsages as Usage;
 
 /// Options of logsumexp and its backward pass.
 ///
-/// `lse = m + ln d`, with `m = max a`, `d = Σ exp(a_c − m)` and what [`Adjust`] makes of the logits for a; one f32 a row.
-/// Its gradient, for an upstream gradient g of each row: `dx_c = g y_c · da/dx`, `y_c = exp(a_c − lse)`.
+/// `lse = m + ln d`, with `m = max a` and `d = Σ exp(a_c − m)`, where a is what [`Adjust`] makes of the logits; it is
+/// one f32 for each row. Its gradient, for an upstream gradient g of each row, is `dx_c = g y_c · da/dx` with
+/// `y_c = exp(a_c − lse)`.
 ///
-/// A row with a NaN or +∞ gives NaN; classes with −∞ count as absent, their gradient is 0; a row of −∞ alone gives
-/// NaN, −∞ and gradient 0, or −ln C and `y = 1/C`, as [`FullyMasked`] says. Within 1e-6 · max(1, |lse|) of the reference.
+/// A row with a NaN or +∞ gives NaN. Classes with −∞ count as absent, and their gradient is 0. A row of −∞ alone gives
+/// NaN, or −∞ with gradient 0, or −ln C with `y = 1/C`, as [`FullyMasked`] says. The lse is within 1e-6 · max(1, |lse|)
+/// of the reference.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogSumExp {
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// What a row of −∞ alone gives.
     pub fully_masked: FullyMasked,
@@ -39,7 +41,7 @@ pub struct LogSumExpBuffers<'a> {
     pub logits: Slice<'a>,
     /// An f32 for each row.
     pub lse: Slice<'a>,
-    /// Those that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 
@@ -48,13 +50,14 @@ pub struct LogSumExpBuffers<'a> {
 pub struct LogSumExpGradBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`] it is checked, but found anew.
+    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`] the buffer is checked, but
+    /// the lse is computed again.
     pub lse: Slice<'a>,
     /// The upstream gradient of each row, f32.
     pub upstream: Slice<'a>,
     /// The gradient; `None` with [`LogSumExp::in_place`].
     pub gradient: Option<Slice<'a>>,
-    /// Those that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 

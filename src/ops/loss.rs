@@ -1,5 +1,5 @@
-//! What losses do around the kernel of their rows, whatever parts the logits are cut into: targets counted and the
-//! gradient's scale found before it, losses reduced after it.
+//! What a loss does before and after the kernel of its rows, whatever parts the logits are cut into: before it, the
+//! targets are counted and the gradient's scale is found; after it, the losses are reduced.
 
 mod buffers;
 mod options;

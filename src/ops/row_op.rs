@@ -19,7 +19,7 @@ pub enum FullyMasked {
     Uniform = 2,
 }
 
-/// What replaces the logits has their type.
+/// Checks that a result that replaces the logits has their type.
 pub(crate) fn check_in_place(in_place: bool, storage: Storage) -> Result<(), EncodeError> {
     if in_place && storage.logits != storage.result {
         return Err(EncodeError::Conflict {

@@ -12,18 +12,18 @@ use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
 
 /// Options of softmax and log-softmax.
 ///
-/// `y_c = exp(a_c − m) / d`, and with `log` `y_c = (a_c − m) − ln d`, where `m = max a`, `d = Σ exp(a_c − m)`, and a is what
-/// [`Adjust`] makes of the logits. Its backward is [`SoftmaxGrad`](crate::SoftmaxGrad).
+/// `y_c = exp(a_c − m) / d`, and with `log` `y_c = (a_c − m) − ln d`, where `m = max a`, `d = Σ exp(a_c − m)`, and a is
+/// what [`Adjust`] makes of the logits. Its backward pass is [`SoftmaxGrad`](crate::SoftmaxGrad).
 ///
-/// A row with a NaN or +∞ in it gives NaN throughout; a class with −∞ gives 0 (−∞ with `log`), the rest as if it were
-/// absent. Probabilities under 2⁻¹²⁶ may be 0.
+/// A row with a NaN or +∞ in it gives NaN throughout; a class with −∞ gives 0 (−∞ with `log`), and the others give what
+/// they would if it were absent. Probabilities below 2⁻¹²⁶ may be 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Softmax {
-    /// The logarithm of the probabilities.
+    /// Whether the result is the logarithm of the probabilities.
     pub log: bool,
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and result are stored. The calls that take host slices go by the slices' type.
+    /// How logits and result are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// What a row of −∞ alone gives.
     pub fully_masked: FullyMasked,
@@ -40,12 +40,12 @@ pub struct SoftmaxBuffers<'a> {
     pub logits: Slice<'a>,
     /// The result, laid out as the logits are; `None` with [`Softmax::in_place`].
     pub result: Option<Slice<'a>>,
-    /// Those that [`Softmax::adjust`] asks for.
+    /// The buffers that [`Softmax::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
 }
 
 impl<'a> SoftmaxBuffers<'a> {
-    /// The buffers that every option needs.
+    /// The buffers that are needed whatever the options.
     pub const fn new(logits: Slice<'a>, result: Option<Slice<'a>>) -> Self {
         Self {
             logits,
@@ -144,8 +144,8 @@ impl SoftmaxKernel {
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage; nothing was recorded
-    /// then.
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage; in that case
+    /// nothing was recorded.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -160,8 +160,8 @@ impl SoftmaxKernel {
 impl Gpu {
     /// Softmax of a batch on the host: see [`Softmax`] for the formula and special values.
     ///
-    /// `logits` and the result are laid out as `rows` says; padding is 0 in the result. Batches larger than the device's
-    /// limits go through it in parts.
+    /// `logits` and the result are laid out as `rows` says; padding is 0 in the result. Batches larger than the
+    /// device's limits go through it in parts.
     ///
     /// # Errors
     /// A shape that is invalid or does not fit the slice, and whatever the device reports.

@@ -15,13 +15,13 @@ use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot}
 /// With the saved result y and the upstream gradient g, both laid out as the logits are:
 /// `dx_c = y_c (g_c − Σ g y) · da/dx`, and with `log` `dx_c = (g_c − e^(y_c) Σ g) · da/dx`.
 ///
-/// A class of probability 0 has gradient 0, whatever its g, and takes no part in the sums. A row with a NaN in y, or whose
-/// sum is NaN, gives NaN. Near the reference within 1e-6 of the row's largest |g|.
+/// A class of probability 0 has gradient 0, whatever its g, and takes no part in the sums. A row with a NaN or +∞ in y,
+/// or whose sum is NaN, gives NaN. The gradient is off the reference's by at most 1e-6 times the row's largest |g|.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SoftmaxGrad {
-    /// The saved result is that of log-softmax.
+    /// Whether the saved result is that of log-softmax.
     pub log: bool,
-    /// What the forward pass did to the logits; masks change nothing here, a softcap needs the logits again.
+    /// What the forward pass did to the logits; masks change nothing here, but a softcap needs the logits again.
     pub adjust: Adjust,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,
@@ -53,7 +53,7 @@ pub struct SoftmaxGradKernel {
 }
 
 impl SoftmaxGrad {
-    /// What da/dx depends on: the scale and, where there is a softcap, the bias.
+    /// The part of `adjust` that da/dx depends on: the scale and, where there is a softcap, the bias.
     fn derivative(&self) -> Adjust {
         Adjust {
             mask: Mask::None,
@@ -134,10 +134,12 @@ impl SoftmaxGradKernel {
 }
 
 impl Gpu {
-    /// The backward pass of [`Gpu::softmax`] from its result: see [`SoftmaxGrad`]. `logits` are needed with a softcap only.
+    /// The backward pass of [`Gpu::softmax`] from its result: see [`SoftmaxGrad`]. `logits` are needed with a softcap
+    /// only.
     ///
     /// # Errors
-    /// A shape that is invalid or does not fit the slices, logits that are missing or unused, and whatever the device reports.
+    /// A shape that is invalid or does not fit the slices, logits that are missing or unused, and whatever the device
+    /// reports.
     ///
     /// ```
     /// # use wgpu_softmax::{Gpu, Rows, SoftmaxGrad};

@@ -33,13 +33,15 @@ pub struct SoftmaxJacobianBuffers<'a> {
 
 impl Softmax {
     /// As [`Softmax::prepare`], for the Jacobian `J_ij = ∂y_i/∂x_j = y_i (δ_ij − y_j) · scale` of each row: `classes²`
-    /// f32 a row, which must fit one binding of the device. `storage.result` and `in_place` are ignored.
+    /// f32 for each row. Those of all rows must fit one binding of the device. `storage.result` and `in_place` are
+    /// ignored.
     ///
     /// A row whose probabilities are NaN has a NaN Jacobian.
     ///
     /// # Errors
-    /// As [`Softmax::prepare`]; [`EncodeError::Conflict`] with `log`, a scale for each row, a bias, a softcap or a mask, or a
-    /// class axis that is not the last; [`EncodeError::OutOfMemory`] where the Jacobians of all rows do not fit.
+    /// As [`Softmax::prepare`]; [`EncodeError::Conflict`] with `log`, a scale for each row, a bias, a softcap or a
+    /// mask, a class axis that is not the last, or a row stride; [`EncodeError::OutOfMemory`] where the Jacobians of
+    /// all rows do not fit.
     pub fn prepare_jacobian(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxJacobianKernel, EncodeError> {
         let Scale::Number(scale) = self.adjust.scale else {
             return Err(conflict("a scale for each row"));
@@ -113,7 +115,7 @@ impl SoftmaxJacobianKernel {
         if words == 0 {
             return Ok(forward);
         }
-        // A work-group or more for each line of a Jacobian.
+        // Each line of a Jacobian gets one or more work-groups.
         let pieces = classes.div_ceil(64 * 16);
         let mut dispatch = Dispatch {
             pipeline: self.gpu.pipeline(&Variant::JACOBIAN)?,

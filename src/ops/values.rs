@@ -1,4 +1,4 @@
-//! Numbers that an option needs: kept with the kernel, or in a buffer of the caller's.
+//! Numbers that an option needs: kept with the kernel, or in one of the caller's buffers.
 
 use crate::dispatch::{Extent, Operand, Slice};
 use crate::error::{EncodeError, RunError, check_length};
@@ -22,13 +22,13 @@ impl<V: Into<Arc<[f32]>>> From<V> for Values {
     }
 }
 
-/// Where a call that takes host slices is asked for a buffer.
+/// The error of a call that takes host slices, where an option asks for a buffer.
 pub(crate) const NO_BUFFER: RunError = RunError::NeedsBuffer {
     option: "Values::Buffer",
     instead: "Values::Host",
 };
 
-/// The [`Values`] of an option in their slot: kept here, or to come from the caller.
+/// The [`Values`] of an option in their slot: kept here, or given by the caller.
 #[derive(Debug, Clone)]
 pub(crate) struct OptionBuffer {
     slot: Slot,
@@ -38,7 +38,7 @@ pub(crate) struct OptionBuffer {
 }
 
 impl OptionBuffer {
-    /// `count` of them, uploaded if they are the host's.
+    /// `count` values, which are uploaded now if the option holds them on the host.
     pub(crate) fn new(
         gpu: &Gpu,
         slot: Slot,

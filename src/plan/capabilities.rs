@@ -10,7 +10,7 @@ pub(crate) struct Capabilities {
     pub(crate) subgroup: Option<u32>,
     /// Registers that a lane may have in a loop over chunks.
     pub(super) regs_in_loops: usize,
-    /// Invocations of a work-group, at most.
+    /// The most invocations that a work-group may have.
     pub(super) invocations: u32,
     /// Bytes of work-group memory.
     pub(super) group_memory: u32,
@@ -22,14 +22,14 @@ impl Capabilities {
         Self {
             is_software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
-            // The memory that SwiftShader takes to compile a loop with more single-element stores has no end.
+            // SwiftShader needs unbounded memory to compile a loop with more single-element stores.
             regs_in_loops: if info.name.contains("SwiftShader") { 2 } else { REGS_MAX },
             invocations: limits.max_compute_invocations_per_workgroup.min(1024),
             group_memory: limits.max_compute_workgroup_storage_size,
         }
     }
 
-    /// Lanes that a loop over chunks needs at least.
+    /// The fewest lanes that a loop over chunks may have.
     pub(super) fn lanes_in_loops(&self) -> u32 {
         (CHUNK / 4 / self.regs_in_loops) as u32
     }

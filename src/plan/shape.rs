@@ -4,14 +4,14 @@ use crate::rows::Rows;
 
 /// Classes of a chunk.
 pub(crate) const CHUNK: usize = 1024;
-/// Spans of a row, at most.
+/// The most spans that a row may have.
 pub(super) const SPANS_MAX: usize = 1024;
-/// Registers of a lane, at most.
+/// The most registers that a lane may have.
 pub(super) const REGS_MAX: usize = 32;
-/// Lanes of a row, or of each of its chunks, at most.
+/// The most lanes that a row, or each of its chunks, may have.
 pub(super) const LANES_MAX: u32 = 256;
 
-/// Neighbours that are loaded and stored at once.
+/// The number of neighbouring elements that are loaded and stored at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum VectorWidth {
     X1,
@@ -20,7 +20,7 @@ pub(crate) enum VectorWidth {
 }
 
 impl VectorWidth {
-    /// The widest for what lies at multiples of `elements`.
+    /// The widest that fits data at multiples of `elements`.
     pub(crate) fn of(elements: usize) -> Self {
         match elements % 4 {
             0 => Self::X4,
@@ -29,7 +29,7 @@ impl VectorWidth {
         }
     }
 
-    /// The widest for rows that begin at the start of a binding.
+    /// The widest that fits rows that begin at the start of a binding.
     pub(crate) fn of_rows(rows: &Rows) -> Self {
         if rows.inner() == 1 {
             Self::of(rows.classes()).min(Self::of(rows.outer_stride()))
@@ -54,11 +54,11 @@ pub(crate) struct RowShape {
     pub(crate) workgroup_size: u32,
     /// Invocations that share a row, or a chunk of it.
     pub(crate) lanes: u32,
-    /// Chunks of a row that have as many lanes each.
+    /// Chunks of a row, each with `lanes` lanes of its own.
     pub(crate) row_chunks: u32,
     /// Registers of a lane, of a vec4 each; a power of two.
     pub(crate) regs_per_lane: u32,
-    /// Those of them that have classes in them.
+    /// The registers that hold classes; the others are not used.
     pub(crate) used_regs: u32,
     /// The only number of classes it is made for, or 0 for any.
     pub(crate) classes: u32,
@@ -68,7 +68,8 @@ pub(crate) struct RowShape {
 }
 
 impl RowShape {
-    /// For sums of one number a row: chunks of 1,024 by 8 lanes of 32 registers, which every adapter runs well enough.
+    /// For sums of one number from each row: 8 lanes with 32 registers each sum a chunk of 1,024, which every adapter
+    /// runs well enough.
     pub(crate) const FOR_SUMS_OVER_ROWS: Self = Self {
         workgroup_size: 8,
         lanes: 8,
@@ -80,7 +81,7 @@ impl RowShape {
         group_spans: 0,
     };
 
-    /// Rows that a work-group takes.
+    /// Rows that one work-group processes.
     pub(crate) fn rows(&self) -> usize {
         (self.workgroup_size / self.lanes / self.row_chunks) as usize
     }

@@ -1,4 +1,5 @@
-//! THE table: which schedule rows get on which adapter. Each line is to be one that `bench` shows to be right.
+//! The table of schedules: which schedule is chosen for which rows on which adapter. Each line should be one that
+//! `bench` shows to be right.
 
 use super::capabilities::Capabilities;
 use super::shape::{CHUNK, LANES_MAX, REGS_MAX};
@@ -12,8 +13,9 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
     let chunks = classes.div_ceil(CHUNK);
     if adapter.is_software {
         // Rasterisers run 8 lanes at once on each of a few cores, and pay for barriers and shuffles.
-        // Without subgroups (OpenGL), or with many options, long rows take more lanes: 1.5 times slower, but the driver
-        // compiles a kernel in a quarter of the time: 1 s rather than 4, in which no other thread may use an OpenGL device.
+        // Without subgroups (OpenGL), or with many options, long rows get more lanes. That is 1.5 times slower, but the
+        // driver compiles a kernel in a quarter of the time, 1 s rather than 4 s, during which no other thread may use
+        // an OpenGL device.
         let lanes = if adapter.subgroup.is_some() && !compiles_slowly {
             8
         } else {
@@ -24,7 +26,8 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
             (..=128, _) => Schedule::Held { lanes: 1 },
             (..=256, _) => Schedule::Held { lanes: 8 },
             (..=1024, _) => Schedule::Held { lanes },
-            // One read rather than two: 1.6 times a copy where chunk by chunk it was 3.4 (benches/RESULTS.md).
+            // Memory is read once rather than twice: this takes 1.6 times as long as a copy, where `Chunked` took 3.4
+            // times as long (benches/RESULTS.md).
             (..=131_072, 4..) if rows.inner() == 1 && lanes * chunks as u32 <= adapter.invocations => {
                 Schedule::Held { lanes }
             }
@@ -46,7 +49,8 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
             lanes: vec4s.clamp(1, 32),
         },
         _ if rows.inner() > 1 => Schedule::Chunked { lanes: 8 },
-        // Up to 16 chunks, so that a lane may have 128 registers on NVIDIA's, enough for its 32 vec4s. A prediction, not measured yet.
+        // Rows of up to 16 chunks, so that on NVIDIA's GPUs a lane may have 128 hardware registers, enough for its 8
+        // vec4s. This is a prediction, which has not been measured yet.
         _ if (chunks <= 4 || count > 255) && 32 * chunks as u32 <= adapter.invocations.min(512) => {
             Schedule::Held { lanes: 32 }
         }

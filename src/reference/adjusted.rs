@@ -17,7 +17,7 @@ pub(super) fn check_logits<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeErr
     check_length("logits", rows.elements()?, logits.len())
 }
 
-/// The error of an option whose numbers are in a buffer, of which a call on host slices has none.
+/// The error of an option whose numbers are in a buffer, which a call on host slices does not have.
 pub(super) fn no_buffer(a: &'static str, why: &'static str) -> EncodeError {
     let b = "slices on the host";
     EncodeError::Conflict { a, b, why }

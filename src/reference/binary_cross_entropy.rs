@@ -8,7 +8,7 @@ use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
 use crate::ops::loss::Reduction;
 use crate::rows::Rows;
 
-/// What [`binary_cross_entropy_with_logits`] gives.
+/// The result of [`binary_cross_entropy_with_logits`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BinaryCrossEntropyReference {
     /// The reduced loss; 0 with [`Reduction::None`].
@@ -31,10 +31,10 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// The cross-entropy of σ(x) and t of each element, and its gradient: `ℓ = w ((1 − t) ln(1 + exp(x)) + p t ln(1 +
-/// exp(−x)))`, gradient `w ((1 − t) σ(x) − p t σ(−x))`, with weights w and p as in [`BinaryCrossEntropy`].
+/// exp(−x)))`, and the gradient is `w ((1 − t) σ(x) − p t σ(−x))`, with weights w and p as in [`BinaryCrossEntropy`].
 ///
-/// A logit or target that is NaN gives NaN; for a logit of ±∞ a term with a factor `1 − t` or `p t` of exactly 0 is 0. The
-/// mean is taken over all elements.
+/// A logit or target that is NaN gives NaN; for a logit of ±∞, a term whose factor `1 − t` or `p t` is exactly 0 is 0.
+/// The mean is taken over all elements.
 ///
 /// # Errors
 /// An invalid shape, slices that do not fit it, options that contradict each other, and numbers in buffers.

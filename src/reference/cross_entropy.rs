@@ -25,8 +25,9 @@ pub(super) fn upstream_of(upstream: &Upstream, reduction: Reduction, rows: &Rows
     }
 }
 
-/// The denominators of a mean's two parts, the loss proper and the z-loss, and 1 for other reductions. `own` are the ones
-/// that the rows themselves give. Where the first is 0, both are such that [`divide`] gives NaN or 0, as `empty_mean` says.
+/// The denominators of a mean's two parts, the loss proper and the z-loss, and 1 for other reductions. `own` are the
+/// denominators that the rows themselves give. Where the first is 0, both are such that [`divide`] gives NaN or 0, as
+/// `empty_mean` says.
 pub(super) fn denominators(
     reduction: Reduction,
     normalizer: Normalizer,
@@ -60,7 +61,7 @@ pub(super) fn divide(x: f64, denominator: f64) -> f64 {
     }
 }
 
-/// What [`cross_entropy`] and [`cross_entropy_soft`] give.
+/// The result of [`cross_entropy`] and [`cross_entropy_soft`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CrossEntropyReference {
     /// The reduced loss; 0 with [`Reduction::None`].
@@ -288,7 +289,8 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         }
     }
 
-    /// The formula: `Σ q_c (lse − a_c)`, in which the target's own weight is kept apart from those that all classes have.
+    /// The formula: `Σ q_c (lse − a_c)`, in which the target's own weight is kept apart from the weights that all
+    /// classes have.
     fn ordinary_loss(
         &self,
         TargetRow {
@@ -347,8 +349,8 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     }
 }
 
-/// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has a
-/// weight other than 0.
+/// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has
+/// a weight other than 0.
 fn loss_of(row: &Row, target: Option<(f64, usize)>, class_weights: &[f64], weight_sum: f64) -> f64 {
     let terms = target.into_iter().chain(class_weights.iter().copied().zip(0..));
     if weight_sum.is_nan() {

@@ -11,7 +11,7 @@ use crate::rows::Rows;
 /// Softmax, and with [`Softmax::log`] log-softmax: the formulas and special values are those of [`Softmax`].
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
+/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<f64>, EncodeError> {
     check_logits(logits, &rows)?;
     let adjuster = Adjuster::new(&options.adjust, &rows)?;
@@ -29,15 +29,15 @@ pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax)
     Ok(result)
 }
 
-/// The gradient with respect to the logits, from what [`softmax`] gave and the gradient g with respect to that:
-/// `y_c (g_c − Σ g y)`, and with `log` `g_c − e^y_c Σ g`, times `da/dx` where the logits and their [`Adjust`] are
-/// given.
+/// The gradient with respect to the logits, from the result of [`softmax`] and the gradient g with respect to that
+/// result: `y_c (g_c − Σ g y)`, and with `log` `g_c − e^y_c Σ g`, times `da/dx` where the logits and their [`Adjust`]
+/// are given.
 ///
-/// Classes with a probability of 0 get a gradient of exactly 0 and take no part in the sums. A row with a NaN or +∞ in its
-/// result, or with a sum that is NaN, is NaN throughout. Padding is 0.
+/// Classes with a probability of 0 get a gradient of exactly 0 and take no part in the sums. A row with a NaN or +∞ in
+/// its result, or with a sum that is NaN, is NaN throughout. Padding is 0.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
+/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     result: &[T],
     g: &[U],
@@ -91,8 +91,8 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
 /// Those of row r are at `(r · classes + i) · classes + j`, whatever the layout of the logits.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, [`Values::Buffer`], and [`EncodeError::TooLarge`] where the
-/// derivatives cannot be counted.
+/// An invalid shape, slices that do not fit it, [`Values::Buffer`](crate::Values::Buffer), and
+/// [`EncodeError::TooLarge`] where the derivatives cannot be counted.
 pub fn softmax_jacobian<T: Copy + Into<f64>>(
     logits: &[T],
     rows: Rows,
@@ -124,7 +124,7 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
 /// `lse = m + ln d` of each row: NaN for a row with a NaN or +∞; NaN, −∞ or −ln C for a row of only −∞.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
+/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn logsumexp<T: Copy + Into<f64>>(
     logits: &[T],
     rows: Rows,
@@ -137,11 +137,11 @@ pub fn logsumexp<T: Copy + Into<f64>>(
     Ok((0..rows.count()).map(lse).collect())
 }
 
-/// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get exactly
-/// 0, and so does padding.
+/// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get
+/// exactly 0, and so does padding.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`].
+/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn logsumexp_grad<T: Copy + Into<f64>>(
     logits: &[T],
     g: &[f64],

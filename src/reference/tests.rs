@@ -1,4 +1,4 @@
-//! Values worked out by hand, and every gradient against central differences.
+//! Compares the references with values worked out by hand, and every gradient with central differences.
 #![allow(clippy::unwrap_used)]
 
 use super::adjusted::*;
@@ -43,7 +43,7 @@ fn differences(x: &[f64], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     (0..x.len()).map(|i| (at(i, h) - at(i, -h)) / (2.0 * h)).collect()
 }
 
-/// What a reference gives against values worked out otherwise.
+/// Compares what a reference gives with values computed in another way.
 #[track_caller]
 fn close(subject: &Subject<'_>, output: &str, got: &[f64], expected: &[f64]) {
     must(subject.within(output, got, expected, |_, _| 9.9e-9));
@@ -85,7 +85,7 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| weigh(*a, *b)).sum()
 }
 
-/// `y`, with 0 for a masked class: what such a class is multiplied by must not matter.
+/// `y`, with 0 for a masked class, so that the factor of such a class does not matter.
 fn zero_where_masked(y: &[f64]) -> Vec<f64> {
     y.iter().map(|&v| if v == -INF { 0.0 } else { v }).collect()
 }

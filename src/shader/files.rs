@@ -6,7 +6,7 @@ macro_rules! files {
     };
 }
 
-/// Each by its path, without the ending.
+/// The text of each file, by its path without the extension.
 pub(super) const FILES: &[(&str, &str)] = files![
     "adjust",
     "bindings",

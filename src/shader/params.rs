@@ -1,4 +1,4 @@
-//! What a dispatch is told, and what a batch leaves behind: the Rust twins of `shaders/params.wgsl` and
+//! The parameters of a dispatch, and the summary of a batch: the Rust twins of `shaders/params.wgsl` and
 //! `shaders/summary.wgsl`, where each field is explained.
 
 use super::slot::SLOTS_MAX;

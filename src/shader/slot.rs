@@ -3,8 +3,8 @@
 /// Slots that there can be: `Params` has an offset for each, and [`Slots`] a bit.
 pub(crate) const SLOTS_MAX: usize = 32;
 
-/// A binding; its number is also where `Params::offsets` has its offset. The shaders have the same names and numbers, mostly
-/// in `shaders/bindings.wgsl`; a test compares them.
+/// A binding. Its number is also the index of its offset in `Params::offsets`. The shaders have the same names and
+/// numbers, mostly in `shaders/bindings.wgsl`; a test compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub(crate) enum Slot {
@@ -84,7 +84,7 @@ impl Slots {
     }
 }
 
-/// Those that are bound.
+/// The slots that are bound.
 impl FromIterator<(Slot, bool)> for Slots {
     fn from_iter<I: IntoIterator<Item = (Slot, bool)>>(slots: I) -> Self {
         let bound = slots.into_iter().filter(|(_, is_bound)| *is_bound);

@@ -30,13 +30,14 @@ pub(crate) enum MaskKind {
     Full = 3,
 }
 
-/// What `shaders/adjust.wgsl` does to the logits, apart from what has a slot.
+/// What `shaders/adjust.wgsl` does to the logits, apart from the options that have a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub(crate) struct AdjustSpec {
     pub(crate) is_adjusted: bool,
     pub(crate) softcap: bool,
     pub(crate) mask: MaskKind,
-    /// A backward pass that has no logits in the logits' place: only its gradient is multiplied by da/dx.
+    /// Whether the logits' place holds something else, as in the backward pass of softmax: only the gradient is then
+    /// multiplied by da/dx.
     pub(crate) grad_only: bool,
 }
 
@@ -47,7 +48,7 @@ pub(crate) enum RowStatsNeed {
     Sums,
     /// The lse that a forward pass saved.
     SavedLse,
-    /// Nothing: every element stands by itself.
+    /// Nothing: every element is computed by itself.
     Nothing,
 }
 
@@ -69,14 +70,14 @@ pub(crate) enum RowOp {
     },
 }
 
-/// What cross-entropy has, apart from what has a slot.
+/// The options of cross-entropy, apart from those that have a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub(crate) struct CrossEntropySpec {
-    /// The input holds log-probabilities.
+    /// Whether the input holds log-probabilities.
     pub(crate) nll: bool,
-    /// The weight of the target is not 1, or other classes have a target too.
+    /// Whether the weight of the target may differ from 1, or other classes have a target too.
     pub(crate) target_weight: bool,
-    /// Every class has a target, and the sums over them are needed.
+    /// Whether every class has a target, so that the sums over them are needed.
     pub(crate) target_sums: bool,
     pub(crate) z_loss: bool,
     pub(crate) entropy: bool,
@@ -104,7 +105,7 @@ impl RowSpec {
         matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums || op.entropy)
     }
 
-    /// Whether the result is made of the exponentials that its sum is made of.
+    /// Whether the result is computed from the exponentials that are summed, so that these are kept.
     pub(super) fn caches_exp(&self) -> bool {
         match self.op {
             RowOp::Softmax { log, .. } => !log,
@@ -123,7 +124,7 @@ impl RowSpec {
         slot == Slot::Argmax
     }
 
-    /// Whether its first pass, over a split row, is bound to a slot.
+    /// Whether the first pass over a split row binds `slot`.
     pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
         match slot {
             Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,

@@ -1,14 +1,16 @@
-//! Joins the files of `shaders/` to one source. Four lines mean something to it, and are comments to every other tool:
+//! Joins the files of `shaders/` into one source. Lines that begin with `//#` direct it, and are comments to every
+//! other tool:
 //!
-//! - `//#import "row/stats"` stands for that file, once, however many files import it; `$NAME` in a path is a text;
+//! - `//#import "row/stats"` stands for that file, which is inserted once, however many files import it; `$NAME` in a
+//!   path stands for a text;
 //! - `//#if FLAG` or `//#if !FLAG` … `//#else` … `//#end` keeps one of two parts;
 //! - `//#unroll NUMBER` … `//#end` repeats its lines, with 0, 1, … in the place of `$i`.
 //!
-//! Flags and numbers are constants of the source too, so that `if FLAG` may stand in a function.
+//! Flags and numbers are constants of the source too, so that a function may contain `if FLAG`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A line that no template line may be, or a name that nobody has defined: where, and what is wrong.
+/// An invalid template line, or an undefined name: where it is, and what is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("shaders/{file}.wgsl:{line}: {what}")]
 pub(crate) struct TemplateError {
@@ -17,7 +19,7 @@ pub(crate) struct TemplateError {
     what: String,
 }
 
-/// What conditions, repetitions and paths go by.
+/// The flags, numbers and texts that conditions, repetitions and paths name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Definitions {
     pub(crate) flags: BTreeMap<&'static str, bool>,
@@ -48,7 +50,7 @@ pub(crate) struct Rendered {
 }
 
 impl Rendered {
-    /// The files it was joined of.
+    /// The files that it was joined from.
     #[cfg(test)]
     pub(crate) fn files(&self) -> BTreeSet<String> {
         self.origins.iter().flatten().map(|(file, _)| file.clone()).collect()
@@ -111,14 +113,14 @@ struct Renderer<'d, F> {
 type Numbered<'t> = (usize, &'t str);
 
 impl<'a, F: Fn(&str) -> Option<&'a str>> Renderer<'_, F> {
-    /// A whole file, which a line of another has asked for.
+    /// Adds a whole file, which line `line` of file `by` imports.
     fn file(&mut self, file: &str, (by, line): (&str, usize)) -> Result<(), TemplateError> {
         let text = (self.find)(file).ok_or_else(|| error(by, line, format!("there is no file {file}.wgsl")))?;
         let lines: Vec<Numbered<'_>> = (1..).zip(text.lines()).collect();
         self.block(file, &lines, None)
     }
 
-    /// Lines of a file, in a repetition with its number.
+    /// Adds lines of a file; in a repetition, `repetition` is its number.
     fn block(&mut self, file: &str, lines: &[Numbered<'_>], repetition: Option<u32>) -> Result<(), TemplateError> {
         let mut rest = lines;
         while let Some((&(number, line), after)) = rest.split_first() {
@@ -188,7 +190,7 @@ fn error(file: &str, line: usize, what: String) -> TemplateError {
     TemplateError { file, line, what }
 }
 
-/// `//#word argument`.
+/// Splits a line `//#word argument`.
 fn directive(line: &str) -> Option<(&str, &str)> {
     let text = line.trim().strip_prefix("//#")?;
     Some(

@@ -1,4 +1,4 @@
-//! Every variant joined, validated with the capabilities it declares, and written by naga's back ends.
+//! Joins every variant, validates it with the capabilities that it declares, and writes it with naga's back ends.
 #![allow(clippy::unwrap_used)]
 
 mod twins;
@@ -49,7 +49,7 @@ fn parsed(variant: &Variant) -> (naga::Module, ModuleInfo) {
     (module.into_owned(), info.into_owned())
 }
 
-/// A variant for other compilers to read: as WGSL, below a line of its constants, as SPIR-V and as HLSL.
+/// Writes a variant for other compilers to read: as WGSL, below a line with its constants, as SPIR-V and as HLSL.
 fn write_to(folder: &Path, number: usize, variant: &Variant, spirv: &[u32], hlsl: &str) {
     let constants: BTreeMap<_, _> = variant.constants().into_iter().collect();
     let enable = if variant.uses_subgroups() {
@@ -68,7 +68,7 @@ fn write_to(folder: &Path, number: usize, variant: &Variant, spirv: &[u32], hlsl
 #[test]
 fn every_variant_is_valid_and_every_back_end_writes_it() {
     let all = all();
-    // `cargo xtask` sets it.
+    // `cargo xtask` sets this variable.
     let folder = std::env::var_os("VARIANTS_FOLDER").map(PathBuf::from);
     for (number, variant) in all.iter().enumerate() {
         let (module, info) = parsed(variant);
@@ -77,7 +77,7 @@ fn every_variant_is_valid_and_every_back_end_writes_it() {
             &info,
             &spv::Options {
                 lang_version: (1, 3),
-                // As wgpu has them.
+                // These are wgpu's policies.
                 bounds_check_policies: BoundsCheckPolicies {
                     index: BoundsCheckPolicy::Restrict,
                     buffer: BoundsCheckPolicy::Restrict,

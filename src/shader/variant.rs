@@ -10,7 +10,8 @@ use crate::plan::{Plan, Reduce, RowShape, VectorWidth};
 use crate::schedule::Schedule;
 use std::fmt;
 
-/// Where the statistics of a row come from: which file of `shaders/schedule`, and whether the row is put together of spans.
+/// Where the statistics of a row come from: which file of `shaders/schedule`, and whether those of the row are combined
+/// from those of its spans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum StatsSource {
     Held,
@@ -54,7 +55,7 @@ impl StatsSource {
     }
 }
 
-/// A kernel: which file of `shaders/`, under which definitions, with which constants.
+/// A kernel: a file of `shaders/`, with definitions and constants.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Variant(KernelKind);
 
@@ -82,10 +83,10 @@ struct RowVariant {
     spec: RowSpec,
     width: VectorWidth,
     stats: StatsSource,
-    /// Whether lanes go through a row chunk by chunk, rather than have one each.
+    /// Whether lanes go through a row chunk by chunk, rather than each chunk having lanes of its own.
     in_pieces: bool,
     shape: RowShape,
-    /// The dispatch before the one that writes, which leaves the spans of split rows.
+    /// Whether this is the dispatch before the one that writes, which leaves the statistics of the spans of split rows.
     first_pass: bool,
 }
 
@@ -93,7 +94,8 @@ impl Variant {
     pub(crate) const COUNT_CORRECT: Self = Self(KernelKind::CountCorrect);
     pub(crate) const JACOBIAN: Self = Self(KernelKind::Jacobian);
 
-    /// The kernel that writes, or with `first_pass` the one before it that leaves the spans of split rows.
+    /// The kernel that writes, or with `first_pass` the one before it, which leaves the statistics of the spans of
+    /// split rows.
     pub(crate) fn row(spec: RowSpec, width: VectorWidth, first_pass: bool, plan: &Plan) -> Self {
         Self(KernelKind::Row(RowVariant {
             spec,
@@ -105,7 +107,7 @@ impl Variant {
         }))
     }
 
-    /// `weights`: leaves the weight of each row.
+    /// With `weights`, the kernel also leaves the weight of each row.
     pub(crate) fn count_targets(weights: bool) -> Self {
         Self(KernelKind::CountTargets { weights })
     }
@@ -114,13 +116,13 @@ impl Variant {
         Self(KernelKind::Normalizer { kind, weights, targets })
     }
 
-    /// A sum over rows, and with `last` what becomes of it.
+    /// A sum over rows, and with `last` the last step of the reduction.
     pub(crate) fn reduce_rows(last: Option<FinalStep>) -> Self {
         let shape = RowShape::FOR_SUMS_OVER_ROWS;
         Self(KernelKind::ReduceRows { shape, last })
     }
 
-    /// The file whose entry point it is.
+    /// The file that has the entry point.
     fn file(&self) -> &'static str {
         match &self.0 {
             KernelKind::Row(row) if row.first_pass => "kernels/split_stats",
@@ -158,7 +160,7 @@ impl Variant {
                 ("SUMMARY_IS_ATOMIC", true),
                 ("HAS_TARGETS", true),
                 ("HAS_WEIGHTS", *weights),
-                // The weights of the rows.
+                // In this kernel, the weights of the rows are in the slot of the loss.
                 ("HAS_LOSS", *weights),
             ]),
             KernelKind::Normalizer { kind, weights, targets } => all.flags.extend([
@@ -188,7 +190,7 @@ impl Variant {
         }
     }
 
-    /// Its source, which tells where each line comes from.
+    /// The source, with the file and line that each of its lines comes from.
     pub(crate) fn render(&self) -> Result<Rendered, TemplateError> {
         render(self.file(), &self.definitions(), files::find)
     }
@@ -199,7 +201,7 @@ impl Variant {
     }
 }
 
-/// The shaders' flags, beside those of the optional slots.
+/// The shaders' flags, besides those of the optional slots.
 const FLAGS: &[&str] = &[
     "ADJUSTS_GRAD_ONLY",
     "CACHES_EXP",

@@ -5,7 +5,7 @@ use crate::dtype::Element;
 use crate::ops::cross_entropy::CrossEntropyOutput;
 
 impl Subject<'_> {
-    /// The same bits in every output, and the same outputs.
+    /// Checks that both have the same outputs, with the same bits.
     ///
     /// # Errors
     /// The first element of the first output that differs.

@@ -1,4 +1,4 @@
-//! The words of a failing comparison.
+//! The messages of failing comparisons.
 
 use crate::dtype::{Dtype, Element};
 use crate::rows::Rows;
@@ -25,8 +25,8 @@ pub struct Subject<'a> {
     options: &'a dyn Debug,
 }
 
-/// Whether `got` is `exact`, or finite and at most `bound` off. Nothing but an infinity of the same sign is near an
-/// infinity, and nothing but a NaN is near a NaN.
+/// Whether `got` equals `exact`, or both are finite and at most `bound` apart. Only an infinity of the same sign agrees
+/// with an infinity, and only a NaN agrees with a NaN.
 pub fn agrees(got: f64, exact: f64, bound: f64) -> bool {
     let is_near = got.is_finite() && exact.is_finite() && (got - exact).abs() <= bound;
     got == exact || got.is_nan() && exact.is_nan() || is_near
@@ -60,10 +60,10 @@ impl<'a> Subject<'a> {
         self.rows
     }
 
-    /// Numbers within `bound`, which gets an element's index and its exact value.
+    /// Checks that each number is within `bound`, which is given an element's index and its exact value.
     ///
     /// # Errors
-    /// The first element that is not, or other lengths.
+    /// The first element that is not, or different lengths.
     pub fn within<T: Copy + Into<f64>>(
         &self,
         output: &str,
@@ -81,10 +81,10 @@ impl<'a> Subject<'a> {
         Ok(())
     }
 
-    /// The same bits, NaN's included.
+    /// Checks that both have the same bits, those of a NaN included.
     ///
     /// # Errors
-    /// The first element whose bits differ, or other lengths.
+    /// The first element whose bits differ, or different lengths.
     pub fn bits<T: Element>(&self, output: &str, got: &[T], expected: &[T]) -> Verdict {
         self.same_length(output, got.len(), expected.len())?;
         let differ = |(a, b): (&T, &T)| bytemuck::bytes_of(a) != bytemuck::bytes_of(b);
@@ -105,10 +105,10 @@ impl<'a> Subject<'a> {
         Err(self.miss(output, (i, got.len()), value, wanted, "bit for bit"))
     }
 
-    /// [`Subject::bits`] of an output that may have been left out, in both or in none.
+    /// [`Subject::bits`] for an optional output, which both must have or both must lack.
     ///
     /// # Errors
-    /// As [`Subject::bits`], and an output that only one of both has.
+    /// As [`Subject::bits`], and an output that only one of the two has.
     pub fn optional_bits<T: Element>(&self, output: &str, got: Option<&[T]>, expected: Option<&[T]>) -> Verdict {
         self.equal(
             &format!("whether there is {output}"),
@@ -118,10 +118,10 @@ impl<'a> Subject<'a> {
         self.bits(output, got.unwrap_or_default(), expected.unwrap_or_default())
     }
 
-    /// The same values in each place: classes, counts, words.
+    /// Checks that both have the same values (classes, counts or words) in each place.
     ///
     /// # Errors
-    /// The first element that differs, or other lengths.
+    /// The first element that differs, or different lengths.
     pub fn each<V: PartialEq + Debug>(&self, output: &str, got: &[V], expected: &[V]) -> Verdict {
         self.same_length(output, got.len(), expected.len())?;
         let Some(i) = got.iter().zip(expected).position(|(a, b)| a != b) else {
@@ -131,10 +131,10 @@ impl<'a> Subject<'a> {
         Err(self.miss(output, (i, got.len()), value, wanted, "exactly"))
     }
 
-    /// One value that belongs to the whole batch.
+    /// Checks one value that belongs to the whole batch.
     ///
     /// # Errors
-    /// What both are, where they differ.
+    /// Both values, if they differ.
     pub fn equal<V: PartialEq + Debug>(&self, output: &str, got: &V, expected: &V) -> Verdict {
         if got == expected {
             return Ok(());
@@ -145,7 +145,7 @@ impl<'a> Subject<'a> {
         ))
     }
 
-    /// The message for element `at.0` of an array of `at.1`.
+    /// The message for element `at.0` of an array of `at.1` elements.
     pub fn miss(
         &self,
         output: &str,

@@ -1,4 +1,4 @@
-//! Every operation and type against the f64 reference.
+//! Compares every operation and type with the f64 reference.
 
 use super::tally::{Compared, Tally};
 use crate::dtype::{Dtype, Element};
@@ -14,7 +14,8 @@ use crate::reference::{self, CrossEntropyReference};
 use crate::rows::Rows;
 use crate::testing::{CLASSES, Subject, ulp_of};
 
-/// One class, pairs, an odd number, more than a chunk: every kind of load, and one lane, few lanes and many.
+/// One class, an even number, an odd number, and more than a chunk: loads of one and of two elements, and one lane, few
+/// lanes and many.
 const SHAPES: [(usize, usize); 4] = [(3, 1), (3, 6), (3, 37), (2, 1030)];
 
 fn stored<T: Element>(values: &[f32]) -> Vec<T> {
@@ -36,11 +37,12 @@ fn each_shape<T: Element>(
     Ok(())
 }
 
-/// Within 4 ULP plus the rounding of `x − m`: half an ULP of that difference is, relatively, as many ULP of the result.
+/// The bound is 4 ULP plus the effect of rounding `x − m`: half an ULP of that difference changes the result by up to
+/// `m − x` ULP.
 pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::default();
     let sizes: Vec<usize> = match T::DTYPE {
-        // With an even and an odd vocabulary of today's models.
+        // These include an even and an odd vocabulary of today's models.
         Dtype::F32 => CLASSES.iter().copied().chain([50_257, 128_256]).collect(),
         _ => SHAPES.map(|(_, classes)| classes).to_vec(),
     };
@@ -49,7 +51,7 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
         if !tally.fits(rows) {
             continue;
         }
-        // Narrow, usual, and so wide that most classes underflow.
+        // The spreads are narrow, usual, and so wide that most classes underflow.
         for spread in [0.1, 3.0, 60.0] {
             let x: Vec<T> = stored(&tally.random.logits(3 * classes, spread));
             let y = tally.gpu.softmax(&x, rows, &options)?;
@@ -59,7 +61,7 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
             let max: Vec<f64> = wide.chunks(classes).map(row_max).collect();
             let bound = |i: usize, exact| {
                 let allowed = (4.0 + max[i / classes] - wide[i]) * ulp_of(exact, Dtype::F32);
-                // What is under 2^-126 may be flushed to 0.
+                // A result below 2^-126 may be flushed to 0.
                 (allowed.max(f64::from(f32::MIN_POSITIVE)), ulp_of(exact, T::DTYPE))
             };
             let subject = Subject::new::<T>(format!("softmax with spread {spread}"), rows, &options);
@@ -146,7 +148,7 @@ pub(super) fn all_outputs() -> CrossEntropy {
     }
 }
 
-/// All outputs that there are for class indices, or all those that there are for soft targets too.
+/// All outputs, or without `has_class_targets` all those that soft targets have too.
 fn outputs<T: Element>(
     out: &CrossEntropyOutput<T>,
     exact: &CrossEntropyReference,

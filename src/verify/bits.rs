@@ -1,4 +1,4 @@
-//! The same bits in every run, under every schedule, in every batch, and in plain f32 Rust.
+//! Checks that the bits are the same in every run, under every schedule, in every batch, and in plain f32 Rust.
 
 use super::accuracy::all_outputs;
 use super::tally::Tally;

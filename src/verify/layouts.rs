@@ -1,4 +1,4 @@
-//! Where rows lie, how many there are, and how long they are.
+//! Checks rows of many layouts, numbers and lengths.
 
 use super::tally::{Compared, Tally};
 use crate::error::RunError;
@@ -40,7 +40,8 @@ pub(super) fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// No rows, one row, and about the 65,535 work-groups that a dispatch has in one dimension.
+/// No rows, one row, and numbers of rows around 65,535, which is how many work-groups a dispatch may have in one
+/// dimension.
 pub(super) fn many_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     check_sizes(
         tally,
@@ -48,7 +49,7 @@ pub(super) fn many_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     )
 }
 
-/// Vocabularies, and as many classes as one schedule holds, or one more.
+/// Vocabularies, as many classes as a row may have in one schedule or with spans of one chunk, and one more.
 pub(super) fn long_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     check_sizes(
         tally,

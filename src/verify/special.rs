@@ -1,4 +1,4 @@
-//! Rows with NaN and infinities, common offsets, bad targets.
+//! Checks rows with NaN and infinities, common offsets and bad targets.
 
 use super::accuracy::all_outputs;
 use super::tally::{Compared, Tally};
@@ -94,7 +94,7 @@ fn loss_of_special_rows(
     Ok(())
 }
 
-/// An error that names the first of them, and never a read outside of the logits.
+/// Bad targets give an error that names the first of them, and never a read outside the logits.
 pub(super) fn bad_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let (count, classes) = (1000, 5);
     let rows = Rows::new(count, classes);

@@ -1,4 +1,4 @@
-//! One check as it goes on.
+//! The running tally of one check.
 
 use super::check::Check;
 use crate::dtype::{Dtype, Element};
@@ -36,7 +36,7 @@ impl Compared {
     }
 }
 
-/// What the contract allows a loss, an lse or a gradient to be off, relative to the larger of the result and 1.
+/// How far off the contract allows a loss, an lse or a gradient to be, relative to the larger of the result and 1.
 const ALLOWED: f64 = 2e-6;
 
 fn max_finite(dtype: Dtype) -> f64 {
@@ -77,7 +77,7 @@ impl<'g> Tally<'g> {
         }
     }
 
-    /// Whether a case of so many logits is to run.
+    /// Whether a case of these rows is small enough to run; if not, counts it as skipped.
     pub(super) fn fits(&mut self, rows: Rows) -> bool {
         let fits = rows.count() * rows.classes() <= self.most_elements;
         self.check.skipped += usize::from(!fits);
@@ -109,8 +109,8 @@ impl<'g> Tally<'g> {
         });
     }
 
-    /// A case of numbers. For an index and the exact value there, `bound` says how far off an f32 may be, and in which unit
-    /// the error is counted. An output stored in 16 bits may be off by half a unit in the last place more.
+    /// A case of numbers. For an index and the exact value there, `bound` says how far off an f32 may be, and in which
+    /// unit the error is counted. An output stored in 16 bits may be off by half a unit in the last place more.
     pub(super) fn within(
         &mut self,
         subject: &Subject<'_>,
@@ -125,7 +125,7 @@ impl<'g> Tally<'g> {
         } = compared;
         let mut verdict = subject.equal(&format!("the length of {output}"), &got.len(), &exact.len());
         for (i, (&value, &exact)) in got.iter().zip(exact).enumerate() {
-            // What is too large for the type is infinite in it.
+            // A value that is too large for the type becomes infinite.
             let is_overflow =
                 value.is_infinite() && value.signum() == exact.signum() && exact.abs() > max_finite(*dtype);
             if is_overflow || agrees(value, exact, 0.0) {
@@ -142,7 +142,7 @@ impl<'g> Tally<'g> {
             if verdict.is_ok() && !agrees(value, exact, allowed) {
                 verdict = Err(subject.miss_within(output, (i, got.len()), value, exact, allowed));
             }
-            // What may be flushed to 0 has no last place.
+            // The error of a result that may be flushed to 0 is not measured in ULP.
             if exact.abs() >= f64::from(f32::MIN_POSITIVE) {
                 self.measure((value - exact).abs() / unit);
             }

@@ -4,8 +4,8 @@ use crate::dispatch::Slice;
 use crate::ops::adjust::AdjustBuffers;
 use crate::ops::loss::RowOutputs;
 
-/// The buffers of [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode). Those that the options do not ask for
-/// must be `None`.
+/// The buffers of [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode). Those that the options do not ask
+/// for must be `None`.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossEntropyBuffers<'a> {
     /// The batch.
@@ -13,11 +13,11 @@ pub struct CrossEntropyBuffers<'a> {
     /// A class for each row, i32 or u32; with [`Targets::Probabilities`](crate::Targets::Probabilities) a matrix of the
     /// logits' layout and type.
     pub targets: Slice<'a>,
-    /// What became of the batch, for [`CrossEntropySummary::from_bytes`](crate::CrossEntropySummary::from_bytes) to read:
-    /// [`CrossEntropySummary::BYTES`](crate::CrossEntropySummary::BYTES) bytes, of which the first 4 are the reduced loss, an
-    /// f32.
+    /// The summary of the batch, which [`CrossEntropySummary::from_bytes`](crate::CrossEntropySummary::from_bytes)
+    /// reads: [`CrossEntropySummary::BYTES`](crate::CrossEntropySummary::BYTES) bytes, of which the first 4 are the
+    /// reduced loss, an f32.
     pub summary: Slice<'a>,
-    /// Laid out as the logits are; with [`Gradient::Apart`](crate::Gradient::Apart).
+    /// The gradient, laid out as the logits are; with [`Gradient::Apart`](crate::Gradient::Apart).
     pub gradient: Option<Slice<'a>>,
     /// f32; with [`Upstream::Buffer`](crate::Upstream::Buffer).
     pub upstream: Option<Slice<'a>>,
@@ -27,7 +27,7 @@ pub struct CrossEntropyBuffers<'a> {
     pub weights: Option<Slice<'a>>,
     /// An f32 for each row; with [`CrossEntropy::from_lse`](crate::CrossEntropy::from_lse).
     pub from_lse: Option<Slice<'a>>,
-    /// Those that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
+    /// The buffers that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
     /// An f32 for each row; with `row_losses` or [`Reduction::None`](crate::Reduction::None).
     pub row_losses: Option<Slice<'a>>,
@@ -44,7 +44,7 @@ pub struct CrossEntropyBuffers<'a> {
 }
 
 impl<'a> CrossEntropyBuffers<'a> {
-    /// The buffers that every option needs.
+    /// The buffers that are needed whatever the options.
     pub fn new(logits: Slice<'a>, targets: Slice<'a>, summary: Slice<'a>) -> Self {
         Self {
             logits,

@@ -33,16 +33,16 @@ macro_rules! target_index {
 
 target_index!(i8 i16 i32 i64 isize u8 u16 u32 u64 usize);
 
-/// Words that stand for targets which 32 bits cannot hold.
+/// The words that the device gets for ignored and for bad targets, whose values may not fit 32 bits.
 const IGNORED: u32 = 0x8000_0000;
 const BAD: u32 = u32::MAX;
 
-/// What [`Gpu::cross_entropy`] gives: what its options ask for.
+/// The result of [`Gpu::cross_entropy`]: the outputs that its options ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CrossEntropyOutput<T = f32> {
     /// The reduced loss, unless the reduction is [`Reduction::None`].
     pub loss: Option<f32>,
-    /// Σ λ lse² over the rows, of a reduced loss with a z-loss.
+    /// Σ λ lse² over the rows, if the loss is reduced and has a z-loss.
     pub z_loss: Option<f32>,
     /// The loss of each row.
     pub row_losses: Option<Vec<f32>>,
@@ -66,21 +66,21 @@ pub struct CrossEntropyOutput<T = f32> {
 
 /// Targets on the host.
 enum HostTargets<'a, T> {
-    /// Words for the device, and a row's value as the caller wrote it.
+    /// The words for the device, and a function that gives a row's target as the caller wrote it.
     Indices(Vec<u32>, &'a (dyn Fn(usize) -> i128 + Sync)),
     Probabilities(&'a [T]),
 }
 
 impl Gpu {
-    /// Cross-entropy of a batch on the host with class indices as targets, and with [`CrossEntropy::gradient`] its gradient:
-    /// see [`CrossEntropy`] for the formulas and special values.
+    /// Cross-entropy of a batch on the host with class indices as targets, and with [`CrossEntropy::gradient`] its
+    /// gradient: see [`CrossEntropy`] for the formulas and special values.
     ///
-    /// `logits` are laid out as `rows` says, `targets` has one class for each row. Batches larger than the device's limits
-    /// go through it in parts; each row's results have the same bits whatever the parts.
+    /// `logits` are laid out as `rows` says; `targets` has one class for each row. Batches larger than the device's
+    /// limits go through it in parts; each row's results have the same bits whatever the parts.
     ///
     /// # Errors
-    /// [`RunError::TargetOutOfRange`], a shape that is invalid or does not fit the slices, options that contradict each other,
-    /// and whatever the device reports.
+    /// [`RunError::TargetOutOfRange`], a shape that is invalid or does not fit the slices, options that contradict each
+    /// other, and whatever the device reports.
     ///
     /// ```
     /// use wgpu_softmax::{CrossEntropy, Gpu, Gradient, Rows};
@@ -245,7 +245,7 @@ impl Gpu {
 }
 
 impl<T> HostTargets<'_, T> {
-    /// Names the first target that is no class, if the kernels have found one.
+    /// Returns an error that names the first target that is no class, if the kernels have found one.
     fn check(&self, summary: &CrossEntropySummary, classes: usize) -> Result<(), RunError> {
         if let (Some((row, _)), HostTargets::Indices(_, value)) = (summary.first_bad, self) {
             return Err(RunError::TargetOutOfRange {
@@ -260,7 +260,8 @@ impl<T> HostTargets<'_, T> {
 }
 
 impl CrossEntropy {
-    /// With the type of the slices, and the gradient in the place of the logits' copy on the device.
+    /// The options for a call on host slices: stored as the slices are, with the gradient in place of the device's copy
+    /// of the logits.
     fn on_host<T: Element>(self) -> Result<Self, RunError> {
         let buffers = [&self.weights, &self.from_lse].map(|v| *v == Some(Values::Buffer));
         let upstream = self.upstream == Upstream::Buffer;
@@ -278,7 +279,7 @@ impl CrossEntropy {
     }
 }
 
-/// The device's side of what the caller has, or wants, of each row.
+/// The device buffers for the targets, the summary, and the outputs that the caller wants of each row.
 struct HostOutputs {
     targets: wgpu::Buffer,
     summary: wgpu::Buffer,
@@ -325,7 +326,7 @@ impl HostOutputs {
         })
     }
 
-    /// Brings what the rows have given to the host.
+    /// Brings the outputs of the rows to the host.
     async fn read<T>(
         &self,
         gpu: &Gpu,

@@ -24,7 +24,7 @@ pub(super) struct CrossEntropyBatch {
 }
 
 impl CrossEntropyBatch {
-    /// `params`: those that the logits' adjustment has set.
+    /// `params` are those that the logits' adjustment has set.
     pub(super) fn new(
         gpu: &Gpu,
         rows: Rows,
@@ -60,7 +60,7 @@ impl CrossEntropyBatch {
         })
     }
 
-    /// The caller's buffers as the passes take them, and what the kernel of the rows is bound to beside the matrices.
+    /// The caller's buffers as the passes take them, and what the kernel of the rows is bound to besides the matrices.
     pub(super) fn bind<'a>(
         &'a self,
         buffers: LossBuffers<'a>,
@@ -86,7 +86,7 @@ impl CrossEntropyBatch {
 }
 
 /// Cross-entropy over one shape, ready to be recorded any number of times: a few small dispatches over the targets, one
-/// kernel over the logits (two for few long rows), and one or two over the rows' losses.
+/// over the logits (two for few long rows), and a few small ones over the rows' losses.
 ///
 /// ```
 /// use wgpu_softmax::{CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Gpu, Gradient, Rows};
@@ -111,8 +111,9 @@ pub struct CrossEntropyKernel {
 }
 
 impl CrossEntropy {
-    /// Chooses a plan for batches of this shape, compiles its kernels, and allocates what they keep beside the caller's
-    /// buffers: at most 16 bytes a row, and for few long rows 12 or 28 bytes for each 1,024 classes.
+    /// Chooses a plan for batches of this shape, compiles its kernels, and allocates what they keep besides the
+    /// caller's buffers and the numbers in the options: at most 16 bytes a row, and for few long rows 12 or 28 bytes
+    /// for each 1,024 classes.
     ///
     /// # Errors
     /// An invalid shape, schedule or combination of options, and everything the driver refuses.
@@ -143,8 +144,8 @@ impl CrossEntropyKernel {
     /// summary, which the caller may read when it likes.
     ///
     /// # Errors
-    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack a usage: `STORAGE`, for the summary
-    /// `COPY_DST` too. Nothing was recorded then.
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack a usage: `STORAGE`, and for the
+    /// summary also `COPY_DST`. In that case nothing was recorded.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,

@@ -15,7 +15,7 @@ pub enum Input {
     /// Logits, of which the loss takes the log-softmax.
     #[default]
     Logits,
-    /// Log-probabilities already, which is PyTorch's `nll_loss`: `ℓ = −w_t x_t`, gradient `−w_t [c = t]`.
+    /// Log-probabilities, as in PyTorch's `nll_loss`: `ℓ = −w_t x_t`, with gradient `−w_t [c = t]`.
     #[doc(alias = "nll_loss")]
     LogProbs,
 }
@@ -27,7 +27,7 @@ pub enum Targets {
     /// A class index for each row.
     #[default]
     Indices,
-    /// A share for each class, laid out and stored as the logits are: "soft targets".
+    /// A probability for each class, laid out and stored as the logits are: "soft targets".
     Probabilities,
 }
 
@@ -41,14 +41,14 @@ pub enum Targets {
 /// - soft targets: `ℓ = Σ_c w_c q'_c (lse − a_c) + λ lse²`, `q' = (1−ε) q + ε/C`,
 ///   gradient `(y_c Σ_k w_k q'_k − w_c q'_c + 2λ lse y_c) · da/dx`.
 ///
-/// `lse − a_t` is taken as `ln d − (a_t − m)`, which no common offset swallows. The gradient is that of the reduced loss,
-/// times [`CrossEntropy::upstream`].
+/// `lse − a_t` is computed as `ln d − (a_t − m)`, which loses no digits to a large offset common to all logits. The
+/// gradient is that of the reduced loss, times [`CrossEntropy::upstream`].
 ///
 /// | row | loss | gradient |
 /// |---|---|---|
 /// | has a NaN or +∞ | NaN | NaN |
 /// | some −∞, not the target | as if those classes were absent | 0 there |
-/// | −∞ at the target, or at a class that smoothing or a soft target gives weight | +∞ | y − 1 there, or as y = 0 gives |
+/// | −∞ at the target, or at a class to which smoothing or a soft target gives weight | +∞ | as the formula gives for y = 0 |
 /// | −∞ alone | [`FullyMasked`] | [`FullyMasked`] |
 /// | target is `ignore_index` | 0, whatever the logits | 0 |
 /// | target is no class | NaN, and counted in [`CrossEntropySummary`](crate::CrossEntropySummary) | NaN |
@@ -57,25 +57,25 @@ pub enum Targets {
 pub struct CrossEntropy {
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
-    /// How logits and gradient are stored. The calls that take host slices go by the slices' type.
+    /// How logits and gradient are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// Logits, or log-probabilities.
     pub input: Input,
-    /// Class indices or probabilities. The calls that take host slices go by their name.
+    /// Class indices or probabilities. The calls that take host slices ignore it: their names say which.
     pub targets: Targets,
     /// A weight for each class.
     pub weights: Option<Values>,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
-    /// λ: what lse² is multiplied by, where it is added to the loss; also called lse_square_scale.
+    /// λ: what lse² is multiplied by before it is added to the loss; also called lse_square_scale.
     pub z_loss: f32,
-    /// How the rows' losses become one.
+    /// How the losses of the rows are reduced to one.
     pub reduction: Reduction,
     /// The mean's denominator.
     pub normalizer: Normalizer,
     /// Rows with this target take no part. It need not be a possible class.
     pub ignore_index: i64,
-    /// The mean over nothing: no rows, or a denominator of 0.
+    /// What the mean over nothing gives: that over no rows, or with a denominator of 0.
     pub empty_mean: EmptyMean,
     /// What a row of −∞ alone gives.
     pub fully_masked: FullyMasked,
@@ -83,11 +83,11 @@ pub struct CrossEntropy {
     pub gradient: Gradient,
     /// What the gradient is multiplied by.
     pub upstream: Upstream,
-    /// The lse of each row that an earlier call left, for a backward pass alone: the gradient, and nothing else. Nothing is
-    /// reduced again, except where soft targets, weights with label smoothing or [`FullyMasked::Uniform`] need it. The
-    /// rounding of the lse becomes an error of the gradient.
+    /// The lse of each row that an earlier call left, for a backward pass alone, which gives the gradient and nothing
+    /// else. Nothing is reduced again, except where soft targets, weights with label smoothing or
+    /// [`FullyMasked::Uniform`] need it. The rounding of the lse becomes an error of the gradient.
     pub from_lse: Option<Values>,
-    /// The loss of each row; with [`Reduction::None`] it is there anyway.
+    /// The loss of each row; with [`Reduction::None`] it is given anyway.
     pub row_losses: bool,
     /// The part `λ lse²` of each row's loss.
     pub row_z_losses: bool,

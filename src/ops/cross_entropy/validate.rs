@@ -1,4 +1,4 @@
-//! Options of cross-entropy that contradict each other, and numbers out of range.
+//! Checks cross-entropy for options that contradict each other and for numbers out of range.
 
 use super::options::{CrossEntropy, Input};
 use crate::error::EncodeError;
@@ -7,7 +7,7 @@ use crate::ops::loss::Gradient;
 use crate::ops::row_op::check_in_place;
 use crate::ops::values::check_number;
 
-/// An option that is on, and another that may not go with it: its name, whether it is on, and why not.
+/// The options that may not go with another one: the name of each, whether it is on, and why it may not.
 type Others = [(&'static str, bool, &'static str)];
 
 fn reject(a: &'static str, is_on: bool, others: &Others) -> Result<(), EncodeError> {
@@ -18,7 +18,7 @@ fn reject(a: &'static str, is_on: bool, others: &Others) -> Result<(), EncodeErr
 }
 
 impl CrossEntropy {
-    /// Beside what [`LossSpec`](crate::ops::loss::LossSpec) checks.
+    /// Checks the options that [`LossSpec`](crate::ops::loss::LossSpec) does not check.
     pub(super) fn validate(&self) -> Result<(), EncodeError> {
         check_in_place(self.gradient == Gradient::InPlace, self.storage)?;
         let epsilon = self.label_smoothing;

@@ -12,7 +12,7 @@ use crate::shader::SummaryWords;
 use std::mem::offset_of;
 use wgpu::BufferUsages as Usage;
 
-/// Buffers of one word a row or class, and the summary.
+/// The buffers with one word for each row or class, and the summary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LossBuffers<'a> {
     /// Class indices, unless the targets are soft.
@@ -53,7 +53,7 @@ impl<'a> LossBuffers<'a> {
     }
 }
 
-/// The upstream gradient: a number for all rows, or the numbers of each.
+/// The upstream gradient: one number for all rows, or a buffer with one for each.
 pub(super) fn upstream_buffer(
     gpu: &Gpu,
     spec: &LossSpec,
@@ -70,7 +70,7 @@ pub(super) fn upstream_buffer(
     }
 }
 
-/// Room for the partial sums of so many numbers.
+/// Buffers for the partial sums of `count` numbers.
 pub(super) fn partial_buffers(gpu: &Gpu, mut count: usize) -> Result<Vec<wgpu::Buffer>, EncodeError> {
     let mut partials = Vec::new();
     while count > 0 {

@@ -1,25 +1,25 @@
-//! How losses become one, and what a loss asks of the passes around its rows.
+//! How the losses of the rows are reduced to one, and what a loss asks of the passes around its rows.
 
 use super::row_outputs::RowOutputs;
 use crate::error::EncodeError;
 use crate::ops::values::check_number;
 use crate::shader::{NormalizerKind, ResultPlace};
 
-/// How the rows' losses become one.
+/// How the losses of the rows are reduced to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub enum Reduction {
-    /// Not at all: one loss a row, 0 for ignored rows.
+    /// Not at all: there is one loss for each row, 0 for ignored rows.
     None,
-    /// Σ ℓ / Σ w_t over the rows that are not ignored (w is 1 without weights), plus the z-losses' Σ over their number;
-    /// with soft targets Σ ℓ over the number of rows.
+    /// Σ ℓ / Σ w_t over the rows that are not ignored (w is 1 without weights), plus the sum of the z-losses over the
+    /// number of these rows; with soft targets, Σ ℓ over the number of rows.
     #[default]
     Mean,
-    /// Their sum.
+    /// The sum of the losses.
     Sum,
 }
 
-/// The mean of a batch of which every row is ignored, or that has none.
+/// What the mean gives for a batch that has no rows, or in which every row is ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 #[repr(u32)]
@@ -89,7 +89,7 @@ pub enum Normalizer {
 /// What the passes around the rows need to know of a loss.
 #[derive(Debug, Clone)]
 pub(crate) struct LossSpec {
-    /// Every class has a target, rather than each row a class index.
+    /// Whether every class has a target, rather than each row a class index.
     pub(crate) soft_targets: bool,
     pub(crate) class_weights: bool,
     pub(crate) z_loss: bool,
@@ -97,7 +97,7 @@ pub(crate) struct LossSpec {
     pub(crate) normalizer: Normalizer,
     pub(crate) empty_mean: EmptyMean,
     pub(crate) gradient: bool,
-    /// There is no loss.
+    /// Whether there is only a gradient, and no loss.
     pub(crate) gradient_only: bool,
     pub(crate) upstream: Upstream,
     /// What the caller wants of each row.

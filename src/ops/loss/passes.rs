@@ -16,9 +16,10 @@ use crate::shader::{FinalStep, FinalSum, Params, Slot, Variant};
 use std::ops::Range;
 use wgpu::BufferUsages as Usage;
 
-/// Rows that a work-group of `count_targets.wgsl` and `count_correct.wgsl` takes, of 64 invocations.
+/// Rows for each work-group of `count_targets.wgsl` or `count_correct.wgsl`, of 64 invocations, as long as there are at
+/// most `SCAN_GROUPS` of them.
 const SCAN_ROWS: usize = 64 * 16;
-/// Work-groups of those, at most.
+/// The most work-groups of such a dispatch.
 const SCAN_GROUPS: usize = 256;
 
 /// The passes around the rows of one batch.
@@ -30,9 +31,9 @@ pub(crate) struct LossPasses {
     params: Params,
     /// The upstream gradient as a number, then a NaN.
     constants: wgpu::Buffer,
-    /// The upstream gradients of the rows, as numbers.
+    /// The upstream gradients of the rows, if they are numbers of the options.
     upstream: Option<wgpu::Buffer>,
-    /// What the kernels need for themselves where the caller does not want it.
+    /// The outputs that the kernels need for themselves and the caller does not want.
     own: RowOutputs<Option<wgpu::Buffer>>,
     row_weights: Option<wgpu::Buffer>,
     /// A partial sum for each 1,024 rows, then for each 1,024 of those, and so on.
@@ -40,7 +41,7 @@ pub(crate) struct LossPasses {
 }
 
 impl LossPasses {
-    /// `params`: those that the options have set so far.
+    /// `params` are those that the options have set so far.
     pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: LossSpec, params: Params) -> Result<Self, EncodeError> {
         spec.validate()?;
         let count = rows.count();
@@ -79,7 +80,7 @@ impl LossPasses {
         })
     }
 
-    /// What the kernel of the rows is told.
+    /// The parameters of the kernel of the rows.
     pub(crate) fn params(&self) -> Params {
         self.params
     }
@@ -104,8 +105,8 @@ impl LossPasses {
         Ok(all)
     }
 
-    /// Checks the caller's buffers and records the kernel of the rows between what comes before and after it. `by_row` are
-    /// the operands of one word a row or class, `operands` all that the kernel is bound to.
+    /// Checks the caller's buffers and records the kernel of the rows between the passes before and after it. `by_row`
+    /// are the operands of one word a row or class, `operands` all that the kernel is bound to.
     pub(crate) fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
@@ -135,7 +136,8 @@ impl LossPasses {
         let mut all = vec![summary];
         all.extend(normalizer.map(|slice| Operand::read(Slot::Normalizer, "normalizer", slice, word)));
         all.extend(upstream.map(|slice| Operand::read(Slot::Upstream, "upstream", slice, word)));
-        // The summary is written by some dispatches beside these, and read by the one that writes the results.
+        // Some dispatches bind these operands while they write the summary, and the one that writes the results reads
+        // it, so none of them may overlap it.
         let is_beside_it = |o: &&Operand<'_>| o.is_written || matches!(o.slot, Slot::Targets | Slot::Weights);
         all.extend(by_row.iter().filter(is_beside_it).map(|o| Operand {
             is_written: false,
@@ -147,7 +149,8 @@ impl LossPasses {
         check_apart(&self.gpu, &all)
     }
 
-    /// The summary is bound without an offset in `Params`, and is cleared.
+    /// Checks that the summary is aligned, because it is bound without an offset in `Params`, and that it can be
+    /// cleared.
     fn check_summary(&self, summary: Slice<'_>) -> Result<(), EncodeError> {
         let alignment = u64::from(self.gpu.limits().min_storage_buffer_offset_alignment);
         if !summary.offset().is_multiple_of(alignment) {
@@ -166,7 +169,8 @@ impl LossPasses {
         Ok(())
     }
 
-    /// Empties the summary; for a batch of no rows, that is all there is to do.
+    /// Clears the summary. For a batch without rows nothing else is done, except that NaN is written here if that is
+    /// what the mean over nothing gives.
     pub(crate) fn reset(&self, encoder: &mut wgpu::CommandEncoder, buffers: &LossBuffers<'_>) {
         let summary = buffers.summary;
         encoder.clear_buffer(summary.buffer(), summary.offset(), Some(CrossEntropySummary::BYTES));
@@ -183,7 +187,7 @@ impl LossPasses {
         if let Some(row_weights) = &self.row_weights {
             dispatches.extend(self.reduce_rows(buffers, row_weights.slice(..), FinalSum::Weights)?);
         }
-        // It needs the counts of all.
+        // This needs the counts of all targets.
         dispatches.extend(self.normalizer(buffers)?);
         Ok(dispatches)
     }
@@ -273,7 +277,7 @@ impl LossPasses {
         Ok(dispatches.collect())
     }
 
-    /// The sum of one number a row, into the summary.
+    /// Sums one number of each row into the summary.
     fn reduce_rows<'a>(
         &'a self,
         buffers: &LossBuffers<'a>,

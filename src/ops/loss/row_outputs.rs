@@ -4,7 +4,7 @@ use crate::shader::Slot;
 
 macro_rules! row_outputs {
     ($($field:ident: $slot:ident),*) => {
-        /// One of each: whether it is wanted, its buffer, its numbers.
+        /// A value for each output of a row: whether it is wanted, its buffer, or its numbers.
         #[derive(Debug, Clone, Copy, Default)]
         pub(crate) struct RowOutputs<T> {
             $(pub(crate) $field: T,)*
@@ -35,7 +35,8 @@ macro_rules! row_outputs {
     };
 }
 
-// The fields of the options, the buffers and the results of a loss have these names; each is left in the slot beside it.
+// The fields of the options, the buffers and the results of a loss have these names; beside each is the slot of its
+// buffer.
 row_outputs!(
     row_losses: Loss,
     row_z_losses: RowZLoss,

@@ -1,10 +1,11 @@
-//! [`CrossEntropySummary`]: what a loss leaves of a batch on the device.
+//! [`CrossEntropySummary`]: what a loss leaves on the device about a batch.
 
 #[cfg(doc)]
 use super::options::Reduction;
 use crate::shader::SummaryWords;
 
-/// What became of a batch, as the kernels leave it in [`CrossEntropyBuffers::summary`](crate::CrossEntropyBuffers::summary).
+/// The result of a loss for a batch, as the kernels leave it in
+/// [`CrossEntropyBuffers::summary`](crate::CrossEntropyBuffers::summary).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CrossEntropySummary {
     /// The reduced loss; 0 with [`Reduction::None`].

@@ -33,7 +33,8 @@ fn cross_entropies(rows: &Rows) -> Vec<CrossEntropy> {
     all
 }
 
-/// The gradient that `run` gives against the differences of its loss, unless that is infinite; whether it was compared.
+/// Compares the gradient that `run` gives with the differences of its loss, unless the loss is infinite; returns
+/// whether it did.
 fn is_the_slope(
     subject: &Subject<'_>,
     x: &[f64],

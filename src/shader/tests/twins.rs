@@ -1,4 +1,4 @@
-//! Structs, slots and enums of the shaders have the layout and the numbers of their Rust twins.
+//! Checks that structs, slots and enums of the shaders have the layout and the numbers of their Rust twins.
 
 use super::super::*;
 use super::variants::all;
@@ -54,7 +54,7 @@ fn structs_have_the_layout_of_their_twins() {
     }
 }
 
-/// `const NAME: u32 = 7u;` lines of the shaders that are slots: those that stand in `@binding(NAME)`.
+/// A line `const NAME: u32 = 7u;` of the shaders is a slot if `@binding(NAME)` occurs.
 #[test]
 fn slots_have_the_numbers_of_their_twins() {
     let mut bindings = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Every variant that there is, but for numbers that change no code.
+//! Every variant, apart from those that differ only in numbers which change no code.
 
 use super::super::*;
 use crate::dtype::{Dtype, Storage};
@@ -38,7 +38,7 @@ fn softcap(mask: MaskKind) -> AdjustSpec {
 
 const ADJUST_SLOTS: [Slot; 3] = [Slot::Mask, Slot::Bias, Slot::RowScale];
 
-/// Kernels of the softmax family with everything off, and with everything on that goes together.
+/// Kernels of the softmax family with every option off, and with every option on that can be combined.
 fn softmax_specs() -> [RowSpec; 5] {
     let softmax = |log, lse_grad| RowOp::Softmax { log, lse_grad };
     [
@@ -73,7 +73,7 @@ fn softmax_specs() -> [RowSpec; 5] {
     ]
 }
 
-/// Those of the losses likewise.
+/// The same for the losses.
 fn loss_specs() -> [RowSpec; 7] {
     let every = CrossEntropySpec {
         nll: false,
@@ -135,7 +135,7 @@ fn specs() -> impl Iterator<Item = RowSpec> {
     softmax_specs().into_iter().chain(loss_specs())
 }
 
-/// The kernels around the rows.
+/// The kernels that run before and after that of the rows.
 fn loss_variants() -> Vec<Variant> {
     let mut all = vec![Variant::COUNT_CORRECT, Variant::JACOBIAN, Variant::reduce_rows(None)];
     for flag in [false, true] {
@@ -178,7 +178,7 @@ const STORAGE: [Storage; 4] = [
     },
 ];
 
-/// One operation under one plan: in every vector width and place.
+/// One operation under one plan, in every vector width and place.
 fn row_variants(spec: RowSpec, plan: &Plan, turn: usize, all: &mut Vec<Variant>) {
     for width in [VectorWidth::X1, VectorWidth::X2, VectorWidth::X4] {
         for place in [ResultPlace::Apart, ResultPlace::InPlace, ResultPlace::None] {
