@@ -34,20 +34,20 @@ fn element(bits: u32, e: f32, t: f32, start: u32, c: u32, grad_scale: f32) -> El
     let negative = 1.0 - t;
     let positive = mul(pos_weights_at(c), t);
     // The weighted target of the class against which the sign of x speaks, and that of the other class.
-    let claimed = select(negative, positive, is_negative);
-    let opposed = select(positive, negative, is_negative);
+    let target_against = select(negative, positive, is_negative);
+    let target_for = select(positive, negative, is_negative);
     let abs_x = bitcast<f32>(min(magnitude, POS_INF - 1u));
     let softplus = ln_1p(e);
     let inv = reciprocal(1.0 + e);
-    var loss = bitcast<u32>(mul(w, opaque(mul(claimed, abs_x + softplus) + mul(opposed, softplus))));
+    var loss = bitcast<u32>(mul(w, opaque(mul(target_against, abs_x + softplus) + mul(target_for, softplus))));
     if magnitude == POS_INF {
-        let cost = mul(claimed, w);
+        let cost = mul(target_against, w);
         loss = select(POS_INF | (bitcast<u32>(cost) & 0x80000000u), 0u, cost == 0.0);
     }
     // sigma(|x|) and sigma(-|x|), with the signs that they have in the gradient.
     let likely = select(inv, -inv, is_negative);
     let unlikely = mul(e, -likely);
-    let g = mul(mul(w, opaque(mul(claimed, likely) + mul(opposed, unlikely))), grad_scale);
+    let g = mul(mul(w, opaque(mul(target_against, likely) + mul(target_for, unlikely))), grad_scale);
     let is_nan = magnitude > POS_INF || (bitcast<u32>(t) & 0x7fffffffu) > POS_INF;
     return Element(select(loss, NAN, is_nan), select(bitcast<u32>(g), NAN, is_nan));
 }

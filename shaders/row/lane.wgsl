@@ -57,7 +57,7 @@ fn fold_sum(x: f32, stop: u32, lane: Lane) -> f32 {
         let base = exchange_store(bitcast<u32>(value), lane);
         let parts = min(width / stop, 8u);
         width /= parts;
-        // With fewer than eight parts the rest are zeros, which change no bits.
+        // With fewer than eight parts the rest are zeros, which change no bits (but the sign of a sum of -0 alone).
         var t: array<f32, 8>;
         for (var i = 0u; i < 8u; i++) {
             t[i] = select(0.0, bitcast<f32>(exchange[base + lane.index % width + min(i, parts - 1u) * width]), i < parts);

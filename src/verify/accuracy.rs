@@ -14,9 +14,9 @@ use crate::reference::{self, CrossEntropyReference};
 use crate::rows::Rows;
 use crate::testing::{CLASSES, Subject, ulp_of};
 
-/// One class, an even number, an odd number, and more than a chunk: loads of one and of two elements, and one lane, few
-/// lanes and many.
-const SHAPES: [(usize, usize); 4] = [(3, 1), (3, 6), (3, 37), (2, 1030)];
+/// One class, an even number, an odd number, more than a chunk, and a multiple of four: loads of one, of two and of four
+/// elements, and one lane, few lanes and many.
+const SHAPES: [(usize, usize); 5] = [(3, 1), (3, 6), (3, 37), (2, 1030), (3, 40)];
 
 fn stored<T: Element>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&v| T::nearest(v)).collect()
