@@ -5,6 +5,7 @@ use super::lock::lock;
 use super::wait::block_on;
 use crate::error::EncodeError;
 use crate::shader::{TemplateError, Variant};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 impl Gpu {
@@ -31,19 +32,23 @@ impl Gpu {
         let device = self.device();
         let name = variant.to_string();
         let refused = |message| EncodeError::Pipeline {
-            kernel: variant.to_string(),
+            kernel: name.clone(),
             message,
         };
         let rendered = variant.render().map_err(|e: TemplateError| refused(e.to_string()))?;
-        let mut source = rendered.source.clone();
-        if self.shares_buffers {
-            source = source.replace("var<storage, read>", "var<storage, read_write>");
-        }
+        let source = match self.shares_buffers {
+            true => Cow::Owned(
+                rendered
+                    .source
+                    .replace("var<storage, read>", "var<storage, read_write>"),
+            ),
+            false => Cow::Borrowed(rendered.source.as_str()),
+        };
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(&name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
+            source: wgpu::ShaderSource::Wgsl(source),
         });
         let constants: Vec<_> = variant
             .constants()

@@ -112,7 +112,7 @@ impl BinaryCrossEntropy {
             normalizer,
             empty_mean: self.empty_mean,
             gradient: self.gradient != Gradient::None,
-            gradient_only: false,
+            reduces: self.reduction != Reduction::None,
             upstream,
             outputs: RowOutputs {
                 row_losses: true,

@@ -336,7 +336,7 @@ impl HostOutputs {
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let count = rows.count();
-        let reduces = options.loss_spec().reduces();
+        let reduces = options.reduces();
         Ok(CrossEntropyOutput {
             loss: reduces.then_some(summary.loss),
             z_loss: (reduces && options.z_loss != 0.0).then_some(summary.z_loss),

@@ -16,7 +16,9 @@ use crate::shader::{Params, RowStatsNeed, Slot};
 /// What cross-entropy does apart from the kernel of its rows: the passes around them, and the options' own buffers.
 #[derive(Debug, Clone)]
 pub(super) struct CrossEntropyBatch {
-    options: CrossEntropy,
+    gradient: Gradient,
+    is_soft: bool,
+    reads_saved_lse: bool,
     rows: usize,
     pub(super) passes: LossPasses,
     weights: Option<OptionBuffer>,
@@ -52,7 +54,9 @@ impl CrossEntropyBatch {
         let from_lse = options.from_lse.as_ref();
         let from_lse = from_lse.map(|v| OptionBuffer::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
         Ok(Self {
-            options: options.clone(),
+            gradient: options.gradient,
+            is_soft: options.is_soft(),
+            reads_saved_lse: options.row_stats_need() == RowStatsNeed::SavedLse,
             rows: count,
             passes,
             weights: weights.transpose()?,
@@ -73,13 +77,12 @@ impl CrossEntropyBatch {
         if let Some(saved) = saved {
             saved.check(self.rows, 0)?;
         }
-        let reads_saved = self.options.row_stats_need() == RowStatsNeed::SavedLse;
         let buffers = LossBuffers {
             weights: weights.map(|operand| operand.slice),
             ..buffers
         };
         let mut operands: Vec<_> = targets.into_iter().chain(weights).collect();
-        operands.extend(saved.filter(|_| reads_saved));
+        operands.extend(saved.filter(|_| self.reads_saved_lse));
         operands.extend(self.passes.operands(&buffers)?);
         Ok((buffers, operands))
     }
@@ -152,17 +155,16 @@ impl CrossEntropyKernel {
         buffers: &CrossEntropyBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
         let spec = &self.kernel.spec;
-        let options = &self.batch.options;
-        let is_apart = options.gradient == Gradient::Apart;
+        let is_apart = self.batch.gradient == Gradient::Apart;
         let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
         let mut operands = matrix_operands(spec, buffers.logits, gradient)?;
-        if options.is_soft() {
+        if self.batch.is_soft {
             let matrix = Extent::Matrix(spec.storage.logits.bytes());
             operands.push(Operand::read(Slot::SoftTargets, "targets", buffers.targets, matrix));
         }
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
         let loss = LossBuffers {
-            targets: (!options.is_soft()).then_some(buffers.targets),
+            targets: (!self.batch.is_soft).then_some(buffers.targets),
             upstream: buffers.upstream,
             normalizer: buffers.normalizer,
             outputs: buffers.outputs(),

@@ -152,6 +152,11 @@ impl CrossEntropy {
         }
     }
 
+    /// Whether there is a loss to reduce.
+    pub(super) fn reduces(&self) -> bool {
+        self.reduction != Reduction::None && self.from_lse.is_none()
+    }
+
     pub(super) fn loss_spec(&self) -> LossSpec {
         LossSpec {
             soft_targets: self.is_soft(),
@@ -161,7 +166,7 @@ impl CrossEntropy {
             normalizer: self.normalizer,
             empty_mean: self.empty_mean,
             gradient: self.gradient != Gradient::None,
-            gradient_only: self.from_lse.is_some(),
+            reduces: self.reduces(),
             upstream: self.upstream.clone(),
             outputs: self.outputs(),
             correct: self.correct,
@@ -187,7 +192,7 @@ impl CrossEntropy {
     pub(super) fn row_spec(&self, adjusted: &Adjusted) -> RowSpec {
         let stats = self.row_stats_need();
         let has_gradient = self.gradient != Gradient::None;
-        let reduces = self.loss_spec().reduces();
+        let reduces = self.reduces();
         let has_z_loss = self.z_loss != 0.0;
         let outputs = RowOutputs {
             row_losses: self.outputs().row_losses || reduces,

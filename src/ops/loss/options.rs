@@ -97,8 +97,8 @@ pub(crate) struct LossSpec {
     pub(crate) normalizer: Normalizer,
     pub(crate) empty_mean: EmptyMean,
     pub(crate) gradient: bool,
-    /// Whether there is only a gradient, and no loss.
-    pub(crate) gradient_only: bool,
+    /// Whether there is a loss to reduce.
+    pub(crate) reduces: bool,
     pub(crate) upstream: Upstream,
     /// What the caller wants of each row.
     pub(crate) outputs: RowOutputs<bool>,
@@ -107,11 +107,6 @@ pub(crate) struct LossSpec {
 }
 
 impl LossSpec {
-    /// Whether there is a loss to reduce.
-    pub(crate) fn reduces(&self) -> bool {
-        self.reduction != Reduction::None && !self.gradient_only
-    }
-
     /// Which denominators `shaders/loss/normalizer.wgsl` finds.
     pub(super) fn normalizer_kind(&self) -> NormalizerKind {
         match (self.reduction, self.normalizer) {

@@ -54,7 +54,7 @@ impl LossPasses {
         };
         let (number, upstream) = upstream_buffer(gpu, &spec, count)?;
         let constants = [number, f32::NAN];
-        let (reduces, wanted) = (spec.reduces(), spec.outputs);
+        let (reduces, wanted) = (spec.reduces, spec.outputs);
         let own = RowOutputs {
             row_losses: words("losses", reduces && !wanted.row_losses)?,
             row_z_losses: words("z-losses", reduces && spec.z_loss && !wanted.row_z_losses)?,
@@ -195,7 +195,7 @@ impl LossPasses {
     /// Reduces the losses, and counts the rows that are right.
     pub(crate) fn epilogue<'a>(&'a self, buffers: &LossBuffers<'a>) -> Result<Vec<Dispatch<'a>>, EncodeError> {
         let mut dispatches = self.count_correct(buffers)?;
-        if !self.spec.reduces() {
+        if !self.spec.reduces {
             return Ok(dispatches);
         }
         let (outputs, own) = (buffers.outputs, self.own.as_ref());
