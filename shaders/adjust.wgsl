@@ -99,7 +99,7 @@ fn adjust_logits(bits: vec4<u32>, start: u32, index: u32, lane: Lane) -> vec4<u3
 
 // g times da/dx.
 fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
-    let scaled = mul4(g, vec4<f32>(row_scale_of(lane)));
+    let scaled = mul4(opaque4(g), vec4<f32>(row_scale_of(lane)));
     if HAS_SOFTCAP {
         let v = scaled_and_biased(source_vec4(SOFTCAP_SOURCE, start, index, NEG_INF), index, lane);
         let t = tanh4(mul4(bitcast<vec4<f32>>(v), vec4<f32>(params.softcap_reciprocal)));

@@ -21,7 +21,7 @@ struct Params {
     // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0, by the two
     // numbers that loss/normalizer.wgsl left in the summary.
     grad_scale_stride: u32,
-    // Always 0, which no compiler knows: see `opaque` in math.wgsl.
+    // Always 0, which no compiler knows: see `opaque` and `one` in math.wgsl.
     zero: u32,
     // a = softcap(scale * x + bias) + mask: see adjust.wgsl.
     scale: f32,

@@ -51,10 +51,16 @@ impl Plan {
 
     fn of(schedule: Schedule, rows: &Rows, adapter: &Capabilities, span_words: usize) -> Result<Self, &'static str> {
         let cut = RowCut::new(rows);
-        let (lanes, held_vec4s) = lanes_and_vec4s(schedule, rows, cut)?;
-        check_lanes(lanes, adapter)?;
         let is_held = matches!(schedule, Schedule::Held { .. });
-        let row_chunks = if is_held { cut.chunks as u32 } else { 1 };
+        let rows_adjacent = rows.inner() > 1 && !matches!(schedule, Schedule::Split { .. });
+        let (all_lanes, held_vec4s) = lanes_and_vec4s(schedule, rows, cut)?;
+        check_lanes(all_lanes, adapter)?;
+        let lanes = if is_held || rows_adjacent {
+            all_lanes
+        } else {
+            all_lanes.min(adapter.chunk_lanes())
+        };
+        let row_chunks = if is_held { cut.chunks as u32 } else { all_lanes / lanes };
         let row_lanes = lanes.saturating_mul(row_chunks);
         if row_lanes > adapter.invocations {
             return Err("the lanes of its chunks do not fit a work-group");
@@ -67,7 +73,6 @@ impl Plan {
         if matches!(schedule, Schedule::Split { pieces, .. } if pieces == 0 || pieces as usize > cut.spans) {
             return Err("pieces must be between 1 and the number of 1,024-class spans");
         }
-        let rows_adjacent = rows.inner() > 1 && !matches!(schedule, Schedule::Split { .. });
         let group = WorkGroup::new(schedule, adapter, (row_lanes, rows_adjacent), cut, span_words)?;
         Ok(Self {
             schedule,
@@ -82,6 +87,7 @@ impl Plan {
                 } else {
                     regs as u32
                 },
+                is_full: cut.is_full(rows.classes(), is_held),
                 // With one lane, each number of classes gets a kernel of its own, but a short one that compiles
                 // quickly.
                 classes: if lanes == 1 { rows.classes() as u32 } else { 0 },
@@ -119,6 +125,13 @@ impl RowCut {
             chunks,
             spans: chunks.div_ceil(chunks.div_ceil(SPANS_MAX)),
         }
+    }
+
+    /// Whether the registers of the lanes hold exactly the classes of a row: a power of two of them, or whole chunks,
+    /// each of which is a span, so that no chunk after the last is added to one.
+    fn is_full(self, classes: usize, is_held: bool) -> bool {
+        let is_short = is_held && self.chunks == 1 && classes.is_multiple_of(4) && self.vec4s.is_power_of_two();
+        is_short || (classes.is_multiple_of(CHUNK) && self.spans == self.chunks)
     }
 }
 
@@ -187,8 +200,8 @@ impl WorkGroup {
         };
         let fits = |size: u32| {
             let span_bytes = spans(size).next_power_of_two() * span_words * 4;
-            // The exchange between lanes takes two words for each invocation.
-            span_bytes + size as usize * 8 <= adapter.group_memory as usize
+            // The exchange between lanes takes four words for each invocation.
+            span_bytes + size as usize * 16 <= adapter.group_memory as usize
         };
         while !fits(size) && size > row_lanes {
             size = (size / row_lanes / 2).max(1) * row_lanes;

@@ -15,21 +15,22 @@ fn two_diff(a: f32, b: f32) -> (f32, f32) {
     (hi, (a - (hi - back)) - (b + back))
 }
 
+/// ln 2 in two numbers of 16 bits.
+const LN2: (f32, f32) = (0.693_145_75, 1.428_619_7e-6);
+
 /// e to the power of an exact difference: twin of `exp4` in shaders/math.wgsl.
 fn exp((hi, lo): (f32, f32)) -> f32 {
     const ROUNDER: f32 = 12_582_912.0;
+    if hi < -87.336_54 {
+        return 0.0;
+    }
     let shifted = hi * std::f32::consts::LOG2_E + ROUNDER;
     let n = shifted - ROUNDER;
-    let r = (hi - n * 0.693_359_375) - (n * -2.121_944_4e-4 - lo);
+    let r = (hi - n * LN2.0) - (n * LN2.1 - lo);
     let coefficients = [8.368_745_4e-3, 4.166_838_9e-2, 1.666_652_1e-1, 0.499_999_94];
     let q = coefficients.iter().fold(1.381_454_1e-3f32, |q, c| q * r + c);
     let p = (r * r * q + r) + 1.0;
-    let scaled = (p.to_bits() as i32).wrapping_add((shifted.to_bits() << 23) as i32);
-    if hi < -128.0 || scaled < 0x0080_0000 {
-        0.0
-    } else {
-        f32::from_bits(scaled as u32)
-    }
+    f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
 /// The difference of two exact differences, rounded once: twin of `sub_rounded4` in shaders/math.wgsl.
@@ -55,12 +56,23 @@ fn ln_two_float(d: f32) -> (f32, f32) {
     ];
     let p = coefficients.iter().fold(6.746_652_7e-2f32, |p, c| p * f + c);
     let square = f * f;
-    let tail = square * f * p + k * -2.121_944_4e-4 - square * 0.5;
-    let whole = k * 0.693_359_375;
+    let tail = square * f * p + k * LN2.1 - square * 0.5;
+    let whole = k * LN2.0;
     let sum = whole + f;
     let rest = (f - (sum - whole)) + tail;
     let hi = sum + rest;
     (hi, rest - (hi - sum))
+}
+
+/// `ln(k + s)` in the same form: twin of `ln_sum_two_float` in shaders/math.wgsl.
+fn ln_sum(Sums { max_count: k, sum: s }: Sums) -> (f32, f32) {
+    let d = k + s;
+    let back = d - k;
+    let lost = (k - (d - back)) + (s - back);
+    let rounded = ln_two_float(d);
+    let correction = lost * reciprocal(d);
+    let hi = rounded.0 + correction;
+    (hi, ((rounded.0 - hi) + correction) + rounded.1)
 }
 
 /// `1 / d`: twin of `reciprocal` in shaders/math.wgsl.
@@ -69,7 +81,7 @@ fn reciprocal(d: f32) -> f32 {
     (0..4).fold(guess, |r, _| r + r * (1.0 - d * r))
 }
 
-/// The sum of up to 1,024 values by the halving tree that shaders/row/registers.wgsl describes.
+/// The sum of up to 1,024 values by the halving tree that shaders/row/registers.wgsl describes; a sum that is zero is +0.
 fn tree_sum(values: &[f32]) -> f32 {
     let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
     let mut sums: [f32; CHUNK / 4] = from_fn(|v| (at(4 * v) + at(4 * v + 2)) + (at(4 * v + 1) + at(4 * v + 3)));
@@ -80,7 +92,7 @@ fn tree_sum(values: &[f32]) -> f32 {
         }
         stride /= 2;
     }
-    sums[0]
+    if sums[0] == 0.0 { 0.0 } else { sums[0] }
 }
 
 fn max(x: &[f32]) -> f32 {
@@ -101,28 +113,74 @@ fn span_chunks(classes: usize) -> usize {
     classes.div_ceil(CHUNK).div_ceil(CHUNK)
 }
 
-/// `m` and `d` of a row.
-fn stats(x: &[f32]) -> (f32, f32) {
-    let pairs: Vec<(f32, f32)> = (x.chunks(CHUNK))
-        .map(|chunk| {
-            let m = max(chunk);
-            let terms: Vec<f32> = chunk.iter().map(|&v| exp_diff(v, m)).collect();
-            (m, tree_sum(&terms))
-        })
-        .collect();
-    if let [pair] = pairs[..] {
-        return pair;
+/// The denominator `d = k + s` of a row, or of a part of it: k, the number of classes whose `exp(x − m)` is 1, and s, the
+/// sum of the others'.
+#[derive(Clone, Copy)]
+struct Sums {
+    max_count: f32,
+    sum: f32,
+}
+
+impl Sums {
+    /// Twin of `chunk_sums` in shaders/row/registers.wgsl.
+    fn of_chunk(x: &[f32], m: f32) -> Self {
+        let terms: Vec<f32> = x.iter().map(|&v| exp_diff(v, m)).collect();
+        let others: Vec<f32> = terms.iter().map(|&e| if e == 1.0 { 0.0 } else { e }).collect();
+        Self {
+            max_count: terms.iter().filter(|&&e| e == 1.0).count() as f32,
+            sum: tree_sum(&others),
+        }
     }
-    let merge = |a: (f32, f32), b: (f32, f32)| {
-        let m = a.0.max(b.0);
-        (m, a.1 * exp_diff(a.0, m) + b.1 * exp_diff(b.0, m))
+
+    /// These sums relative to the maximum of the whole row, whose `exp(m_part − m)` is `e`: twin of `rescale_to_max` in
+    /// shaders/row/stats.wgsl.
+    fn rescaled(self, e: f32) -> Self {
+        if e == 1.0 {
+            return self;
+        }
+        Self {
+            max_count: 0.0,
+            sum: (self.max_count + self.sum) * e,
+        }
+    }
+
+    fn inv_sum(self) -> f32 {
+        reciprocal(self.max_count + self.sum)
+    }
+}
+
+/// The statistics of two parts together: twin of `merge` in shaders/row/stats.wgsl.
+fn merge(a: (f32, Sums), b: (f32, Sums)) -> (f32, Sums) {
+    let m = a.0.max(b.0);
+    let [a, b] = [a, b].map(|(m_part, sums)| sums.rescaled(exp_diff(m_part, m)));
+    let sums = Sums {
+        max_count: a.max_count + b.max_count,
+        sum: a.sum + b.sum,
     };
-    let spans: Vec<(f32, f32)> = (pairs.chunks(span_chunks(x.len())))
-        .map(|span| span[1..].iter().fold(span[0], |all, &pair| merge(all, pair)))
+    (m, sums)
+}
+
+/// The maximum and the sums of a row.
+fn stats(x: &[f32]) -> (f32, Sums) {
+    let of_chunk = |chunk: &[f32]| {
+        let m = max(chunk);
+        (m, Sums::of_chunk(chunk, m))
+    };
+    let parts: Vec<(f32, Sums)> = x.chunks(CHUNK).map(of_chunk).collect();
+    if let [part] = parts[..] {
+        return part;
+    }
+    let spans: Vec<(f32, Sums)> = (parts.chunks(span_chunks(x.len())))
+        .map(|span| span[1..].iter().fold(span[0], |all, &part| merge(all, part)))
         .collect();
     let m = spans.iter().map(|s| s.0).fold(f32::NEG_INFINITY, f32::max);
-    let terms: Vec<f32> = spans.iter().map(|s| s.1 * exp_diff(s.0, m)).collect();
-    (m, tree_sum(&terms))
+    let rescaled = spans.iter().map(|&(m_part, sums)| sums.rescaled(exp_diff(m_part, m)));
+    let (counts, sums): (Vec<f32>, Vec<f32>) = rescaled.map(|s| (s.max_count, s.sum)).unzip();
+    let sums = Sums {
+        max_count: counts.iter().sum(),
+        sum: tree_sum(&sums),
+    };
+    (m, sums)
 }
 
 /// 0 for a subnormal number: twin of `flush4` in shaders/math.wgsl.
@@ -130,30 +188,41 @@ fn flush(y: f32) -> f32 {
     if y.is_subnormal() { 0.0 } else { y }
 }
 
-/// Softmax of one row. Each span's exponentials are taken relative to the span's own largest value and then multiplied
-/// by `exp(m_span − m) / d`.
-pub fn softmax(x: &[f32]) -> Vec<f32> {
-    let (m, d) = stats(x);
-    let inv_sum = reciprocal(d);
-    let span = |span: &[f32]| {
+/// The exponential of each class relative to the largest value of its span, and what makes it relative to the row's.
+fn exps(x: &[f32], m: f32) -> impl Iterator<Item = (f32, f32)> {
+    let of_span = move |span: &[f32]| {
         let m_span = max(span);
-        let factor = exp_diff(m_span, m) * inv_sum;
-        span.iter()
-            .map(|&v| flush(exp_diff(v, m_span) * factor))
+        let rescale = exp_diff(m_span, m);
+        (span.iter())
+            .map(|&v| (exp_diff(v, m_span), rescale))
             .collect::<Vec<_>>()
     };
-    x.chunks(span_chunks(x.len()) * CHUNK).flat_map(span).collect()
+    x.chunks(span_chunks(x.len()) * CHUNK).flat_map(of_span)
+}
+
+/// Softmax of one row: each exponential times `exp(m_span − m) · 1/d`.
+pub fn softmax(x: &[f32]) -> Vec<f32> {
+    let (m, sums) = stats(x);
+    exps(x, m)
+        .map(|(e, rescale)| flush(e * (rescale * sums.inv_sum())))
+        .collect()
 }
 
 /// The loss of one row for a class index as its target, and the row's gradient times `scale`.
 pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
-    let (m, d) = stats(x);
-    let probs = softmax(x);
-    let gradient = probs
-        .iter()
-        .enumerate()
-        .map(|(c, y)| flush((y - if c == target { 1.0 } else { 0.0 }) * scale));
-    (sub_rounded(ln_two_float(d), two_diff(x[target], m)), gradient.collect())
+    let (m, sums) = stats(x);
+    let rest = ((sums.max_count - 1.0) + sums.sum) * sums.inv_sum();
+    let factor = scale * sums.inv_sum();
+    let gradient = exps(x, m).enumerate().map(|(class, (e, rescale))| {
+        flush(match class == target {
+            // Of a target that is a maximum, y − 1 is computed without cancelling.
+            true if e == 1.0 && rescale == 1.0 => -scale * rest,
+            true => e * (rescale * factor) - scale,
+            false => e * (rescale * factor),
+        })
+    });
+    let gradient = gradient.collect();
+    (sub_rounded(ln_sum(sums), two_diff(x[target], m)), gradient)
 }
 
 /// The sum of the rows' losses: 1,024 at a time, then their sums in the same way, until one is left.

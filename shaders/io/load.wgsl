@@ -4,7 +4,7 @@
 // X2  needs them even, and the class axis last;
 // X1  takes any number of classes, any stride, any offset, the class axis anywhere.
 // No load is in a branch, because lanes take the sides of a branch in turn: an index past the end loads the last element
-// again.
+// again. With IS_FULL the lanes hold exactly the classes of a row, so that no index is past the end.
 
 //#import "math"
 
@@ -83,74 +83,65 @@ fn read_source(which: u32, i: u32) -> Source {
     return read_logits(i);
 }
 
-// Converts elements of the stored type to the bits of f32, always exactly.
-fn widen4(stored: vec4<u32>) -> vec4<u32> {
-    //#if LOGITS_F32
-    return stored;
-    //#end
+//#if !LOGITS_F32
+// Converts four elements, two to a word, to the bits of f32, always exactly.
+fn widen4(words: vec2<u32>) -> vec4<u32> {
     //#if LOGITS_BF16
-    return stored << vec4<u32>(16u);
+    return vec4<u32>(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u);
     //#end
     //#if LOGITS_F16
-    // This does not use the adapter's f16, which may flush small numbers.
-    let sign = (stored & vec4<u32>(0x8000u)) << vec4<u32>(16u);
-    let magnitude = stored & vec4<u32>(0x7fffu);
-    var bits = (magnitude << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
-    // NaN and infinity have the highest exponent in both types.
-    bits = select(bits, bits + vec4<u32>(112u << 23u), magnitude >= vec4<u32>(0x7c00u));
-    // Subnormal numbers are multiples of 2^-24.
-    let small = bitcast<vec4<u32>>(vec4<f32>(magnitude) * vec4<f32>(5.9604644775390625e-8));
-    return sign | select(bits, small, magnitude < vec4<u32>(0x0400u));
+    return bitcast<vec4<u32>>(vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)));
     //#end
 }
+//#end
 
-// `source_vec4` loads classes 4 index .. 4 index + 3 of a row that begins at element `start`; classes past the last are
-// `fill`. `source_around` loads the vec4 of one class, of which only that class is sure to be right.
+// `source_vec4` loads classes 4 index .. 4 index + 3 of a row that begins at element `start`, as the bits of f32; classes
+// past the last are `fill`. `source_around` loads the vec4 of one class, of which only that class is sure to be right.
 
 //#if X4
-fn unpack4(words: Source) -> vec4<u32> {
+fn load_four(which: u32, start: u32, index: u32) -> vec4<u32> {
+    let last = class_count() / 4u - 1u;
+    let words = read_source(which, (offset_of(which) + start) / 4u + select(min(index, last), index, IS_FULL));
     //#if LOGITS_F32
     return words;
     //#else
-    return vec4<u32>(words.x & 0xffffu, words.x >> 16u, words.y & 0xffffu, words.y >> 16u);
+    return widen4(words);
     //#end
 }
 
-fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
-    let count = class_count() / 4u;
-    let words = read_source(which, (offset_of(which) + start) / 4u + min(index, count - 1u));
-    return select(widen4(unpack4(words)), vec4<u32>(fill), index >= count);
-}
-
 fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
-    return source_vec4(which, start, class_index / 4u, 0u);
+    return load_four(which, start, class_index / 4u);
 }
 //#end
 
 //#if X2
-fn source_pair(which: u32, start: u32, pair: u32) -> vec2<u32> {
-    let words = read_source(which, (offset_of(which) + start) / 2u + min(pair, class_count() / 2u - 1u));
+fn source_pair(which: u32, start: u32, pair: u32) -> Source {
+    let last = class_count() / 2u - 1u;
+    return read_source(which, (offset_of(which) + start) / 2u + select(min(pair, last), pair, IS_FULL));
+}
+
+fn of_pairs(a: Source, b: Source) -> vec4<u32> {
     //#if LOGITS_F32
-    return words;
+    return vec4<u32>(a, b);
     //#else
-    return vec2<u32>(words & 0xffffu, words >> 16u);
+    return widen4(vec2<u32>(a, b));
     //#end
 }
 
-fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
-    let stored = vec4<u32>(source_pair(which, start, index * 2u), source_pair(which, start, index * 2u + 1u));
-    return select(widen4(stored), vec4<u32>(fill), classes_of(index) >= vec4<u32>(class_count()));
+fn load_four(which: u32, start: u32, index: u32) -> vec4<u32> {
+    return of_pairs(source_pair(which, start, index * 2u), source_pair(which, start, index * 2u + 1u));
 }
 
 fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
     let pair = source_pair(which, start, class_index / 2u);
-    return widen4(vec4<u32>(pair, pair));
+    return of_pairs(pair, pair);
 }
 //#end
 
 //#if X1
 fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
-    let element = offset_of(which) + start + min(class_index, class_count() - 1u) * params.inner;
+    let safe_class = select(min(class_index, class_count() - 1u), class_index, IS_FULL);
+    let element = offset_of(which) + start + safe_class * params.inner;
     //#if LOGITS_F32
     return read_source(which, element);
     //#else
@@ -158,21 +149,40 @@ fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
     //#end
 }
 
-fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
+fn of_ones(stored: vec4<u32>) -> vec4<u32> {
+    //#if LOGITS_F32
+    return stored;
+    //#else
+    return widen4(stored.xz | (stored.yw << vec2<u32>(16u)));
+    //#end
+}
+
+fn load_four(which: u32, start: u32, index: u32) -> vec4<u32> {
     let c = index * 4u;
-    let stored = vec4<u32>(
+    return of_ones(vec4<u32>(
         source_one(which, start, c),
         source_one(which, start, c + 1u),
         source_one(which, start, c + 2u),
         source_one(which, start, c + 3u),
-    );
-    return select(widen4(stored), vec4<u32>(fill), classes_of(index) >= vec4<u32>(class_count()));
+    ));
 }
 
 fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
-    return widen4(vec4<u32>(source_one(which, start, class_index)));
+    return of_ones(vec4<u32>(source_one(which, start, class_index)));
 }
 //#end
+
+fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
+    let four = load_four(which, start, index);
+    if IS_FULL {
+        return four;
+    }
+    //#if X4
+    return select(four, vec4<u32>(fill), index >= class_count() / 4u);
+    //#else
+    return select(four, vec4<u32>(fill), classes_of(index) >= vec4<u32>(class_count()));
+    //#end
+}
 
 // Missing classes count as -inf.
 fn load_vec4(start: u32, index: u32) -> vec4<u32> {

@@ -1,5 +1,6 @@
-// Writes the result of the chunk that is held: a kernel defines `Row`, and `result_vec4`, which gives the result of
-// four neighbouring classes as the bits of f32. They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements
+// Writes the result of the chunk that is held: a kernel defines `Row`, of which `is_uniform` says whether all results
+// are one `word`, and `result_vec4`, which gives the result of four neighbouring classes as the bits of f32 otherwise.
+// They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements
 // at once. A kernel without a result of the logits' shape has a `store_vec4` that does nothing.
 
 //#import "io/load"
@@ -38,22 +39,41 @@ fn narrow4(bits: vec4<u32>) -> vec4<u32> {
     return bits;
     //#end
     //#if RESULT_BF16
-    let one = vec4<u32>(1u);
-    let rounded = (bits + vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & one)) >> vec4<u32>(16u);
-    return select(rounded, vec4<u32>(NAN >> 16u), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(POS_INF));
+    let is_nan = (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(POS_INF);
+    return select(narrow_number4(bits), vec4<u32>(NAN >> 16u), is_nan);
     //#end
     //#if RESULT_F16
-    let one = vec4<u32>(1u);
     let sign = (bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u);
     let magnitude = bits & vec4<u32>(0x7fffffffu);
-    let rebased = magnitude - vec4<u32>(112u << 23u);
-    let normal = (rebased + vec4<u32>(0xfffu) + ((rebased >> vec4<u32>(13u)) & one)) >> vec4<u32>(13u);
-    // Below 2^-14, the bits count multiples of 2^-24, which is what the last bit of 0.5 is worth.
-    let small = bitcast<vec4<u32>>(bitcast<vec4<f32>>(magnitude) + vec4<f32>(0.5)) - vec4<u32>(0x3f000000u);
-    var halves = select(normal, small, magnitude < vec4<u32>(0x38800000u));
     // Values of 65,520 or more round to infinity.
-    halves = select(halves, vec4<u32>(0x7c00u), magnitude >= vec4<u32>(0x477ff000u));
+    let halves = min(narrow_number4(magnitude), vec4<u32>(0x7c00u));
     return sign | select(halves, vec4<u32>(0x7e00u), magnitude > vec4<u32>(POS_INF));
+    //#end
+}
+
+//#if RESULT_BF16
+// The same for what is not a NaN.
+fn narrow_number4(bits: vec4<u32>) -> vec4<u32> {
+    return (bits + vec4<u32>(0x7fffu) + ((bits >> vec4<u32>(16u)) & vec4<u32>(1u))) >> vec4<u32>(16u);
+}
+//#end
+//#if RESULT_F16
+// The same for what has no sign, and an exponent beyond that of f16 where it is too large. A number of 13 bits less is
+// what adding 2^13 times the power of two in it leaves; below 2^-14, all numbers are multiples of 2^-24.
+fn narrow_number4(bits: vec4<u32>) -> vec4<u32> {
+    let power = max(bits & vec4<u32>(0x7f800000u), vec4<u32>(0x38800000u));
+    let large = power + vec4<u32>(13u << 23u);
+    let mantissa = bitcast<vec4<u32>>(bitcast<vec4<f32>>(bits) + bitcast<vec4<f32>>(large)) - large;
+    return mantissa + ((power - vec4<u32>(0x38800000u)) >> vec4<u32>(13u));
+}
+//#end
+
+// For probabilities, which are neither NaN nor infinite nor negative.
+fn narrow_probs4(bits: vec4<u32>) -> vec4<u32> {
+    //#if RESULT_F32
+    return bits;
+    //#else
+    return narrow_number4(bits);
     //#end
 }
 
@@ -61,10 +81,11 @@ fn pack_halves(halves: vec2<u32>) -> u32 {
     return halves.x | (halves.y << 16u);
 }
 
+// `store_vec4` stores four elements that are converted already.
+
 //#if X4
-fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
-    if index * 4u < class_count() {
-        let stored = narrow4(bits);
+fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
+    if IS_FULL || index * 4u < class_count() {
         let at = (offset_of(RESULT) + start) / 4u + index;
         //#if RESULT_F32
         result[at] = stored;
@@ -84,13 +105,12 @@ fn store_pair(at: u32, stored: vec2<u32>) {
     //#end
 }
 
-fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
-    let stored = narrow4(bits);
+fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
     let at = (offset_of(RESULT) + start) / 2u + index * 2u;
-    if index * 4u < class_count() {
+    if IS_FULL || index * 4u < class_count() {
         store_pair(at, stored.xy);
     }
-    if index * 4u + 2u < class_count() {
+    if IS_FULL || index * 4u + 2u < class_count() {
         store_pair(at + 1u, stored.zw);
     }
 }
@@ -98,7 +118,7 @@ fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
 
 //#if X1
 fn store_one(start: u32, class_index: u32, stored: u32) {
-    if class_index < class_count() {
+    if IS_FULL || class_index < class_count() {
         let element = offset_of(RESULT) + start + class_index * params.inner;
         //#if RESULT_F32
         result[element] = stored;
@@ -110,8 +130,7 @@ fn store_one(start: u32, class_index: u32, stored: u32) {
     }
 }
 
-fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
-    let stored = narrow4(bits);
+fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
     let c = index * 4u;
     //#if !RESULT_F32
     // Where the four elements fill two words, no other lane has a part of these.
@@ -128,15 +147,42 @@ fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
     store_one(start, c + 3u, stored.w);
 }
 //#end
-//#else
-fn store_vec4(start: u32, index: u32, bits: vec4<u32>) {
-}
-//#end
 
 fn write_reg(reg: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
     if reg < USED_REGS {
         let index = vec4_index_of(reg, chunk, lane);
-        store_vec4(start, index, result_vec4(regs[reg], start, index, lane, row));
+        let bits = result_vec4(regs[reg], start, index, lane, row);
+        //#if IS_PROBS
+        store_vec4(start, index, narrow_probs4(bits));
+        //#else
+        store_vec4(start, index, narrow4(bits));
+        //#end
+    }
+}
+
+fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
+    if row.is_uniform {
+        let stored = narrow4(vec4<u32>(row.word));
+        for (var reg = 0u; reg < USED_REGS; reg++) {
+            store_vec4(start, vec4_index_of(reg, chunk, lane), stored);
+        }
+        return;
+    }
+    //#if CACHES_EXP
+    if row.replaces_exp {
+        replace_exp(row.exp_if_zero, row.exp_if_not);
+    }
+    //#end
+    //#unroll REGS_PER_LANE
+    write_reg($iu, start, chunk, lane, row);
+    //#end
+}
+//#else
+// A kernel whose result is written by `result_vec4` itself.
+fn write_reg(reg: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
+    if reg < USED_REGS {
+        let index = vec4_index_of(reg, chunk, lane);
+        _ = result_vec4(regs[reg], start, index, lane, row);
     }
 }
 
@@ -145,3 +191,4 @@ fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
     write_reg($iu, start, chunk, lane, row);
     //#end
 }
+//#end

@@ -12,6 +12,9 @@ override WEIGHT_KIND: u32 = 0u;
 
 struct Row {
     grad_scale: f32,
+    // No row's result is one word.
+    is_uniform: bool,
+    word: u32,
 }
 
 fn weight_of(start: u32, c: u32) -> f32 {
@@ -79,6 +82,6 @@ fn run(lane: Lane) {
     let start = row_start(lane.row);
     let stats = row_stats(start, lane);
     if lane.live {
-        write_row(start, lane, 0, Row(grad_scale_at(lane.row * params.grad_scale_stride)));
+        write_row(start, lane, 0, Row(grad_scale_at(lane.row * params.grad_scale_stride), false, 0u));
     }
 }

@@ -1,8 +1,9 @@
 // With the weight k = (1 - e) w_t of the target, and a target s_c of every class (row/target_terms.wgsl) whose sum is P:
 // loss     = k (ln d - (a_t - m)) + sum of s_c (ln d - (a_c - m)) + z_loss lse^2
 // gradient = (k (y_c - [c = t]) + P y_c - s_c) grad_scale + 2 z_loss lse y_c z_grad_scale, times da/dx
-// The loss is never (m + ln d) - a_t, which a large common offset would swallow. A row belongs to the lanes that the
-// schedule gives it; the lane that owns the target's vec4 writes what belongs to the row. Reference:
+// The loss is never (m + ln d) - a_t, which a large common offset would swallow; and where c is a maximum, y_c - 1 is
+// -rest / d, where rest = d - 1 is the sum of all other exponentials, so that nothing cancels. A row belongs to the lanes
+// that the schedule gives it; the lane that owns the target's vec4 writes what belongs to the row. Reference:
 // reference::cross_entropy.
 
 //#import "bindings"
@@ -10,17 +11,26 @@
 //#import "schedule/$SCHEDULE"
 
 struct Row {
+    // 1 / d, and rest / d.
     inv_sum: f32,
-    // The target, its weight, and the sum of the targets of all classes.
+    rest: f32,
+    // The target, its weight, and the sum of all weights.
     target_class: u32,
     target_weight: f32,
-    target_sum: f32,
+    weight_sum: f32,
     // What the gradient is multiplied by, and what y is multiplied by for the z-loss.
     grad_scale: f32,
     z_scale: f32,
-    // Whether the row is -inf alone; it is then treated as if all its values were equal, unless `is_uniform` says
-    // otherwise.
-    is_masked: bool,
+    // Without targets of all classes, the gradient is exponentials times this factor, less `share` at the target, or
+    // `max_grad` where the target is a maximum.
+    factor: f32,
+    share: f32,
+    max_grad: f32,
+    // Whether the exponentials are replaced first, by these words; the target's gradient is then `max_grad`.
+    replaces_exp: bool,
+    exp_if_zero: u32,
+    exp_if_not: u32,
+    is_wild: bool,
     // Whether the result of the whole row is one word, and which.
     is_uniform: bool,
     word: u32,
@@ -32,35 +42,49 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
     let is_target = classes_of(index) == vec4<u32>(row.target_class);
     let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), is_target);
     let g = mul4(mul4(-one_hot, vec4<f32>(row.target_weight)), vec4<f32>(row.grad_scale));
-    let words = select(vec4<u32>(0u), bitcast<vec4<u32>>(g), is_target);
-    return select(words, vec4<u32>(row.word), row.is_uniform);
+    return select(vec4<u32>(0u), bitcast<vec4<u32>>(g), is_target);
 }
 //#else
-fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
-    let is_target = classes_of(index) == vec4<u32>(row.target_class);
-    let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), is_target);
-    // The bits are those of cached exponentials.
-    let y = select(bitcast<vec4<f32>>(probs_of_cached(bits, row.inv_sum)), vec4<f32>(row.inv_sum), row.is_masked);
-    var g = y - one_hot;
-    var has_no_target = !is_target;
-    if HAS_TARGET_WEIGHT {
-        g = mul4(g, vec4<f32>(row.target_weight));
-    }
-    //#if HAS_TARGET_SUMS
-    let s = soft_target_vec4(start, index);
-    g = opaque4(g + mul4(y, vec4<f32>(row.target_sum))) - s;
-    has_no_target = has_no_target & (s == vec4<f32>(0.0));
-    //#end
-    g = mul4(g, vec4<f32>(row.grad_scale));
-    if HAS_Z_LOSS {
-        g = g + mul4(y, vec4<f32>(row.z_scale));
-    }
-    g = adjust_grad(g, start, index, lane);
-    // A masked class takes no part, whatever the grad scale.
-    let is_absent = (bits == vec4<u32>(0u)) & vec4<bool>(!row.is_masked) & has_no_target;
-    let words = select(flush4(bitcast<vec4<u32>>(g)), vec4<u32>(0u), is_absent);
-    return select(words, vec4<u32>(row.word), row.is_uniform);
+// Whether the classes of these exponentials, which are relative to a part's maximum, are maxima of the row.
+fn are_maxima(e: vec4<f32>) -> vec4<bool> {
+    return (e == vec4<f32>(1.0)) & vec4<bool>(exp_rescale == 1.0);
 }
+
+//#if HAS_TARGET_SUMS
+// The bits are those of cached exponentials.
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let e = bitcast<vec4<f32>>(bits);
+    let factor = mul(exp_rescale, row.inv_sum);
+    let y = bitcast<vec4<f32>>(flush_positive4(bitcast<vec4<u32>>(mul4(e, vec4<f32>(factor)))));
+    let is_target = classes_of(index) == vec4<u32>(row.target_class);
+    let own = select(vec4<f32>(0.0), vec4<f32>(row.target_weight), is_target);
+    let weights = add4(own, soft_target_vec4(start, index));
+    let is_max = are_maxima(e);
+    let v = select(y, vec4<f32>(-row.rest), is_max);
+    let shift = select(weights, add4(vec4<f32>(-row.weight_sum), weights), is_max);
+    var g = mul4(mul_add4(v, vec4<f32>(row.weight_sum), -shift), vec4<f32>(row.grad_scale));
+    if HAS_Z_LOSS {
+        g = mul_add4(y, vec4<f32>(row.z_scale), g);
+    }
+    let words = flush4(bitcast<vec4<u32>>(adjust_grad(g, start, index, lane)));
+    // A masked class takes no part, whatever the grad scale.
+    let is_absent = (bits == vec4<u32>(0u)) & (weights == vec4<f32>(0.0));
+    return select(words, vec4<u32>(0u), is_absent);
+}
+//#else
+// The bits are those of cached exponentials.
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let e = bitcast<vec4<f32>>(bits);
+    let factor = vec4<f32>(mul(exp_rescale, row.factor));
+    var g = e * factor;
+    if index == row.target_class / 4u {
+        let at_target = mul_add4(e, factor, vec4<f32>(-row.share));
+        let at_max = select(at_target, vec4<f32>(row.max_grad), are_maxima(e) | vec4<bool>(row.is_wild));
+        g = select(g, at_max, classes_of(index) == vec4<u32>(row.target_class));
+    }
+    return flush4(bitcast<vec4<u32>>(adjust_grad(g, start, index, lane)));
+}
+//#end
 //#end
 
 fn z_loss_of(stats: Stats) -> f32 {
@@ -91,9 +115,9 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
         return NAN;
     }
     if row.max_key == KEY_NEG_INF {
-        return fully_masked_bits(NEG_INF, -ln(f32(class_count())));
+        return fully_masked_bits(NEG_INF, -ln_class_count());
     }
-    let log_prob = sub_rounded4(shifted_target(value, row), splat_two_float4(ln_two_float(row.sum))).x;
+    let log_prob = sub_rounded4(shifted_target(value, row), splat_two_float4(ln_sum_of(row))).x;
     return select(bitcast<u32>(log_prob), NEG_INF, value == NEG_INF);
 }
 
@@ -112,7 +136,7 @@ fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
     if !is_masked && (row.target_error == TARGET_ON_NEG_INF || (value == NEG_INF && target_weight != 0.0)) {
         return POS_INF;
     }
-    let ln_sum = ln_two_float(select(row.sum, count, is_masked));
+    let ln_sum = ln_sum_two_float(select(row.max_count, count, is_masked), row.sum);
     var loss = sub_rounded4(splat_two_float4(ln_sum), shifted_target(value, row)).x;
     if is_masked {
         loss = ln_sum.x;
@@ -121,7 +145,7 @@ fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
         loss = select(mul(loss, target_weight), 0.0, target_weight == 0.0);
     }
     if HAS_TARGET_SUMS {
-        loss = opaque(loss + mul(row.target_sum, ln_sum.x)) - row.target_dot;
+        loss = opaque(mul_add(row.target_sum, ln_sum.x, loss)) - row.target_dot;
     }
     if HAS_Z_LOSS {
         loss = loss + z_loss_of(row);
@@ -135,9 +159,9 @@ fn entropy_bits(row: Stats) -> u32 {
         return NAN;
     }
     if row.max_key == KEY_NEG_INF {
-        return fully_masked_bits(0u, ln(f32(class_count())));
+        return fully_masked_bits(0u, ln_class_count());
     }
-    return bitcast<u32>(ln(row.sum) - mul(row.entropy_sum, reciprocal(row.sum)));
+    return bitcast<u32>(mul_add(-row.entropy_sum, inv_sum_of(row), ln_sum_of(row).x));
 }
 
 // The target of a row, and what follows from it for the row's result.
@@ -186,20 +210,38 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     let is_zero = t.is_ignored
         || (!t.is_bad && !IS_NLL && is_masked && params.fully_masked == FULLY_MASKED_ZEROS);
     let is_nan = !t.is_ignored && (t.is_bad || is_special || stats.target_error == TARGET_IS_NAN);
-    let sum = select(stats.sum, f32(class_count()), is_masked);
+    var all = stats;
+    // A row of -inf alone is treated as if all its values were equal, unless `is_uniform` says otherwise.
+    all.max_count = select(stats.max_count, f32(class_count()), is_masked);
     let at = lane.row * params.grad_scale_stride;
     var row: Row;
-    row.inv_sum = select(reciprocal(sum), 1.0, FROM_SAVED_LSE);
+    row.inv_sum = select(inv_sum_of(all), 1.0, FROM_SAVED_LSE);
+    row.rest = mul(opaque(all.max_count - 1.0) + all.sum, row.inv_sum);
     row.target_class = select(class_count(), t.class_index, HAS_TARGETS);
     row.target_weight = t.weight;
-    row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
+    row.weight_sum = t.weight
+        + select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
     row.grad_scale = grad_scale_at(at);
+    row.share = row.grad_scale;
+    if HAS_TARGET_WEIGHT {
+        row.share = mul(row.share, t.weight);
+    }
+    row.factor = row.share;
+    row.max_grad = mul(-row.share, row.rest);
     if HAS_Z_LOSS {
         // loss/normalizer.wgsl leaves the two scales side by side; a scale for each row serves for both.
         let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
+        row.factor = opaque(row.share + row.z_scale);
+        row.max_grad = mul_add(row.z_scale, row.inv_sum, row.max_grad);
     }
-    row.is_masked = is_masked;
+    row.is_wild = !HAS_TARGET_SUMS && is_nan_or_inf(bitcast<u32>(row.factor));
+    row.replaces_exp = is_masked || row.is_wild;
+    row.exp_if_not = select(0x3f800000u, bitcast<u32>(row.factor), row.is_wild);
+    // A masked class takes no part, whatever the grad scale.
+    row.exp_if_zero = select(0u, row.exp_if_not, is_masked);
+    row.max_grad = select(row.max_grad, -row.factor, row.is_wild);
+    row.factor = select(mul(row.factor, row.inv_sum), 1.0, row.is_wild);
     row.is_uniform = is_zero || is_nan;
     row.word = select(0u, NAN, is_nan);
     return row;

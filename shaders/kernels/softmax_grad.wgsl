@@ -10,7 +10,9 @@
 struct Row {
     // sum of g y, or of g.
     total: f32,
-    is_nan: bool,
+    // Whether the result of the whole row is one word, and which.
+    is_uniform: bool,
+    word: u32,
 }
 
 fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
@@ -22,7 +24,7 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
         dx = mul4(bitcast<vec4<f32>>(bits), g - vec4<f32>(row.total));
     }
     let words = bitcast<vec4<u32>>(adjust_grad(dx, start, index, lane));
-    return select(select(words, vec4<u32>(0u), is_absent4(bits)), vec4<u32>(NAN), row.is_nan);
+    return select(words, vec4<u32>(0u), is_absent4(bits));
 }
 
 fn run(lane: Lane) {
@@ -30,6 +32,6 @@ fn run(lane: Lane) {
     let stats = row_stats(start, lane);
     let is_nan = has_nan_or_inf(stats.max_key) || (bitcast<u32>(stats.sum) & 0x7fffffffu) > POS_INF;
     if lane.live {
-        write_row(start, lane, stats.max_key, Row(stats.sum, is_nan));
+        write_row(start, lane, stats.max_key, Row(stats.sum, is_nan, NAN));
     }
 }

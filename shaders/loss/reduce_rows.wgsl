@@ -34,7 +34,7 @@ fn mean_bits(bits: u32) -> u32 {
     return bitcast<u32>(sum / denominator);
 }
 
-fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> vec4<f32> {
     return select(bitcast<vec4<f32>>(bits), vec4<f32>(0.0), classes_of(index) >= vec4<u32>(params.classes));
 }
 
@@ -42,7 +42,7 @@ fn run(lane: Lane) {
     let chunk = lane.row;
     load_chunk(0u, chunk, lane);
     let max_key = chunk_max(lane);
-    let sum = chunk_sum(SUM, ChunkView(0u, chunk, 0.0), lane);
+    let sum = chunk_sums(SUM, ChunkView(0u, chunk, 0.0), lane).x;
     var bits = bitcast<u32>(sum);
     if has_nan_or_inf(max_key) {
         // The sum is this maximum, +inf or NaN, unless a -inf (of nll_loss) among the values makes it NaN.

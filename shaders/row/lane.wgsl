@@ -35,32 +35,33 @@ fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
 
 // Two halves, used in turn: one may be read while the next is being written, so one barrier a step is enough.
 // The length has a name because naga 30 panics where an array's length is an unnamed override-expression.
-override EXCHANGE_WORDS: u32 = 2u * WORKGROUP_SIZE;
-var<workgroup> exchange: array<u32, EXCHANGE_WORDS>;
+override EXCHANGE_LENGTH: u32 = 2u * WORKGROUP_SIZE;
+var<workgroup> exchange: array<vec2<u32>, EXCHANGE_LENGTH>;
 var<private> exchange_half: u32 = 0u;
 
-// Stores `word` where the other lanes of the row see it, and returns the index of lane 0's word.
-fn exchange_store(word: u32, lane: Lane) -> u32 {
+// Stores two words where the other lanes of the row see them, and returns the index of lane 0's.
+fn exchange_store(words: vec2<u32>, lane: Lane) -> u32 {
     exchange_half = WORKGROUP_SIZE - exchange_half;
     let base = exchange_half + lane.first;
-    exchange[base + lane.index] = word;
+    exchange[base + lane.index] = words;
     workgroupBarrier();
     return base;
 }
 
-// The upper steps of the halving tree over lanes: strides from LANES / 2 down to `stop`, up to three of them at a time.
-// A lane ends with the value for its number modulo `stop`.
-fn fold_sum(x: f32, stop: u32, lane: Lane) -> f32 {
+// The upper steps of the halving tree over lanes, for two sums: strides from LANES / 2 down to `stop`, up to three of
+// them at a time. A lane ends with the values for its number modulo `stop`.
+fn fold_sums(x: vec2<f32>, stop: u32, lane: Lane) -> vec2<f32> {
     var value = x;
     var width = LANES;
     while width > stop {
-        let base = exchange_store(bitcast<u32>(value), lane);
+        let base = exchange_store(bitcast<vec2<u32>>(value), lane);
         let parts = min(width / stop, 8u);
         width /= parts;
-        // With fewer than eight parts the rest are zeros, which change no bits (but the sign of a sum of -0 alone).
-        var t: array<f32, 8>;
+        // With fewer than eight parts the rest are zeros, which change no bits (but those of a sum of -0 alone).
+        var t: array<vec2<f32>, 8>;
         for (var i = 0u; i < 8u; i++) {
-            t[i] = select(0.0, bitcast<f32>(exchange[base + lane.index % width + min(i, parts - 1u) * width]), i < parts);
+            let part = bitcast<vec2<f32>>(exchange[base + lane.index % width + min(i, parts - 1u) * width]);
+            t[i] = select(vec2<f32>(0.0), part, i < parts);
         }
         value = ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
     }
@@ -71,11 +72,11 @@ fn fold_max(x: i32, stop: u32, lane: Lane) -> i32 {
     var value = x;
     var width = LANES;
     while width > stop {
-        let base = exchange_store(bitcast<u32>(value), lane);
+        let base = exchange_store(vec2<u32>(bitcast<u32>(value), 0u), lane);
         let parts = min(width / stop, 8u);
         width /= parts;
         for (var i = 0u; i < parts; i++) {
-            value = max(value, bitcast<i32>(exchange[base + lane.index % width + i * width]));
+            value = max(value, bitcast<i32>(exchange[base + lane.index % width + i * width].x));
         }
     }
     return value;
@@ -104,10 +105,10 @@ fn lanes_max(x: i32, lane: Lane) -> i32 {
     return value;
 }
 
-fn lanes_sum(x: f32, lane: Lane) -> f32 {
-    var value = fold_sum(x, SUBGROUP_LANES, lane);
+fn tree_over_lanes(x: vec2<f32>, lane: Lane) -> vec2<f32> {
+    var value = fold_sums(x, SUBGROUP_LANES, lane);
     for (var stride = min(LANES, SUBGROUP_LANES) / 2u; stride > 0u; stride /= 2u) {
-        value += subgroupShuffleXor(value, stride);
+        value += vec2<f32>(subgroupShuffleXor(value.x, stride), subgroupShuffleXor(value.y, stride));
     }
     return value;
 }
@@ -128,10 +129,16 @@ fn lanes_max(x: i32, lane: Lane) -> i32 {
     return fold_max(x, 1u, lane);
 }
 
-fn lanes_sum(x: f32, lane: Lane) -> f32 {
-    return fold_sum(x, 1u, lane);
+fn tree_over_lanes(x: vec2<f32>, lane: Lane) -> vec2<f32> {
+    return fold_sums(x, 1u, lane);
 }
 //#end
+
+// Two sums over the lanes, by the halving tree. A sum that is zero is +0, whatever the signs of its terms.
+fn lanes_sums(x: vec2<f32>, lane: Lane) -> vec2<f32> {
+    let sums = tree_over_lanes(x, lane);
+    return select(sums, vec2<f32>(0.0), sums == vec2<f32>(0.0));
+}
 
 // The smallest of the lanes' numbers.
 fn lanes_min(x: i32, lane: Lane) -> i32 {

@@ -22,18 +22,21 @@
 const CHUNK: u32 = 1024u;
 const CHUNK_VEC4S: u32 = 256u;
 
-// What is summed over a row: the terms of its denominator, or whatever the kernel needs instead; and on request the
-// exponentials times x - m, which the entropy needs, the targets of all classes, and these times x - m.
+// What is summed over a row: the exponentials of its denominator, or whatever the kernel needs instead; and on request
+// the exponentials times x - m, which the entropy needs, the targets of all classes, and these times x - m.
 const SUM: u32 = 0u;
-const ENTROPY_SUM: u32 = 1u;
-const TARGET_SUM: u32 = 2u;
-const TARGET_DOT: u32 = 3u;
+const EXP_SUM: u32 = 1u;
+const ENTROPY_SUM: u32 = 2u;
+const TARGET_SUM: u32 = 3u;
+const TARGET_DOT: u32 = 4u;
 
 // The values held, as bits of f32. With CACHES_EXP, they are replaced by their exponentials once these are summed, so
 // that they are not computed again.
 var<private> regs: array<vec4<u32>, REGS_PER_LANE>;
 // The sum of each register's four terms.
 var<private> sums: array<f32, REGS_PER_LANE>;
+// How many of the chunk's classes that the lane holds are maxima.
+var<private> max_count: u32;
 // The number of registers that hold classes; the sums of the others stay 0.
 override USED_REGS: u32 = REGS_PER_LANE;
 // What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
@@ -92,9 +95,20 @@ fn chunk_max(lane: Lane) -> i32 {
     return lanes_max(extremes_key(e), lane);
 }
 
+// e^(x - m), for a finite m; a class of -inf gives exactly 0, a maximum exactly 1.
 fn exp_vec4(bits: vec4<u32>, max_value: f32) -> vec4<f32> {
-    let y = exp4(two_diff4(bitcast<vec4<f32>>(bits), vec4<f32>(max_value)));
-    return select(y, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
+    let x = bitcast<vec4<f32>>(bits);
+    let m = vec4<f32>(max_value);
+    //#if HAS_EXACT_DIFF
+    return exp4(two_diff4(x, m));
+    //#else
+    return exp4(rounded_diff4(x, m));
+    //#end
+}
+
+// What exponentials are relative to: the maximum, or where all is -inf any finite number.
+fn exp_base(max_key: i32) -> f32 {
+    return select(bitcast<f32>(bits_of_key(max_key)), 0.0, max_key == KEY_NEG_INF);
 }
 
 fn fold_vec4(v: vec4<f32>) -> f32 {
@@ -102,18 +116,31 @@ fn fold_vec4(v: vec4<f32>) -> f32 {
     return pair.x + pair.y;
 }
 
-// Which chunk is held, and the maximum that its terms are relative to.
+// Which chunk is held, and what its exponentials are relative to.
 struct ChunkView {
     start: u32,
     chunk: u32,
-    max_value: f32,
+    base: f32,
+}
+
+// The terms of maxima, whose exponential is 1, are counted instead of summed: what they add up to is then exact, and so
+// small a sum as that of the other terms may be keeps all its digits.
+fn without_maxima(terms: vec4<f32>) -> vec4<f32> {
+    let is_max = terms == vec4<f32>(1.0);
+    let counts = select(vec4<u32>(0u), vec4<u32>(1u), is_max);
+    max_count += (counts.x + counts.y) + (counts.z + counts.w);
+    return select(terms, vec4<f32>(0.0), is_max);
 }
 
 fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
     if reg < USED_REGS {
-        let terms = term_vec4(kind, regs[reg], view.start, vec4_index_of(reg, view.chunk, lane), view.max_value);
-        sums[reg] = fold_vec4(terms);
-        if CACHES_EXP && kind == SUM {
+        let terms = term_vec4(kind, regs[reg], view.start, vec4_index_of(reg, view.chunk, lane), view.base);
+        if kind == EXP_SUM {
+            sums[reg] = fold_vec4(without_maxima(terms));
+        } else {
+            sums[reg] = fold_vec4(terms);
+        }
+        if CACHES_EXP && kind == EXP_SUM {
             regs[reg] = bitcast<vec4<u32>>(terms);
         }
     }
@@ -131,42 +158,51 @@ fn fold_regs(stride: u32) {
     //#end
 }
 
-// The halving tree over all vec4s of the lanes that share the row: first within each lane, then across them.
-fn tree_sum(lane: Lane) -> f32 {
+// The halving tree over all vec4s of the lanes that share the row, first within each lane, then across them; and on the
+// same way the sum of the lanes' counts, which are integers, so that their order does not matter.
+fn tree_sums(count: f32, lane: Lane) -> vec2<f32> {
     fold_regs(16u);
     fold_regs(8u);
     fold_regs(4u);
     fold_regs(2u);
     fold_regs(1u);
-    return lanes_sum(sums[0], lane);
+    return lanes_sums(vec2<f32>(sums[0], count), lane);
 }
 
-// The sum over the chunk of the terms of `kind`.
-fn chunk_sum(kind: u32, view: ChunkView, lane: Lane) -> f32 {
+// The sum over the chunk of the terms of `kind`, and with EXP_SUM the number of maxima.
+fn chunk_sums(kind: u32, view: ChunkView, lane: Lane) -> vec2<f32> {
+    max_count = 0u;
     //#unroll REGS_PER_LANE
     sum_reg(kind, $iu, view, lane);
     //#end
-    return tree_sum(lane);
+    return tree_sums(f32(max_count), lane);
 }
 
 //#if CACHES_EXP
-fn cache_exp_reg(reg: u32, max_value: f32) {
+fn cache_exp_reg(reg: u32, base: f32) {
     if reg < USED_REGS {
-        regs[reg] = bitcast<vec4<u32>>(exp_vec4(regs[reg], max_value));
+        regs[reg] = bitcast<vec4<u32>>(exp_vec4(regs[reg], base));
     }
 }
 
 // Replaces the values of a chunk that has been loaded again by their exponentials.
-fn cache_exp(max_value: f32) {
+fn cache_exp(base: f32) {
     //#unroll REGS_PER_LANE
-    cache_exp_reg($iu, max_value);
+    cache_exp_reg($iu, base);
     //#end
 }
 
-// Probabilities from cached exponentials, with 1 / d.
-fn probs_of_cached(exponentials: vec4<u32>, inv_sum: f32) -> vec4<u32> {
-    let factor = mul(exp_rescale, inv_sum);
-    return flush4(bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(exponentials), vec4<f32>(factor))));
+fn replace_exp_reg(reg: u32, if_zero: u32, if_not: u32) {
+    if reg < USED_REGS {
+        regs[reg] = select(vec4<u32>(if_not), vec4<u32>(if_zero), regs[reg] == vec4<u32>(0u));
+    }
+}
+
+// Replaces exponentials by others, for the rare rows whose results are not a factor times these.
+fn replace_exp(if_zero: u32, if_not: u32) {
+    //#unroll REGS_PER_LANE
+    replace_exp_reg($iu, if_zero, if_not);
+    //#end
 }
 //#end
 

@@ -4,19 +4,23 @@
 
 //#import "row/stats"
 
-// Words that encode the statistics of a span: 3, or 7 with the sums of entropy and targets.
+// Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets.
 override SPAN_WORDS: u32 = 3u;
+const FIRST_SUM_WORD: u32 = select(3u, 4u, HAS_ARGMAX);
 
 fn store_span(span: u32, lane: Lane, s: Stats) {
     let at = span_index_of(span, lane) * SPAN_WORDS;
     store_span_word(at, bitcast<u32>(s.max_key));
     store_span_word(at + 1u, bitcast<u32>(s.sum));
-    store_span_word(at + 2u, u32(s.argmax));
+    store_span_word(at + 2u, bitcast<u32>(s.max_count));
+    if HAS_ARGMAX {
+        store_span_word(at + 3u, u32(s.argmax));
+    }
     if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
-        store_span_word(at + 3u, bitcast<u32>(s.entropy_sum));
-        store_span_word(at + 4u, bitcast<u32>(s.target_sum));
-        store_span_word(at + 5u, bitcast<u32>(s.target_dot));
-        store_span_word(at + 6u, u32(s.target_error));
+        store_span_word(at + FIRST_SUM_WORD, bitcast<u32>(s.entropy_sum));
+        store_span_word(at + FIRST_SUM_WORD + 1u, bitcast<u32>(s.target_sum));
+        store_span_word(at + FIRST_SUM_WORD + 2u, bitcast<u32>(s.target_dot));
+        store_span_word(at + FIRST_SUM_WORD + 3u, u32(s.target_error));
     }
 }
 
@@ -25,12 +29,15 @@ fn load_span(span: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.max_key = bitcast<i32>(load_span_word(at));
     s.sum = bitcast<f32>(load_span_word(at + 1u));
-    s.argmax = i32(load_span_word(at + 2u));
+    s.max_count = bitcast<f32>(load_span_word(at + 2u));
+    if HAS_ARGMAX {
+        s.argmax = i32(load_span_word(at + 3u));
+    }
     if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
-        s.entropy_sum = bitcast<f32>(load_span_word(at + 3u));
-        s.target_sum = bitcast<f32>(load_span_word(at + 4u));
-        s.target_dot = bitcast<f32>(load_span_word(at + 5u));
-        s.target_error = i32(load_span_word(at + 6u));
+        s.entropy_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD));
+        s.target_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 1u));
+        s.target_dot = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 2u));
+        s.target_error = i32(load_span_word(at + FIRST_SUM_WORD + 3u));
     }
     return s;
 }
@@ -44,7 +51,7 @@ fn load_span_or_none(span: u32, lane: Lane) -> Stats {
 
 // e^(a - b) of two keys, a <= b.
 fn exp_diff(a_key: i32, b_key: i32) -> f32 {
-    return exp_vec4(vec4<u32>(bits_of_key(a_key)), bitcast<f32>(bits_of_key(b_key))).x;
+    return exp_vec4(vec4<u32>(bits_of_key(a_key)), exp_base(b_key)).x;
 }
 
 // Loads the chunk's values again, and with CACHES_EXP computes their exponentials relative to the maximum of their
@@ -53,43 +60,53 @@ fn reload_chunk(start: u32, chunk: u32, lane: Lane, row_max_key: i32) {
     load_chunk(start, chunk, lane);
     //#if CACHES_EXP
     let span_max_key = load_span(chunk / span_chunks(), lane).max_key;
-    cache_exp(bitcast<f32>(bits_of_key(span_max_key)));
+    cache_exp(exp_base(span_max_key));
     exp_rescale = exp_diff(span_max_key, row_max_key);
     //#end
 }
 
-// Chunks past the last hold nothing but -inf, and merging with nothing changes no bits: so every lane takes the same
-// number of steps, and the body, which is long, is compiled only once.
+// All work-groups' lanes take the same number of steps, and the body, which is long, is compiled only once. Chunks past
+// the last hold nothing but -inf, and merging with them changes no bits.
 fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     let first = span * span_chunks();
     var stats = no_stats();
     for (var i = 0u; i < span_chunks(); i++) {
-        load_chunk(start, first + i, lane);
-        stats = merge(stats, chunk_stats(start, first + i, lane));
+        // What full rows give for a chunk past the last, where no bounds are checked, is never stored.
+        let chunk = select(first + i, min(first + i, row_chunks() - 1u), IS_FULL);
+        load_chunk(start, chunk, lane);
+        let part = chunk_stats(start, chunk, lane);
+        if i == 0u {
+            stats = part;
+        } else {
+            stats = merge(stats, part);
+        }
     }
     return stats;
 }
 
-// A sum for each register. They are computed in a loop, so that the code for one of them, which is long, is compiled
+// The sums for each register. They are computed in a loop, so that the code for one of them, which is long, is compiled
 // only once.
 var<private> span_sums: array<f32, REGS_PER_LANE>;
 
 // The tree over the spans, four to a vec4, relative to the maximum of all.
-fn combine_sum(kind: u32, max_value: f32, lane: Lane) -> f32 {
+fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
     // The sums of the other registers stay 0.
     let used = min(REGS_PER_LANE, (params.spans + 4u * LANES - 1u) / (4u * LANES));
+    var count = 0.0;
     for (var reg = 0u; reg < used; reg++) {
         let first = 4u * (reg * LANES + lane.index);
         let a = load_span_or_none(first, lane);
         let b = load_span_or_none(first + 1u, lane);
         let c = load_span_or_none(first + 2u, lane);
         let d = load_span_or_none(first + 3u, lane);
-        span_sums[reg] = fold_vec4(rescale_to_max(kind, a, b, c, d, max_value));
+        let rescaled = rescale_to_max(kind, a, b, c, d, base);
+        span_sums[reg] = fold_vec4(rescaled.sum);
+        count += fold_vec4(rescaled.max_count);
     }
     //#unroll REGS_PER_LANE
     sums[$i] = span_sums[$i];
     //#end
-    return tree_sum(lane);
+    return tree_sums(count, lane);
 }
 
 // The statistics of the whole row, from those of its spans.
@@ -103,8 +120,10 @@ fn combine_spans(lane: Lane) -> Stats {
     }
     var s = no_stats();
     s.max_key = lanes_max(max_key, lane);
-    let max_value = max_of(s);
-    s.sum = combine_sum(SUM, max_value, lane);
+    let base = exp_base(s.max_key);
+    let row_sums = combine_sums(STATS_SUM, base, lane);
+    s.sum = row_sums.x;
+    s.max_count = row_sums.y;
     if HAS_ARGMAX {
         var argmax = NO_CLASS;
         for (var span = lane.index; span < params.spans; span += LANES) {
@@ -114,11 +133,11 @@ fn combine_spans(lane: Lane) -> Stats {
         s.argmax = lanes_min(argmax, lane);
     }
     if HAS_ENTROPY_SUM {
-        s.entropy_sum = combine_sum(ENTROPY_SUM, max_value, lane);
+        s.entropy_sum = combine_sums(ENTROPY_SUM, base, lane).x;
     }
     if HAS_TARGET_SUMS {
-        s.target_sum = combine_sum(TARGET_SUM, max_value, lane);
-        s.target_dot = combine_sum(TARGET_DOT, max_value, lane);
+        s.target_sum = combine_sums(TARGET_SUM, base, lane).x;
+        s.target_dot = combine_sums(TARGET_DOT, base, lane).x;
         s.target_error = lanes_max(target_error, lane);
     }
     return s;

@@ -12,15 +12,17 @@
 //#end
 
 struct Stats {
-    // The largest value, as an ordered key: above that of +inf where there is a NaN.
+    // m, the largest value, as an ordered key: above that of +inf where there is a NaN.
     max_key: i32,
-    // d = sum of exp(x - max), or whatever the kernel sums instead.
+    // s, the sum of exp(x - m) over the classes that are not maxima, or whatever the kernel sums instead; and k, how many
+    // are maxima: all whose exp(x - m) rounds to 1. The denominator is d = k + s.
     sum: f32,
+    max_count: f32,
     // The first largest class.
     argmax: i32,
-    // sum of exp(x - max) (x - max), which the entropy needs.
+    // sum of exp(x - m) (x - m), which the entropy needs.
     entropy_sum: f32,
-    // With a target s_c for each class: sum of s_c, sum of s_c (x_c - max), and what is wrong with them.
+    // With a target s_c for each class: sum of s_c, sum of s_c (x_c - m), and what is wrong with them.
     target_sum: f32,
     target_dot: f32,
     target_error: i32,
@@ -32,7 +34,7 @@ const TARGET_ON_NEG_INF: i32 = 1;
 const TARGET_IS_NAN: i32 = 2;
 
 fn no_stats() -> Stats {
-    return Stats(KEY_NEG_INF, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
+    return Stats(KEY_NEG_INF, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
 }
 
 fn max_of(s: Stats) -> f32 {
@@ -40,101 +42,134 @@ fn max_of(s: Stats) -> f32 {
 }
 
 //#if !HAS_UPSTREAM_TERMS
+const STATS_SUM: u32 = EXP_SUM;
+
 // e (x - m), or 0 where e is 0.
-fn entropy_term_vec4(e: vec4<f32>, bits: vec4<u32>, max_value: f32) -> vec4<f32> {
-    let product = mul4(e, bitcast<vec4<f32>>(bits) - vec4<f32>(max_value));
+fn entropy_term_vec4(e: vec4<f32>, bits: vec4<u32>, base: f32) -> vec4<f32> {
+    let product = mul4(e, bitcast<vec4<f32>>(bits) - vec4<f32>(base));
     return select(product, vec4<f32>(0.0), e == vec4<f32>(0.0));
 }
 
-fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> vec4<f32> {
     //#if HAS_TARGET_SUMS
     if kind == TARGET_SUM || kind == TARGET_DOT {
-        return target_term_vec4(kind, bits, start, index, max_value);
+        return target_term_vec4(kind, bits, start, index, base);
     }
     //#end
-    let e = exp_vec4(bits, max_value);
+    let e = exp_vec4(bits, base);
     if kind == ENTROPY_SUM {
-        return entropy_term_vec4(e, bits, max_value);
+        return entropy_term_vec4(e, bits, base);
     }
     return e;
 }
+//#else
+const STATS_SUM: u32 = SUM;
 //#end
 
 // The statistics of the chunk that is held.
 fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.max_key = chunk_max(lane);
-    let view = ChunkView(start, chunk, max_of(s));
+    let view = ChunkView(start, chunk, exp_base(s.max_key));
     if HAS_ARGMAX {
         s.argmax = chunk_argmax(s.max_key, chunk, lane);
     }
     if HAS_ENTROPY_SUM {
-        s.entropy_sum = chunk_sum(ENTROPY_SUM, view, lane);
+        s.entropy_sum = chunk_sums(ENTROPY_SUM, view, lane).x;
     }
     //#if HAS_TARGET_SUMS
-    s.target_sum = chunk_sum(TARGET_SUM, view, lane);
-    s.target_dot = chunk_sum(TARGET_DOT, view, lane);
+    s.target_sum = chunk_sums(TARGET_SUM, view, lane).x;
+    s.target_dot = chunk_sums(TARGET_DOT, view, lane).x;
     s.target_error = chunk_target_error(view, lane);
     //#end
     // This comes last, because the exponentials may take the values' place.
-    s.sum = chunk_sum(SUM, view, lane);
+    let sums = chunk_sums(STATS_SUM, view, lane);
+    s.sum = sums.x;
+    s.max_count = sums.y;
     return s;
 }
 
 //#if HAS_SPANS
 // A sum of each of four parts, made relative to the maximum of the whole.
-fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, max_value: f32) -> vec4<f32> {
+struct Rescaled {
+    sum: vec4<f32>,
+    max_count: vec4<f32>,
+}
+
+fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) -> Rescaled {
+    let none = vec4<f32>(0.0);
     let sum = vec4<f32>(a.sum, b.sum, c.sum, d.sum);
     let target_sum = vec4<f32>(a.target_sum, b.target_sum, c.target_sum, d.target_sum);
     // Sums without exponentials need no rescaling.
-    if kind == SUM && HAS_UPSTREAM_TERMS {
-        return sum;
+    if kind == SUM {
+        return Rescaled(sum, none);
     }
     if kind == TARGET_SUM {
-        return target_sum;
+        return Rescaled(target_sum, none);
     }
     let bits = vec4<u32>(bits_of_key(a.max_key), bits_of_key(b.max_key), bits_of_key(c.max_key), bits_of_key(d.max_key));
-    let shift = bitcast<vec4<f32>>(bits) - vec4<f32>(max_value);
+    let shift = bitcast<vec4<f32>>(bits) - vec4<f32>(base);
     let is_empty = bits == vec4<u32>(NEG_INF);
     if kind == TARGET_DOT {
-        let shifted = mul4(target_sum, shift) + vec4<f32>(a.target_dot, b.target_dot, c.target_dot, d.target_dot);
-        return select(shifted, vec4<f32>(0.0), is_empty);
+        let dot = vec4<f32>(a.target_dot, b.target_dot, c.target_dot, d.target_dot);
+        return Rescaled(select(mul_add4(target_sum, shift, dot), none, is_empty), none);
     }
-    let e = exp_vec4(bits, max_value);
+    let e = exp_vec4(bits, base);
+    let max_count = vec4<f32>(a.max_count, b.max_count, c.max_count, d.max_count);
+    let whole = opaque4(max_count + sum);
     if kind == ENTROPY_SUM {
-        let shifted = mul4(sum, shift) + vec4<f32>(a.entropy_sum, b.entropy_sum, c.entropy_sum, d.entropy_sum);
-        return select(mul4(shifted, e), vec4<f32>(0.0), is_empty);
+        let entropy_sum = vec4<f32>(a.entropy_sum, b.entropy_sum, c.entropy_sum, d.entropy_sum);
+        return Rescaled(select(mul4(mul_add4(whole, shift, entropy_sum), e), none, is_empty), none);
     }
-    return mul4(sum, e);
+    // The maxima of a part that has the row's maximum are the row's; those of another part are classes like any other.
+    let is_max = e == vec4<f32>(1.0);
+    return Rescaled(select(mul4(whole, e), sum, is_max), select(none, max_count, is_max));
 }
 
-fn merge_sum(kind: u32, a: Stats, b: Stats, max_value: f32) -> f32 {
-    let both = rescale_to_max(kind, a, b, no_stats(), no_stats(), max_value);
-    return both.x + both.y;
+fn merge_sums(kind: u32, a: Stats, b: Stats, base: f32) -> vec2<f32> {
+    let both = rescale_to_max(kind, a, b, no_stats(), no_stats(), base);
+    return vec2<f32>(both.sum.x + both.sum.y, both.max_count.x + both.max_count.y);
 }
 
 fn merge(a: Stats, b: Stats) -> Stats {
     var s = no_stats();
     s.max_key = max(a.max_key, b.max_key);
-    let max_value = max_of(s);
-    s.sum = merge_sum(SUM, a, b, max_value);
+    let base = exp_base(s.max_key);
+    let sums = merge_sums(STATS_SUM, a, b, base);
+    s.sum = sums.x;
+    s.max_count = sums.y;
     s.argmax = select(a.argmax, b.argmax, b.max_key > a.max_key || a.argmax == NO_CLASS);
     if HAS_ENTROPY_SUM {
-        s.entropy_sum = merge_sum(ENTROPY_SUM, a, b, max_value);
+        s.entropy_sum = merge_sums(ENTROPY_SUM, a, b, base).x;
     }
     if HAS_TARGET_SUMS {
-        s.target_sum = merge_sum(TARGET_SUM, a, b, max_value);
-        s.target_dot = merge_sum(TARGET_DOT, a, b, max_value);
+        s.target_sum = merge_sums(TARGET_SUM, a, b, base).x;
+        s.target_dot = merge_sums(TARGET_DOT, a, b, base).x;
         s.target_error = max(a.target_error, b.target_error);
     }
     return s;
 }
 //#end
 
+// 1 / d.
+fn inv_sum_of(s: Stats) -> f32 {
+    return reciprocal(s.max_count + s.sum);
+}
+
+// ln d, as hi and lo.
+fn ln_sum_of(s: Stats) -> vec2<f32> {
+    return ln_sum_two_float(s.max_count, s.sum);
+}
+
 // As bits, what a row of -inf alone gives by the caller's `FullyMasked`.
 fn fully_masked_bits(zeros: u32, uniform_value: f32) -> u32 {
     let other = select(bitcast<u32>(uniform_value), zeros, params.fully_masked == FULLY_MASKED_ZEROS);
     return select(other, NAN, params.fully_masked == FULLY_MASKED_NAN);
+}
+
+// ln C.
+fn ln_class_count() -> f32 {
+    return ln_two_float(f32(class_count())).x;
 }
 
 // As bits, m + ln d.
@@ -143,7 +178,7 @@ fn lse_bits(row: Stats) -> u32 {
         return NAN;
     }
     if row.max_key == KEY_NEG_INF {
-        return fully_masked_bits(NEG_INF, -ln(f32(class_count())));
+        return fully_masked_bits(NEG_INF, -ln_class_count());
     }
-    return bitcast<u32>(max_of(row) + ln(row.sum));
+    return bitcast<u32>(max_of(row) + ln_sum_of(row).x);
 }

@@ -8,7 +8,7 @@ fn soft_target_vec4(start: u32, index: u32) -> vec4<f32> {
     var s = vec4<f32>(params.smoothing_per_class);
     if HAS_SOFT_TARGETS {
         let q = bitcast<vec4<f32>>(source_vec4(SOFT_TARGETS, start, index, 0u));
-        s = mul4(q, vec4<f32>(params.one_minus_smoothing)) + s;
+        s = mul_add4(q, vec4<f32>(params.one_minus_smoothing), s);
     }
     let c = classes_of(index);
     if HAS_WEIGHTS {
@@ -18,12 +18,12 @@ fn soft_target_vec4(start: u32, index: u32) -> vec4<f32> {
     return select(s, vec4<f32>(0.0), c >= vec4<u32>(class_count()));
 }
 
-fn target_term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+fn target_term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> vec4<f32> {
     let s = soft_target_vec4(start, index);
     if kind == TARGET_SUM {
         return s;
     }
-    let product = mul4(s, bitcast<vec4<f32>>(bits) - vec4<f32>(max_value));
+    let product = mul4(s, bitcast<vec4<f32>>(bits) - vec4<f32>(base));
     return select(product, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
 }
 

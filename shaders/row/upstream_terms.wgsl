@@ -12,7 +12,7 @@ fn is_absent4(bits: vec4<u32>) -> vec4<bool> {
     return select((bits & vec4<u32>(0x7fffffffu)) == vec4<u32>(0u), bits == vec4<u32>(NEG_INF), vec4<bool>(IS_LOG));
 }
 
-fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, max_value: f32) -> vec4<f32> {
+fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> vec4<f32> {
     let g = upstream_vec4(start, index);
     var t = g;
     if !IS_LOG {

@@ -1,5 +1,5 @@
-// Which chunks of a row a work-group goes through one after the other: all of them, or, if `params.pieces` work-groups
-// share the row, its piece, which consists of whole spans.
+// Which chunks of a row the lanes of a work-group go through: they take turns with all of the row, or, if
+// `params.pieces` work-groups share it, with a piece of it, which consists of whole spans.
 
 //#import "row/registers"
 
@@ -7,8 +7,9 @@ fn piece_spans() -> u32 {
     return (params.spans + params.pieces - 1u) / params.pieces;
 }
 
+// The first chunk of the piece that these lanes take; every ROW_CHUNKS-th after it is theirs too.
 fn first_chunk(lane: Lane) -> u32 {
-    return min(lane.piece * piece_spans() * span_chunks(), row_chunks());
+    return lane.piece * piece_spans() * span_chunks() + lane.chunk;
 }
 
 fn end_chunk(lane: Lane) -> u32 {
@@ -16,5 +17,6 @@ fn end_chunk(lane: Lane) -> u32 {
 }
 
 fn owns_chunk(chunk: u32, lane: Lane) -> bool {
-    return chunk >= first_chunk(lane) && chunk < end_chunk(lane);
+    let first = first_chunk(lane);
+    return chunk >= first && chunk < end_chunk(lane) && (chunk - first) % ROW_CHUNKS == 0u;
 }

@@ -10,7 +10,7 @@
 //#if IN_PIECES
 fn write_row(start: u32, lane: Lane, max_key: i32, row: Row) {
     let end = end_chunk(lane);
-    for (var chunk = first_chunk(lane); chunk < end; chunk++) {
+    for (var chunk = first_chunk(lane); chunk < end; chunk += ROW_CHUNKS) {
         reload_chunk(start, chunk, lane, max_key);
         write_chunk(start, chunk, lane, row);
     }

@@ -13,13 +13,13 @@ fn row_stats(start: u32, lane: Lane) -> Stats {
     let bits = saved_lse[offset_of(SAVED_LSE) + lane.row];
     let is_nan = (bits & 0x7fffffffu) > POS_INF;
     s.max_key = ordered_key(select(bits, NAN, is_nan));
-    s.sum = 1.0;
+    s.max_count = 1.0;
     return s;
 }
 
 fn reload_chunk(start: u32, chunk: u32, lane: Lane, max_key: i32) {
     load_chunk(start, chunk, lane);
     //#if CACHES_EXP
-    cache_exp(bitcast<f32>(bits_of_key(max_key)));
+    cache_exp(exp_base(max_key));
     //#end
 }

@@ -147,6 +147,7 @@ impl BinaryCrossEntropy {
                 weight: self.weight.kind(),
             },
             storage: self.storage,
+            fast: false,
             place,
             stats: RowStatsNeed::Nothing,
             adjust: AdjustSpec::default(),

@@ -81,6 +81,7 @@ impl LogSumExp {
                 lse_grad: false,
             },
             storage: self.storage,
+            fast: false,
             place: ResultPlace::None,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

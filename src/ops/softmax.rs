@@ -106,6 +106,7 @@ impl Softmax {
                 lse_grad: false,
             },
             storage: self.storage,
+            fast: false,
             place,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

@@ -69,6 +69,7 @@ impl SoftmaxGrad {
         RowSpec {
             op: RowOp::SoftmaxGrad { log: self.log },
             storage: self.storage,
+            fast: false,
             place,
             stats: RowStatsNeed::Sums,
             adjust: AdjustSpec {

@@ -54,12 +54,14 @@ pub(crate) struct RowShape {
     pub(crate) workgroup_size: u32,
     /// Invocations that share a row, or a chunk of it.
     pub(crate) lanes: u32,
-    /// Chunks of a row, each with `lanes` lanes of its own.
+    /// Chunks of a row that are processed at once, each by `lanes` lanes of its own.
     pub(crate) row_chunks: u32,
     /// Registers of a lane, of a vec4 each; a power of two.
     pub(crate) regs_per_lane: u32,
     /// The registers that hold classes; the others are not used.
     pub(crate) used_regs: u32,
+    /// Whether the lanes hold exactly the classes of a row, so that no bounds need checking.
+    pub(crate) is_full: bool,
     /// The only number of classes it is made for, or 0 for any.
     pub(crate) classes: u32,
     pub(crate) reduce: Reduce,
@@ -76,6 +78,7 @@ impl RowShape {
         row_chunks: 1,
         regs_per_lane: 32,
         used_regs: 32,
+        is_full: false,
         classes: 0,
         reduce: Reduce::Workgroup { rows_adjacent: false },
         group_spans: 0,

@@ -10,6 +10,7 @@ macro_rules! files {
 pub(super) const FILES: &[(&str, &str)] = files![
     "adjust",
     "bindings",
+    "fast_math",
     "io/load",
     "io/write",
     "kernels/binary_cross_entropy",

@@ -1,7 +1,7 @@
 //! What a kernel computes, apart from the numbers of its plan: [`RowSpec`] for the kernels of rows.
 
 use super::slot::{Slot, Slots};
-use crate::dtype::Storage;
+use crate::dtype::{Dtype, Storage};
 
 /// Where the result goes.
 #[allow(clippy::enum_variant_names)]
@@ -88,6 +88,8 @@ pub(crate) struct CrossEntropySpec {
 pub(crate) struct RowSpec {
     pub(crate) op: RowOp,
     pub(crate) storage: Storage,
+    /// Whether arithmetic and functions are the driver's own.
+    pub(crate) fast: bool,
     pub(crate) place: ResultPlace,
     pub(crate) stats: RowStatsNeed,
     pub(crate) adjust: AdjustSpec,
@@ -97,7 +99,8 @@ pub(crate) struct RowSpec {
 impl RowSpec {
     /// Words that encode the statistics of a span (`shaders/row/spans.wgsl`).
     pub(crate) fn span_words(&self) -> u32 {
-        if self.has_more_sums() { 7 } else { 3 }
+        let argmax = u32::from(self.slots.has(Slot::Argmax));
+        if self.has_more_sums() { 7 + argmax } else { 3 + argmax }
     }
 
     /// Whether statistics have the sums of entropy and targets too.
@@ -112,6 +115,20 @@ impl RowSpec {
             RowOp::CrossEntropy(op) => !op.nll,
             RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } => false,
         }
+    }
+
+    /// Whether the result is probabilities.
+    pub(super) fn gives_probs(&self) -> bool {
+        self.op
+            == RowOp::Softmax {
+                log: false,
+                lse_grad: false,
+            }
+    }
+
+    /// Whether differences of logits have to be computed in two numbers, because rounded to one they might not be exact.
+    pub(super) fn has_exact_diff(&self) -> bool {
+        self.storage.logits == Dtype::F32 || self.adjust.is_adjusted
     }
 
     /// Whether drivers take long to compile it.

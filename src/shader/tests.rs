@@ -24,11 +24,8 @@ fn parsed(variant: &Variant) -> (naga::Module, ModuleInfo) {
     let located = |message: String| variant.render().map_or(message.clone(), |r| r.located(&message));
     let module = naga::front::wgsl::parse_str(&source)
         .unwrap_or_else(|e| panic!("{variant}: {}", located(e.emit_to_string(&source))));
-    let capabilities = if variant.uses_subgroups() {
-        valid::Capabilities::SUBGROUP
-    } else {
-        valid::Capabilities::empty()
-    };
+    let mut capabilities = valid::Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    capabilities.set(valid::Capabilities::SUBGROUP, variant.uses_subgroups());
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if variant.uses_subgroups() {
         validator

@@ -205,8 +205,10 @@ impl Variant {
 const FLAGS: &[&str] = &[
     "ADJUSTS_GRAD_ONLY",
     "CACHES_EXP",
+    "FAST",
     "FROM_SAVED_LSE",
     "HAS_ENTROPY_SUM",
+    "HAS_EXACT_DIFF",
     "HAS_NORMALIZER_BUFFER",
     "HAS_RESULT",
     "HAS_SOFTCAP",
@@ -220,10 +222,12 @@ const FLAGS: &[&str] = &[
     "IS_ADJUSTED",
     "IS_FINAL",
     "IS_FIRST_PASS",
+    "IS_FULL",
     "IS_LOG",
     "IS_LSE_GRAD",
     "IS_MEAN",
     "IS_NLL",
+    "IS_PROBS",
     "LOGITS_BF16",
     "LOGITS_F16",
     "LOGITS_F32",
@@ -258,6 +262,10 @@ impl RowVariant {
             ("IS_FIRST_PASS", first_pass),
             ("FROM_SAVED_LSE", self.stats == StatsSource::SavedLse),
             ("CACHES_EXP", self.spec.caches_exp() && !first_pass),
+            ("FAST", self.spec.fast),
+            ("HAS_EXACT_DIFF", self.spec.has_exact_diff()),
+            ("IS_FULL", self.shape.is_full),
+            ("IS_PROBS", self.spec.gives_probs()),
         ]);
         match self.spec.op {
             RowOp::Softmax { log, lse_grad } => {

@@ -221,6 +221,7 @@ impl CrossEntropy {
                 entropy: self.entropy,
             }),
             storage: self.storage,
+            fast: false,
             place: self.gradient.place(),
             stats,
             adjust: adjusted.spec,

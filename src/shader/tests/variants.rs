@@ -16,6 +16,7 @@ pub(super) const PLAIN: RowSpec = RowSpec {
         lse_grad: false,
     },
     storage: Storage::all(Dtype::F32),
+    fast: false,
     place: ResultPlace::Apart,
     stats: RowStatsNeed::Sums,
     adjust: AdjustSpec {
@@ -39,10 +40,11 @@ fn softcap(mask: MaskKind) -> AdjustSpec {
 const ADJUST_SLOTS: [Slot; 3] = [Slot::Mask, Slot::Bias, Slot::RowScale];
 
 /// Kernels of the softmax family with every option off, and with every option on that can be combined.
-fn softmax_specs() -> [RowSpec; 5] {
+fn softmax_specs() -> [RowSpec; 6] {
     let softmax = |log, lse_grad| RowOp::Softmax { log, lse_grad };
     [
         PLAIN,
+        RowSpec { fast: true, ..PLAIN },
         RowSpec {
             op: softmax(true, false),
             adjust: softcap(MaskKind::Full),
@@ -74,7 +76,7 @@ fn softmax_specs() -> [RowSpec; 5] {
 }
 
 /// The same for the losses.
-fn loss_specs() -> [RowSpec; 7] {
+fn loss_specs() -> [RowSpec; 8] {
     let every = CrossEntropySpec {
         nll: false,
         target_weight: true,
@@ -117,6 +119,10 @@ fn loss_specs() -> [RowSpec; 7] {
     [
         cross_entropy(CrossEntropySpec::default(), &with_targets),
         everything,
+        RowSpec {
+            fast: true,
+            ..everything
+        },
         cross_entropy(every, &[Slot::SoftTargets, Slot::GradScale, Slot::Weights]),
         RowSpec {
             stats: RowStatsNeed::SavedLse,
@@ -160,6 +166,7 @@ fn loss_variants() -> Vec<Variant> {
 fn schedules() -> impl Iterator<Item = (usize, Schedule)> {
     let held = [1, 2, 4, 8, 16, 32].map(|regs| (regs * 32, Schedule::Held { lanes: 8 }));
     let long = [
+        (100, Schedule::Held { lanes: 8 }),
         (3000, Schedule::Held { lanes: 8 }),
         (3000, Schedule::Chunked { lanes: 64 }),
         (3000, Schedule::Split { lanes: 8, pieces: 3 }),
