@@ -4,6 +4,7 @@
 mod adapters;
 mod compilers;
 mod features;
+mod gpu_code;
 mod report;
 mod run;
 mod test;
@@ -26,6 +27,8 @@ fn main() -> ExitCode {
         ["tidy"] => Report::of("tidy", tidy::run()).conclude(),
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
+        ["gpu-code"] => gpu_code::run(),
+        [gpu_code::SUBCOMMAND, folder] => gpu_code::run_driver(folder.as_ref()),
         _ => Err(USAGE.into()),
     };
     match outcome {
