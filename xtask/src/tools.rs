@@ -21,7 +21,7 @@ pub(crate) fn fetched(
     let folder = target()?.join("tools").join(name);
     let file = folder.join(file);
     if !file.exists() {
-        println!("fetching {name}");
+        eprintln!("fetching {name}");
         std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         fetch(&folder)?;
     }

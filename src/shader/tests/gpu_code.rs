@@ -5,7 +5,7 @@ use super::super::*;
 use super::parsed;
 use super::variants::PLAIN;
 use crate::dtype::{Dtype, Storage};
-use crate::plan::{CHUNK, Capabilities, Plan, VectorWidth};
+use crate::plan::{CHUNK, Capabilities, Plan, Reduce, VectorWidth};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use naga::back::{msl, spv};
@@ -83,8 +83,10 @@ fn kernels_for_real_gpus_are_valid() {
                         "rows": count,
                         "classes": classes,
                         "schedule": plan.schedule.to_string(),
+                        "is_chosen": forced.is_none(),
                         "pass": pass,
                         "lane_classes": classes_per_lane(&rows, &plan),
+                        "fold_steps": fold_steps(&plan),
                         "bindings": bindings,
                     }));
                 }
@@ -103,6 +105,14 @@ fn classes_per_lane(rows: &Rows, plan: &Plan) -> f64 {
     match plan.schedule {
         Schedule::Held { .. } => rows.classes() as f64 / lanes,
         _ => CHUNK as f64 / lanes,
+    }
+}
+
+/// What a lane reads of the others' values in the loop that takes the maximum across subgroups (`fold_max`).
+fn fold_steps(plan: &Plan) -> u32 {
+    match plan.shape.reduce {
+        Reduce::Subgroup { lanes } => (plan.shape.lanes / lanes).min(8),
+        Reduce::Workgroup { .. } => plan.shape.lanes.min(8),
     }
 }
 

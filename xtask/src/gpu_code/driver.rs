@@ -5,31 +5,33 @@
 
 use super::kernels::Kernel;
 use ash::{Device, Entry, Instance, ext, khr, vk};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::ffi::CStr;
 use std::path::Path;
 
-/// Compiles the kernels of `folder`. For each, one line is printed, a JSON object, as soon as it is compiled.
+/// Compiles the kernels of `folder`, and prints a line with the driver's name, and a line for each kernel as soon as it is
+/// compiled, a JSON object.
 pub(crate) fn run(folder: &Path) -> Result<(), String> {
     // SAFETY: this loads the system's Vulkan loader, whose initialization has no requirements.
     let entry = unsafe { Entry::load() }.map_err(|e| e.to_string())?;
     let driver = Driver::new(&entry).map_err(|e| format!("the Vulkan driver: {e}"))?;
+    println!("{}", driver.name);
     for kernel in Kernel::read_all(folder)? {
         let words = std::fs::read(kernel.path(folder, "spv")).map_err(|e| e.to_string())?;
         let words: Vec<u32> = words
             .chunks_exact(4)
             .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
             .collect();
-        let mut compiled = driver.compile(&kernel, &words);
-        let outcome = compiled.as_mut().map_err(|e| format!("{kernel}: {e}"))?;
-        outcome.insert("file".into(), kernel.file.into());
-        println!("{}", Value::Object(std::mem::take(outcome)));
+        let compiled = driver.compile(&kernel, &words);
+        println!("{}", compiled.map_err(|e| format!("{kernel}: {e}"))?);
     }
     Ok(())
 }
 
 /// The first device of the driver. It lives until the process ends, and so does all that is made with it.
 struct Driver {
+    /// Of the driver and the device.
+    name: String,
     device: Device,
     executables: khr::pipeline_executable_properties::Device,
 }
@@ -43,9 +45,19 @@ impl Driver {
         // SAFETY: the instance was just created.
         let adapters = unsafe { instance.enumerate_physical_devices() }?;
         let adapter = adapters.first().ok_or(vk::Result::ERROR_INITIALIZATION_FAILED)?;
+        let mut driver = vk::PhysicalDeviceDriverProperties::default();
+        let mut properties = vk::PhysicalDeviceProperties2::default().push_next(&mut driver);
+        // SAFETY: the adapter is one of the instance's.
+        unsafe { instance.get_physical_device_properties2(*adapter, &mut properties) };
+        let device_name = text(properties.properties.device_name_as_c_str());
+        let name = format!("{}, {device_name}", text(driver.driver_info_as_c_str()));
         let device = Self::device(&instance, *adapter)?;
         let executables = khr::pipeline_executable_properties::Device::new(&instance, &device);
-        Ok(Self { device, executables })
+        Ok(Self {
+            name,
+            device,
+            executables,
+        })
     }
 
     /// With the features that wgpu turns on and a compiler could take notice of.
@@ -68,13 +80,10 @@ impl Driver {
         unsafe { instance.create_device(adapter, &info, None) }
     }
 
-    fn compile(&self, kernel: &Kernel, words: &[u32]) -> Result<Map<String, Value>, vk::Result> {
+    fn compile(&self, kernel: &Kernel, words: &[u32]) -> Result<Value, vk::Result> {
         let pipeline = self.pipeline(kernel, words)?;
         let info = vk::PipelineExecutableInfoKHR::default().pipeline(pipeline);
-        Ok(Map::from_iter([
-            ("statistics".into(), self.statistics(&info)?),
-            ("assembly".into(), self.assembly(&info)?),
-        ]))
+        Ok(json!({"statistics": self.statistics(&info)?, "assembly": self.assembly(&info)?}))
     }
 
     fn pipeline(&self, kernel: &Kernel, words: &[u32]) -> Result<vk::Pipeline, vk::Result> {

@@ -15,9 +15,13 @@ pub(crate) struct Kernel {
     pub(crate) rows: u64,
     pub(crate) classes: u64,
     pub(crate) schedule: String,
+    /// Whether the library would choose this schedule.
+    pub(crate) is_chosen: bool,
     pub(crate) pass: Pass,
     /// Classes that a lane holds, or takes at a time.
     pub(crate) lane_classes: f64,
+    /// How often a lane reads from work-group memory in the loop that combines what the others have found.
+    pub(crate) fold_steps: f64,
     /// The numbers of its bindings, and whether they are uniform buffers.
     pub(crate) bindings: Vec<(u32, bool)>,
 }
@@ -75,6 +79,7 @@ impl Kernel {
             rows: value["rows"].as_u64()?,
             classes: value["classes"].as_u64()?,
             schedule: text("schedule")?,
+            is_chosen: value["is_chosen"].as_bool()?,
             pass: match value["pass"].as_str()? {
                 "whole" => Pass::Whole,
                 "statistics" => Pass::Statistics,
@@ -82,6 +87,7 @@ impl Kernel {
                 _ => return None,
             },
             lane_classes: value["lane_classes"].as_f64()?,
+            fold_steps: value["fold_steps"].as_f64()?,
             bindings: bindings.collect::<Option<_>>()?,
         })
     }

@@ -1,21 +1,17 @@
 //! AMD's GPUs: Mesa's driver RADV, which compiles for any of them without having one. It is that of Debian 13, since older
 //! ones cannot; it is unpacked with its own C library, and nothing is installed.
 
+use super::amd;
+use super::compiled::{Compilation, Compiled, show_progress};
 use super::kernels::Kernel;
 use crate::tools;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The subcommand with which this program is run again, under the driver's C library.
 pub(crate) const SUBCOMMAND: &str = "gpu-code-driver";
-
-/// What the driver says of a kernel.
-pub(crate) struct Compiled {
-    pub(crate) statistics: Value,
-    pub(crate) assembly: String,
-}
 
 /// The unpacked driver.
 pub(crate) struct Radv {
@@ -63,13 +59,12 @@ impl Radv {
         })
     }
 
-    /// Compiles the kernels of `folder` for the GPUs that Mesa calls `family`, in order.
-    pub(crate) fn compile(&self, family: &str, folder: &Path, kernels: &[Kernel]) -> Result<Vec<Compiled>, String> {
+    /// Compiles the kernels of `folder` for the GPUs that Mesa calls `family`.
+    pub(crate) fn compile(&self, family: &str, folder: &Path, kernels: &[Kernel]) -> Result<Compilation, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut child = Command::new(&self.loader)
             .arg("--library-path")
-            .arg(&self.libraries)
-            .arg(program)
+            .args([&self.libraries, &program])
             .arg(SUBCOMMAND)
             .arg(folder)
             .env("RADV_FORCE_FAMILY", family)
@@ -80,31 +75,47 @@ impl Radv {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| format!("{}: {e}", self.loader.display()))?;
-        let mut all = Vec::new();
-        for line in child
-            .stdout
-            .take()
-            .into_iter()
-            .flat_map(|out| BufReader::new(out).lines())
-        {
-            let line = line.map_err(|e| e.to_string())?;
-            let mut value: Value = serde_json::from_str(&line).map_err(|e| format!("{line}: {e}"))?;
-            all.push(Compiled {
-                statistics: value["statistics"].take(),
-                assembly: value["assembly"].as_str().unwrap_or_default().into(),
-            });
-            print!("\r{family}: {} of {}", all.len(), kernels.len());
-            std::io::stdout().flush().map_err(|e| e.to_string())?;
+        let lines = child.stdout.take().into_iter();
+        let mut lines = lines.flat_map(|out| BufReader::new(out).lines()).map_while(Result::ok);
+        // The first line is the driver's name.
+        let compiler = lines.next().unwrap_or_default();
+        let mut compiled = Vec::new();
+        for (kernel, line) in kernels.iter().zip(lines) {
+            let one = read(&line, &kernel.path(folder, &format!("{family}.s")));
+            compiled.push(one.map_err(|e| format!("{kernel}: {e}"))?);
+            show_progress(family, compiled.len(), kernels.len());
         }
-        println!();
         let status = child.wait().map_err(|e| e.to_string())?;
-        if status.success() && all.len() == kernels.len() {
-            Ok(all)
-        } else {
-            let next = kernels.get(all.len()).map_or_else(String::new, |k| format!(", at {k}"));
-            Err(format!("RADV for {family} ended with {status}{next}"))
+        match kernels.get(compiled.len()) {
+            None if status.success() => Ok(Compilation {
+                compiler,
+                kernels: compiled,
+            }),
+            next => {
+                let next = next.map_or_else(String::new, |kernel| format!(", at {kernel}"));
+                Err(format!("RADV for {family} ended with {status}{next}"))
+            }
         }
     }
+}
+
+/// Reads what the driver says of a kernel, and leaves its assembly in a file.
+fn read(line: &str, file: &Path) -> Result<Compiled, String> {
+    let value: Value = serde_json::from_str(line).map_err(|e| format!("{line}: {e}"))?;
+    let statistic = |name: &str| {
+        let number = value["statistics"][name].as_f64();
+        number.ok_or_else(|| format!("RADV has no statistic {name:?}"))
+    };
+    let assembly = value["assembly"].as_str().ok_or("RADV gives no assembly")?;
+    std::fs::write(file, assembly).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(Compiled {
+        listing: amd::listing(assembly),
+        registers: statistic("VGPRs")?,
+        spills: statistic("Spilled VGPRs")? + statistic("Spilled SGPRs")?,
+        scratch: Some(statistic("Scratch size")?),
+        group_memory: Some(statistic("LDS size")?),
+        subgroups: Some(statistic("Subgroups per SIMD")?),
+    })
 }
 
 fn libraries(folder: &Path, machine: &str) -> PathBuf {
