@@ -1,6 +1,7 @@
 //! Joins every variant, validates it with the capabilities that it declares, and writes it with naga's back ends.
 #![allow(clippy::unwrap_used)]
 
+mod gpu_code;
 mod twins;
 mod variants;
 

@@ -1,9 +1,10 @@
-//! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the graphics driver included. `tidy`, `features`
-//! and `compilers` are steps of `test` that can be run alone.
+//! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the graphics driver included. `tidy`, `features`,
+//! `compilers` and `gpu-code` are steps of `test` that can be run alone.
 
 mod adapters;
 mod compilers;
 mod features;
+mod gpu_code;
 mod report;
 mod run;
 mod test;
@@ -14,7 +15,8 @@ use report::Report;
 use run::cargo;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask demo | test [--all] | tidy | features | compilers";
+const USAGE: &str =
+    "usage: cargo xtask demo | test [--all] | tidy | features | compilers | gpu-code [--json | --write] [GPU …]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -26,6 +28,8 @@ fn main() -> ExitCode {
         ["tidy"] => Report::of("tidy", tidy::run()).conclude(),
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
+        ["gpu-code", ..] => gpu_code::run(&words[1..]),
+        [gpu_code::DRIVER_SUBCOMMAND, folder] => gpu_code::run_driver(folder.as_ref()),
         _ => Err(USAGE.into()),
     };
     match outcome {

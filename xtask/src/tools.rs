@@ -13,11 +13,15 @@ pub(crate) fn target() -> Result<PathBuf, String> {
 }
 
 /// The path of a tool's `file`. Unless it is there already, `fetch` gets it into a folder of the tool's own.
-fn fetched(name: &str, file: &str, fetch: impl FnOnce(&PathBuf) -> Result<(), String>) -> Result<PathBuf, String> {
+pub(crate) fn fetched(
+    name: &str,
+    file: &str,
+    fetch: impl FnOnce(&PathBuf) -> Result<(), String>,
+) -> Result<PathBuf, String> {
     let folder = target()?.join("tools").join(name);
     let file = folder.join(file);
     if !file.exists() {
-        println!("fetching {name}");
+        eprintln!("fetching {name}");
         std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         fetch(&folder)?;
     }
@@ -28,7 +32,7 @@ fn fetched(name: &str, file: &str, fetch: impl FnOnce(&PathBuf) -> Result<(), St
     }
 }
 
-fn shell(script: &str, folder: &PathBuf) -> Result<(), String> {
+pub(crate) fn shell(script: &str, folder: &PathBuf) -> Result<(), String> {
     let output = Command::new("sh").args(["-ec", script]).current_dir(folder).output();
     match output {
         Ok(output) if output.status.success() => Ok(()),

@@ -1,0 +1,160 @@
+//! Turns a kernel in Metal's language, as naga writes it, into CUDA. The language is the same but for the kernel's own
+//! parameters and the names of address spaces; `metal_in_cuda.h` has what is called.
+
+/// The name of the header that the CUDA code includes.
+pub(crate) const HEADER: &str = "metal_in_cuda.h";
+
+/// What becomes of a parameter of the kernel.
+#[derive(Debug, PartialEq)]
+enum Parameter {
+    /// It stays one, under another type, and is unpacked by the statement.
+    Passed { declaration: String, statement: String },
+    /// It becomes a variable.
+    Local(String),
+}
+
+pub(crate) fn from_metal(metal: &str) -> Result<String, String> {
+    let (before, kernel) = metal
+        .split_once("kernel void main_(\n")
+        .ok_or("the Metal code has no kernel")?;
+    let (parameters, body) = kernel.split_once("\n) {").ok_or("the kernel has no body")?;
+    let (before, size) = split_work_group_size(before);
+    let mut passed = Vec::new();
+    let mut statements = String::new();
+    for line in parameters.lines() {
+        match parameter(line.trim_start_matches([',', ' ']))? {
+            Parameter::Passed { declaration, statement } => {
+                passed.push(declaration);
+                statements += &statement;
+            }
+            Parameter::Local(statement) => statements += &statement,
+        }
+    }
+    let signature = passed.join(", ");
+    Ok(format!(
+        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}) main_({signature}) {{\n{statements}{}",
+        without_address_spaces(before),
+        without_address_spaces(body)
+    ))
+}
+
+/// The code without the attribute at its end that says how many invocations a work-group has, and that number.
+fn split_work_group_size(before: &str) -> (&str, &str) {
+    let split = before.rsplit_once("[[max_total_threads_per_threadgroup(");
+    let number = split.and_then(|(before, rest)| Some((before, rest.split(')').next()?)));
+    number.unwrap_or((before, "1024"))
+}
+
+fn without_address_spaces(code: &str) -> String {
+    let mut out = String::new();
+    for line in code
+        .lines()
+        .filter(|l| !l.starts_with("#include") && !l.starts_with("using "))
+    {
+        let mut line = match line.strip_prefix("constant ") {
+            Some(rest) => format!("static constexpr {rest}"),
+            None => line.to_string(),
+        };
+        for (old, new) in [
+            ("constant ", "const "),
+            ("device ", ""),
+            ("threadgroup ", ""),
+            ("thread ", ""),
+            (".xy", ".get_xy()"),
+            (".zw", ".get_zw()"),
+        ] {
+            line = line.replace(old, new);
+        }
+        out += &line;
+        out.push('\n');
+    }
+    out
+}
+
+/// A line like `device type_10 const& logits [[user(fake0)]]`.
+fn parameter(line: &str) -> Result<Parameter, String> {
+    let (declaration, attribute) = line.split_once(" [[").unwrap_or((line, ""));
+    let unknown = || format!("an unknown parameter of the kernel: {line}");
+    let (type_name, name) = declaration.rsplit_once(' ').ok_or_else(unknown)?;
+    let (space, referred) = type_name.split_once(' ').unwrap_or(("", type_name));
+    let referred = referred.trim_end_matches('&');
+    Ok(match space {
+        // These lie in memory that is the same for all lanes, as a uniform buffer does.
+        "constant" => Parameter::Passed {
+            declaration: format!("const {referred} {name}"),
+            statement: String::new(),
+        },
+        "device" => Parameter::Passed {
+            declaration: format!("{referred}* __restrict__ {name}_pointer"),
+            statement: format!("    {referred}& {name} = *{name}_pointer;\n"),
+        },
+        "threadgroup" => Parameter::Local(format!("    __shared__ {referred} {name};\n")),
+        _ => {
+            let value = builtin(attribute.trim_end_matches(']')).ok_or_else(unknown)?;
+            Parameter::Local(format!("    {type_name} {name} = {value};\n"))
+        }
+    })
+}
+
+fn builtin(attribute: &str) -> Option<&'static str> {
+    Some(match attribute {
+        "threadgroup_position_in_grid" => "{blockIdx.x, blockIdx.y, blockIdx.z}",
+        "thread_index_in_threadgroup" => "threadIdx.x",
+        "threads_per_simdgroup" => "32u",
+        "simdgroup_index_in_threadgroup" => "threadIdx.x / 32u",
+        "thread_index_in_simdgroup" => "threadIdx.x % 32u",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_become_pointers_values_and_variables() {
+        let passed = |declaration: &str, statement: &str| Parameter::Passed {
+            declaration: declaration.into(),
+            statement: statement.into(),
+        };
+        for (line, expected) in [
+            (
+                "constant Params& params [[user(fake0)]]",
+                passed("const Params params", ""),
+            ),
+            (
+                "device type_10 const& logits [[user(fake0)]]",
+                passed(
+                    "type_10 const* __restrict__ logits_pointer",
+                    "    type_10 const& logits = *logits_pointer;\n",
+                ),
+            ),
+            (
+                "threadgroup type_7& exchange",
+                Parameter::Local("    __shared__ type_7 exchange;\n".into()),
+            ),
+            (
+                "uint size [[threads_per_simdgroup]]",
+                Parameter::Local("    uint size = 32u;\n".into()),
+            ),
+        ] {
+            assert_eq!(parameter(line), Ok(expected));
+        }
+        assert!(parameter("uint what [[unheard_of]]").is_err());
+    }
+
+    #[test]
+    fn the_work_group_size_becomes_launch_bounds() {
+        let metal = "constant uint A = 1u;\n[[max_total_threads_per_threadgroup(64)]] kernel void main_(\n  \
+                     threadgroup T& t\n) {\n    t = thread_of(v.xy);\n}\n";
+        let cuda = from_metal(metal).unwrap_or_default();
+        for part in [
+            "static constexpr uint A",
+            "__launch_bounds__(64) main_()",
+            "__shared__ T t",
+            "v.get_xy()",
+        ] {
+            assert!(cuda.contains(part), "{part} is missing in:\n{cuda}");
+        }
+    }
+}
