@@ -183,9 +183,9 @@ fn stats(x: &[f32]) -> (f32, Sums) {
     (m, sums)
 }
 
-/// 0 for a subnormal number: twin of `flush4` in shaders/math.wgsl.
+/// 0 for a subnormal number, and +0 for −0: twin of `flush4` in shaders/math.wgsl.
 fn flush(y: f32) -> f32 {
-    if y.is_subnormal() { 0.0 } else { y }
+    if y.abs() < f32::MIN_POSITIVE { 0.0 } else { y }
 }
 
 /// The exponential of each class relative to the largest value of its span, and what makes it relative to the row's.
@@ -211,7 +211,10 @@ pub fn softmax(x: &[f32]) -> Vec<f32> {
 /// The loss of one row for a class index as its target, and the row's gradient times `scale`.
 pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
     let (m, sums) = stats(x);
-    let rest = ((sums.max_count - 1.0) + sums.sum) * sums.inv_sum();
+    let rest = match sums.max_count > 1.0 {
+        true => 1.0 - sums.inv_sum(),
+        false => sums.sum * sums.inv_sum(),
+    };
     let factor = scale * sums.inv_sum();
     let gradient = exps(x, m).enumerate().map(|(class, (e, rescale))| {
         flush(match class == target {

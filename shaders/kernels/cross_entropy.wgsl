@@ -1,8 +1,8 @@
 // With the weight k = (1 - e) w_t of the target, and a target s_c of every class (row/target_terms.wgsl) whose sum is P:
 // loss     = k (ln d - (a_t - m)) + sum of s_c (ln d - (a_c - m)) + z_loss lse^2
 // gradient = (k (y_c - [c = t]) + P y_c - s_c) grad_scale + 2 z_loss lse y_c z_grad_scale, times da/dx
-// The loss is never (m + ln d) - a_t, which a large common offset would swallow; and where c is a maximum, y_c - 1 is
-// -rest / d, where rest = d - 1 is the sum of all other exponentials, so that nothing cancels. A row belongs to the lanes
+// The loss is never (m + ln d) - a_t, which a large common offset would swallow; and where c is the maximum, y_c - 1 is
+// -s / d, s being the sum of all other exponentials, so that nothing cancels. A row belongs to the lanes
 // that the schedule gives it; the lane that owns the target's vec4 writes what belongs to the row. Reference:
 // reference::cross_entropy.
 
@@ -11,7 +11,7 @@
 //#import "schedule/$SCHEDULE"
 
 struct Row {
-    // 1 / d, and rest / d.
+    // y = 1 / d of a maximum, and 1 - y.
     inv_sum: f32,
     rest: f32,
     // The target, its weight, and the sum of all weights.
@@ -161,7 +161,8 @@ fn entropy_bits(row: Stats) -> u32 {
     if row.max_key == KEY_NEG_INF {
         return fully_masked_bits(0u, ln_class_count());
     }
-    return bitcast<u32>(mul_add(-row.entropy_sum, inv_sum_of(row), ln_sum_of(row).x));
+    let ln_sum = ln_sum_of(row);
+    return bitcast<u32>(add(ln_sum.x, mul_add(-row.entropy_sum, inv_sum_of(row), ln_sum.y)));
 }
 
 // The target of a row, and what follows from it for the row's result.
@@ -216,7 +217,8 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     let at = lane.row * params.grad_scale_stride;
     var row: Row;
     row.inv_sum = select(inv_sum_of(all), 1.0, FROM_SAVED_LSE);
-    row.rest = mul(opaque(all.max_count - 1.0) + all.sum, row.inv_sum);
+    // Where there is more than one maximum, 1 - y loses nothing, and is rounded only once.
+    row.rest = select(mul(all.sum, row.inv_sum), 1.0 - row.inv_sum, all.max_count > 1.0);
     row.target_class = select(class_count(), t.class_index, HAS_TARGETS);
     row.target_weight = t.weight;
     row.weight_sum = t.weight

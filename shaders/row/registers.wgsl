@@ -203,6 +203,7 @@ fn replace_exp(if_zero: u32, if_not: u32) {
     //#unroll REGS_PER_LANE
     replace_exp_reg($iu, if_zero, if_not);
     //#end
+    exp_rescale = 1.0;
 }
 //#end
 

@@ -95,7 +95,8 @@ fn loss(gpu: &Gpu, x: &[f32], rows: Rows, fully_masked: FullyMasked, target: i64
     nearest(&subject, "log_prob", &out.log_prob.clone().unwrap(), &exact.log_probs);
     nearest(&subject, "gradient", &out.gradient.clone().unwrap(), &exact.gradient);
     exactly(&subject, "lse", &out.lse.clone().unwrap(), &exact.lse);
-    exactly(&subject, "entropy", &out.entropy.clone().unwrap(), &exact.entropies);
+    // That of logits (0, -1) is 0.19 units from the middle between two numbers, as far as half a unit of e^-1 changes it.
+    nearest(&subject, "entropy", &out.entropy.clone().unwrap(), &exact.entropies);
     let argmax: Vec<usize> = out.argmax.iter().flatten().map(|&c| c as usize).collect();
     must(subject.each("argmax", &argmax, &exact.argmax));
     counts_are(&subject, &options, &out, &exact);
