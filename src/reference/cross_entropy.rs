@@ -49,6 +49,8 @@ pub struct LossScales {
     /// The size of the largest term of each element's gradient: that of the target's own weight, those that label
     /// smoothing or soft targets give all classes, and that of the z-loss.
     pub gradient_terms: Vec<f64>,
+    /// The size of all that each element's gradient has in proportion to its probability.
+    pub y_terms: Vec<f64>,
 }
 
 fn first_max(x: &[f64]) -> usize {
@@ -142,6 +144,7 @@ fn reference_loss<T: Copy + Into<f64>>(
         gradient: vec![0.0; logits.len()],
         scales: LossScales {
             gradient_terms: vec![0.0; logits.len()],
+            y_terms: vec![0.0; logits.len()],
             ..LossScales::default()
         },
         counted,
@@ -317,11 +320,11 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
             };
 
             let at_target = target.map_or(0.0, |(weight, t)| weight * if t == c { complement } else { y });
-            let loss_terms = [at_target, class_sum * y, class_weights[c]].map(|term| term * loss_scale);
-            let largest = loss_terms
-                .into_iter()
-                .fold(z_grad.abs(), |most, term| most.max(term.abs()));
-            out.scales.gradient_terms[i] = largest * da_dx.abs();
+            let loss_terms = [at_target, class_sum * y, class_weights[c]].map(|term| (term * loss_scale).abs());
+            let largest = loss_terms.into_iter().fold(z_grad.abs(), f64::max);
+            let scales = &mut out.scales;
+            scales.gradient_terms[i] = largest * da_dx.abs();
+            scales.y_terms[i] = ((weights[c] + others[c]) * y * loss_scale + z_grad).abs() * da_dx.abs();
         }
     }
 
