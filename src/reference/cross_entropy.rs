@@ -46,8 +46,9 @@ pub struct CrossEntropyReference {
 pub struct LossScales {
     /// `ln d` of each row: NaN for rows of which there is none.
     pub ln_sums: Vec<f64>,
-    /// The size of the largest term of each element's gradient: that of the target's own weight, those that label
-    /// smoothing or soft targets give all classes, and that of the z-loss.
+    /// The size of the largest term of each element's gradient, or of that itself: of what the target's own weight gives the
+    /// target, of the class's own weight by label smoothing or soft targets, and of all that is in proportion to y, of the
+    /// loss, of the z-loss and of both.
     pub gradient_terms: Vec<f64>,
     /// The size of all that each element's gradient has in proportion to its probability.
     pub y_terms: Vec<f64>,
@@ -319,11 +320,19 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
                 (loss_grad * loss_scale + z_grad) * da_dx
             };
 
-            let at_target = target.map_or(0.0, |(weight, t)| weight * if t == c { complement } else { y });
-            let loss_terms = [at_target, class_sum * y, class_weights[c]].map(|term| (term * loss_scale).abs());
-            let largest = loss_terms.into_iter().fold(z_grad.abs(), f64::max);
+            // What is in proportion to y, and of the loss alone; at the target its own weight is in proportion to 1 − y.
+            let is_target = target.is_some_and(|(_, t)| t == c);
+            let target_weight = target.map_or(0.0, |(weight, _)| weight);
+            let y_grad = (class_sum + if is_target { 0.0 } else { target_weight }) * y * loss_scale;
+            let own = if is_target {
+                target_weight * complement * loss_scale
+            } else {
+                0.0
+            };
+            let terms = [own, class_weights[c] * loss_scale, y_grad, z_grad, y_grad + z_grad];
+            let largest = terms.into_iter().fold(0.0, |most: f64, term| most.max(term.abs())) * da_dx.abs();
             let scales = &mut out.scales;
-            scales.gradient_terms[i] = largest * da_dx.abs();
+            scales.gradient_terms[i] = largest.max(out.gradient[i].abs());
             scales.y_terms[i] = ((weights[c] + others[c]) * y * loss_scale + z_grad).abs() * da_dx.abs();
         }
     }

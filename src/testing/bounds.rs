@@ -3,8 +3,9 @@
 //! - A loss, a log-probability, an entropy and lse − m: 4 ULP. Their parts do not cancel: `ln d` is made of k and s, and
 //!   neither `ln d` nor `m − a` is negative.
 //! - A gradient: 6 ULP, the target's included, because a product or two with the upstream gradient, the weight and the
-//!   denominator come after y. Where label smoothing, soft targets or a z-loss add terms to it that cancel, 6 ULP of the
-//!   largest of them: each is rounded as an f32 before the sum is made.
+//!   denominator come after y. Where label smoothing, soft targets or a z-loss add terms that cancel, 6 ULP of the largest of
+//!   them, since each is rounded as an f32 before they meet: what is in proportion to y, the class's own weight, and the
+//!   target's (`LossScales::gradient_terms`).
 //! - lse itself: half an ULP of it, since `m + ln d` must be rounded once and m may be large, and the 4 ULP of `ln d`.
 //! - z-loss, `λ lse²`: what that error of lse does to the square, and 2 ULP for two products.
 //! - Results below 2⁻¹²⁶ may be 0.
