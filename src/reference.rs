@@ -11,6 +11,7 @@
 mod adjusted;
 mod binary_cross_entropy;
 mod cross_entropy;
+mod reduction;
 mod row;
 mod softmax;
 #[cfg(test)]
@@ -18,5 +19,7 @@ mod tests;
 
 pub use adjusted::{adjusted, places};
 pub use binary_cross_entropy::{BinaryCrossEntropyReference, binary_cross_entropy_with_logits};
+#[doc(hidden)]
+pub use cross_entropy::LossScales;
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
 pub use softmax::{logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian};

@@ -1,10 +1,14 @@
 //! What tests share, here and in other crates of this workspace: inputs that are the same everywhere, how far a result
 //! is from the exact one, and [`Subject`], which writes the message of every failure.
 
+mod bounds;
+mod confident;
 mod outputs;
 mod subject;
 
 pub use crate::reference::places;
+pub use bounds::{Bound, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences};
+pub use confident::{CONFIDENT_CLASSES, Confident, GAPS, loss_options};
 pub use subject::{Subject, Verdict, agrees, must};
 
 use crate::dtype::Dtype;

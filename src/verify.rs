@@ -3,6 +3,7 @@
 mod accuracy;
 mod bits;
 mod check;
+mod confident;
 mod layouts;
 mod special;
 mod tally;
@@ -63,6 +64,9 @@ const CHECKS: &[(&str, Checker)] = &[
     ("binary_cross_entropy/f32", accuracy::binary_cross_entropy::<f32>),
     ("binary_cross_entropy/f16", accuracy::binary_cross_entropy::<f16>),
     ("binary_cross_entropy/bf16", accuracy::binary_cross_entropy::<bf16>),
+    ("confident_rows/f32", confident::rows::<f32>),
+    ("confident_rows/f16", confident::rows::<f16>),
+    ("confident_rows/bf16", confident::rows::<bf16>),
     ("common_offset", special::common_offset),
     ("odd_rows", special::special_rows),
     ("bad_targets", special::bad_targets),
@@ -78,8 +82,8 @@ const CHECKS: &[(&str, Checker)] = &[
 ];
 
 impl Gpu {
-    /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows with
-    /// NaN and infinities, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the
+    /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows that
+    /// are all but certain, rows with NaN and infinities, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the
     /// same in every run, under every schedule, alone and in a batch, and the same as those of plain f32 Rust that
     /// takes the same steps.
     ///

@@ -6,7 +6,7 @@ mod common;
 use common::{Subject, equal, gpu};
 use serde_json::{Value, from_str, from_value};
 use std::collections::BTreeMap;
-use wgpu_softmax::testing::ulp_of;
+use wgpu_softmax::testing::{LOSS_ULP, ulp_of};
 use wgpu_softmax::{CrossEntropy, Dtype, Reduction, Rows, Softmax, reference};
 
 /// The largest error and the mean error, in ULP.
@@ -16,7 +16,7 @@ type Errors = (f64, f64);
 type Case = (usize, usize, f64, f32, f32);
 
 /// How many there are in golden/accuracy.json.
-const CASES: usize = 10;
+const CASES: usize = 11;
 
 /// As `inputs` of accuracy.py.
 fn inputs((rows, classes, spread, offset, peak): Case) -> Vec<f32> {
@@ -33,9 +33,10 @@ fn inputs((rows, classes, spread, offset, peak): Case) -> Vec<f32> {
     (0..rows * classes).map(logit).collect()
 }
 
-/// The errors of a result; `smallest` is the least size whose unit in the last place an error is counted in.
+/// The errors of a result, each in units in the last place of the exact number, however small that is. What may be 0 instead,
+/// because it is below 2^-126, is not counted.
 #[track_caller]
-fn errors(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64], smallest: f64) -> Errors {
+fn errors(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64]) -> Errors {
     // A NaN would hide in a largest error, and make every comparison with a mean false.
     equal(subject, &format!("the length of {output}"), got.len(), exact.len());
     equal(
@@ -47,7 +48,7 @@ fn errors(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64], small
     let pairs = got.iter().zip(exact);
     let all: Vec<f64> = pairs
         .filter(|(_, exact)| exact.abs() >= 2f64.powi(-126))
-        .map(|(&got, &exact)| (f64::from(got) - exact).abs() / ulp_of(exact.abs().max(smallest), Dtype::F32))
+        .map(|(&got, &exact)| (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32))
         .collect();
     let (max, sum) = (all.iter().copied().fold(0.0, f64::max), all.iter().sum::<f64>());
     equal(
@@ -63,16 +64,10 @@ fn errors(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64], small
 fn ours(case: Case) -> [(&'static str, Errors); 3] {
     let rows = Rows::new(case.0, case.1);
     let x = inputs(case);
-    let softmax = |options: Softmax, smallest| {
+    let softmax = |options: Softmax| {
         let y = gpu().softmax(&x, rows, &options).unwrap();
         let exact = reference::softmax(&x, rows, &options).unwrap();
-        errors(
-            &Subject::new::<f32>("softmax", rows, &options),
-            "y",
-            &y,
-            &exact,
-            smallest,
-        )
+        errors(&Subject::new::<f32>("softmax", rows, &options), "y", &y, &exact)
     };
     let targets: Vec<u32> = (0..case.0).map(|row| (row * 7919 % case.1) as u32).collect();
     let options = CrossEntropy {
@@ -83,10 +78,10 @@ fn ours(case: Case) -> [(&'static str, Errors); 3] {
     let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
     let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
     let subject = Subject::new::<f32>("cross_entropy", rows, &options);
-    let losses = errors(&subject, "row losses", &out.row_losses.unwrap(), &exact.row_losses, 1.0);
+    let losses = errors(&subject, "row losses", &out.row_losses.unwrap(), &exact.row_losses);
     [
-        ("softmax", softmax(Softmax::default(), 2f64.powi(-126))),
-        ("log_softmax", softmax(Softmax::log(), 1.0)),
+        ("softmax", softmax(Softmax::default())),
+        ("log_softmax", softmax(Softmax::log())),
         ("loss", losses),
     ]
 }
@@ -122,11 +117,20 @@ fn no_less_accurate_than_pytorch() {
     }
     for (what, [ours, theirs]) in most {
         println!("{what}, all cases: {ours:.2}; {theirs:.2}");
+        // PyTorch's are off by millions of units where a result is small, so they bound nothing there.
+        if what != "softmax" && ours > LOSS_ULP {
+            worse.push(format!(
+                "{what} of f32: a largest error of {ours} ULP, and at most {LOSS_ULP} is expected"
+            ));
+        }
         if ours > theirs {
             worse.push(format!(
                 "{what} of f32: a largest error of {ours} ULP, and at most {theirs} is expected"
             ));
         }
     }
-    assert!(worse.is_empty(), "less accurate than PyTorch: {worse:#?}");
+    assert!(
+        worse.is_empty(),
+        "less accurate than PyTorch or than promised: {worse:#?}"
+    );
 }

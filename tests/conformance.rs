@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "conformance/confident.rs"]
+mod confident;
 #[path = "conformance/special_rows.rs"]
 mod special_rows;
 
 use common::outputs::outputs_are;
 use common::{CLASSES, GPUS, Random, Subject, gpu, must, near, on, same_bits, ulp};
-use wgpu_softmax::testing::{self, ulp_of};
+use wgpu_softmax::testing::{self, Bound, LOSS_ULP, ulp_of};
 use wgpu_softmax::{
     CrossEntropy, Dtype, EncodeError, Gpu, Gradient, Reduction, Rows, RunError, Softmax, Upstream, reference, twin,
 };
@@ -18,6 +20,8 @@ fn all_outputs() -> CrossEntropy {
         gradient: Gradient::Apart,
         row_losses: true,
         lse: true,
+        log_prob: true,
+        entropy: true,
         argmax: true,
         correct: true,
         ..CrossEntropy::default()
@@ -97,7 +101,7 @@ fn log_softmax_is_near_the_reference() {
             let y = gpu.softmax(&x, rows, &options).unwrap();
             let exact = reference::softmax(&x, rows, &options).unwrap();
             let subject = Subject::new::<f32>(on("log_softmax", gpu), rows, &options);
-            must(subject.within("y", &y, &exact, |_, exact| 1e-6 * exact.abs().max(1.0)));
+            must(subject.within("y", &y, &exact, |_, exact| Bound::of_itself(exact, LOSS_ULP).allowed));
         }
     }
 }
@@ -134,12 +138,12 @@ fn cross_entropy_is_its_twin_bit_by_bit_and_near_the_reference() {
             }));
             let off = |got: f32, exact: f64| (f64::from(got) - exact).abs();
             let losses = losses.iter().zip(&exact.row_losses);
-            losses.for_each(|(&loss, &exact)| loss_errors.add(off(loss, exact) / exact.max(1.0)));
+            losses.for_each(|(&loss, &exact)| loss_errors.add(off(loss, exact) / ulp_of(exact, Dtype::F32)));
             let gradient = gradient.iter().zip(&exact.gradient);
-            gradient.for_each(|(&g, &exact)| gradient_errors.add(off(g, exact)));
+            gradient.for_each(|(&g, &exact)| gradient_errors.add(off(g, exact) / ulp_of(exact, Dtype::F32)));
         }
         println!(
-            "cross_entropy on {gpu:?}: loss {:.1e} relative, gradient {:.1e} absolute at most",
+            "cross_entropy on {gpu:?}: loss {:.2} ULP, gradient {:.2} ULP of themselves at most",
             loss_errors.max, gradient_errors.max
         );
     }

@@ -1,7 +1,7 @@
 //! Binary cross-entropy.
 
 use super::adjusted::*;
-use super::cross_entropy::{denominators, divide, upstream_of};
+use super::reduction::{denominators, divide, upstream_of};
 use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Mask;
 use crate::ops::binary_cross_entropy::BinaryCrossEntropy;

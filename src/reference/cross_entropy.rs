@@ -1,65 +1,13 @@
-//! Cross-entropy, and what its reductions share with the binary one.
+//! Cross-entropy.
 
 use super::adjusted::*;
+use super::reduction::{denominators, divide, upstream_of};
 use super::row::Row;
 use crate::error::{EncodeError, check_length};
 use crate::ops::cross_entropy::TargetIndex;
 use crate::ops::cross_entropy::{CrossEntropy, Input};
-use crate::ops::loss::{EmptyMean, Normalizer, Reduction, Upstream};
+use crate::ops::loss::Reduction;
 use crate::rows::Rows;
-
-/// The upstream gradient of each row.
-pub(super) fn upstream_of(upstream: &Upstream, reduction: Reduction, rows: &Rows) -> Result<Vec<f64>, EncodeError> {
-    match upstream {
-        Upstream::Number(number) => Ok(vec![f64::from(*number); rows.count()]),
-        Upstream::PerRow(_) if reduction != Reduction::None => Err(EncodeError::Conflict {
-            a: "upstream: PerRow",
-            b: "a reduced loss",
-            why: "a reduced loss has one upstream gradient",
-        }),
-        Upstream::PerRow(values) => {
-            check_length("upstream: PerRow", rows.count(), values.len())?;
-            Ok(values.iter().map(|&v| v.into()).collect())
-        }
-        Upstream::Buffer => Err(no_buffer("upstream: Buffer", "there is no buffer; use PerRow")),
-    }
-}
-
-/// The denominators of a mean's two parts, the loss proper and the z-loss, and 1 for other reductions. `own` are the
-/// denominators that the rows themselves give. Where the first is 0, both are such that [`divide`] gives NaN or 0, as
-/// `empty_mean` says.
-pub(super) fn denominators(
-    reduction: Reduction,
-    normalizer: Normalizer,
-    empty_mean: EmptyMean,
-    own: (f64, f64),
-) -> Result<(f64, f64), EncodeError> {
-    let (first, second) = match (reduction, normalizer) {
-        (_, Normalizer::Buffer) => {
-            return Err(no_buffer(
-                "Normalizer::Buffer",
-                "there is no buffer; use Normalizer::Number",
-            ));
-        }
-        (Reduction::None | Reduction::Sum, _) => (1.0, 1.0),
-        (Reduction::Mean, Normalizer::Number(number)) => (number.into(), number.into()),
-        (Reduction::Mean, Normalizer::Rows) => own,
-    };
-    Ok(match empty_mean {
-        _ if first != 0.0 => (first, second),
-        EmptyMean::Nan => (f64::NAN, f64::NAN),
-        EmptyMean::Zero => (f64::INFINITY, f64::INFINITY),
-    })
-}
-
-/// `x / denominator`, and 0 for an infinite denominator even where x is infinite.
-pub(super) fn divide(x: f64, denominator: f64) -> f64 {
-    if denominator.is_infinite() && !x.is_nan() {
-        0.0
-    } else {
-        x / denominator
-    }
-}
 
 /// The result of [`cross_entropy`] and [`cross_entropy_soft`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,6 +35,23 @@ pub struct CrossEntropyReference {
     pub correct: usize,
     /// Rows whose target is a class and not ignored; with soft targets all of them.
     pub counted: usize,
+    /// What an f32's errors are in proportion to.
+    #[doc(hidden)]
+    pub scales: LossScales,
+}
+
+/// What the errors of a loss in f32 are in proportion to, where that is not the result itself.
+#[doc(hidden)]
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LossScales {
+    /// `ln d` of each row: NaN for rows of which there is none.
+    pub ln_sums: Vec<f64>,
+    /// The size of the largest term of each element's gradient, or of that itself: of what the target's own weight gives the
+    /// target, of the class's own weight by label smoothing or soft targets, and of all that is in proportion to y, of the
+    /// loss, of the z-loss and of both.
+    pub gradient_terms: Vec<f64>,
+    /// The size of all that each element's gradient has in proportion to its probability.
+    pub y_terms: Vec<f64>,
 }
 
 fn first_max(x: &[f64]) -> usize {
@@ -178,6 +143,11 @@ fn reference_loss<T: Copy + Into<f64>>(
 
     let mut out = CrossEntropyReference {
         gradient: vec![0.0; logits.len()],
+        scales: LossScales {
+            gradient_terms: vec![0.0; logits.len()],
+            y_terms: vec![0.0; logits.len()],
+            ..LossScales::default()
+        },
         counted,
         ..CrossEntropyReference::default()
     };
@@ -191,7 +161,8 @@ fn reference_loss<T: Copy + Into<f64>>(
             loss_scale: divide(upstream[number], loss_denominator),
             z_scale: divide(upstream[number], z_denominator),
         };
-        let RowLoss { loss, z_loss, log_prob } = batch.row_loss(&row, &a, &mut out.gradient);
+        let RowLoss { loss, z_loss, log_prob } = batch.row_loss(&row, &a, &mut out);
+        out.scales.ln_sums.push(row.row.ln_sum());
         let argmax = first_max(&a);
         loss_sum += loss;
         out.z_loss += z_loss;
@@ -247,22 +218,24 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         (targets.iter().filter(has_target).count(), weights.sum())
     }
 
-    /// The loss of a row with the adjusted values `a`; the row's gradient is written to its places in `gradient`.
-    fn row_loss(&self, row: &TargetRow, a: &[f64], gradient: &mut [f64]) -> RowLoss {
+    /// The loss of a row with the adjusted values `a`; the row's gradient is written to its places in `out`.
+    fn row_loss(&self, row: &TargetRow, a: &[f64], out: &mut CrossEntropyReference) -> RowLoss {
+        let gradient = &mut out.gradient;
         match (row.target, &row.row) {
-            (Target::Class(t), _) if self.options.input == Input::LogProbs => self.nll_loss(row, t, a[t], gradient),
+            (Target::Class(t), _) if self.options.input == Input::LogProbs => self.nll_loss(row, t, a[t], out),
             (Target::Ignored, _) => self.constant_loss(row, 0.0, gradient),
             (Target::OutOfRange, _) | (_, Row::Nan) => self.constant_loss(row, f64::NAN, gradient),
             (_, Row::Zeros) => self.constant_loss(row, 0.0, gradient),
-            (_, Row::Ordinary { .. }) => self.ordinary_loss(row, gradient),
+            (_, Row::Ordinary(_)) => self.ordinary_loss(row, out),
         }
     }
 
     /// `−w_t a_t`, where the values are log-probabilities already.
-    fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, gradient: &mut [f64]) -> RowLoss {
+    fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, out: &mut CrossEntropyReference) -> RowLoss {
         let w = weight_of(self.weights, t);
         for (c, i) in places(self.rows, row.number).enumerate().filter(|&(c, _)| c == t) {
-            gradient[i] = -w * row.loss_scale * self.adjuster.adjust_grad(row.number, c, self.logits[i].into());
+            out.gradient[i] = -w * row.loss_scale * self.adjuster.adjust_grad(row.number, c, self.logits[i].into());
+            out.scales.gradient_terms[i] = out.gradient[i].abs();
         }
         RowLoss {
             loss: weigh(-w, log_prob),
@@ -291,48 +264,76 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
 
     /// The formula: `Σ q_c (lse − a_c)`, in which the target's own weight is kept apart from the weights that all
     /// classes have.
-    fn ordinary_loss(
-        &self,
-        TargetRow {
-            number,
-            target,
-            row,
-            loss_scale,
-            z_scale,
-        }: &TargetRow,
-        gradient: &mut [f64],
-    ) -> RowLoss {
-        let (target, target_weight) = match target {
+    fn ordinary_loss(&self, target_row: &TargetRow, out: &mut CrossEntropyReference) -> RowLoss {
+        let (target, target_weight) = match target_row.target {
             Target::Class(t) => {
                 let one_minus_smoothing = 1.0 - f64::from(self.options.label_smoothing);
-                (Some(*t), one_minus_smoothing * weight_of(self.weights, *t))
+                (Some(t), one_minus_smoothing * weight_of(self.weights, t))
             }
             _ => (None, 0.0),
         };
-        let class_weights = self.class_weights(*number, target);
+        let row = &target_row.row;
+        let class_weights = self.class_weights(target_row.number, target);
         let weight_sum = target_weight + class_weights.iter().sum::<f64>();
-        let loss = loss_of(row, target.map(|t| (target_weight, t)), &class_weights, weight_sum);
-
-        let z_factor = f64::from(self.options.z_loss);
+        let target = target.map(|t| (target_weight, t));
+        self.ordinary_gradient(target_row, target, &class_weights, out);
         let lse = row.lse();
+        RowLoss {
+            loss: loss_of(row, target, &class_weights, weight_sum),
+            z_loss: weigh(self.options.z_loss.into(), lse * lse),
+            log_prob: target.map_or(0.0, |(_, t)| row.log_probability(t)),
+        }
+    }
+
+    /// The gradient of [`Batch::ordinary_loss`], `Q y_c − q_c` with the weight `q_c` of a class and the sum Q of them all,
+    /// as `(Q − q_c) y_c − q_c (1 − y_c)`: of a row that is all but certain, only what weighs against it is left.
+    fn ordinary_gradient(
+        &self,
+        target_row: &TargetRow,
+        target: Option<(f64, usize)>,
+        class_weights: &[f64],
+        out: &mut CrossEntropyReference,
+    ) {
+        let TargetRow {
+            number,
+            row,
+            loss_scale,
+            z_scale,
+            ..
+        } = target_row;
+        let own_weight = |c| target.map_or(0.0, |(weight, t)| if t == c { weight } else { 0.0 });
+        let weights: Vec<f64> = (0..).zip(class_weights).map(|(c, q)| q + own_weight(c)).collect();
+        let others = sums_of_others(&weights);
+        let is_nan = weights.iter().any(|q| q.is_nan());
+        let class_sum: f64 = class_weights.iter().sum();
         for (c, i) in places(self.rows, *number).enumerate() {
-            let is_target = target == Some(c);
-            gradient[i] = if weight_sum.is_nan() {
+            if !is_nan && row.is_masked(c) && target.is_none_or(|(_, t)| t != c) && class_weights[c] == 0.0 {
+                continue;
+            }
+            let (y, complement) = (row.probability(c), row.complement(c));
+            let z_grad = weigh(self.options.z_loss.into(), 2.0 * row.lse() * y * z_scale);
+            let loss_grad = others[c] * y - weights[c] * complement;
+            let da_dx = self.adjuster.adjust_grad(*number, c, self.logits[i].into());
+            out.gradient[i] = if is_nan {
                 f64::NAN
-            } else if row.is_masked(c) && !is_target && class_weights[c] == 0.0 {
-                0.0
             } else {
-                let y = row.probability(c);
-                let loss_grad = weight_sum * y - if is_target { target_weight } else { 0.0 } - class_weights[c];
-                let z_grad = weigh(z_factor, 2.0 * lse * y * z_scale);
-                let da_dx = self.adjuster.adjust_grad(*number, c, self.logits[i].into());
                 (loss_grad * loss_scale + z_grad) * da_dx
             };
-        }
-        RowLoss {
-            loss,
-            z_loss: weigh(z_factor, lse * lse),
-            log_prob: target.map_or(0.0, |t| row.log_probability(t)),
+
+            // What is in proportion to y, and of the loss alone; at the target its own weight is in proportion to 1 − y.
+            let is_target = target.is_some_and(|(_, t)| t == c);
+            let target_weight = target.map_or(0.0, |(weight, _)| weight);
+            let y_grad = (class_sum + if is_target { 0.0 } else { target_weight }) * y * loss_scale;
+            let own = if is_target {
+                target_weight * complement * loss_scale
+            } else {
+                0.0
+            };
+            let terms = [own, class_weights[c] * loss_scale, y_grad, z_grad, y_grad + z_grad];
+            let largest = terms.into_iter().fold(0.0, |most: f64, term| most.max(term.abs())) * da_dx.abs();
+            let scales = &mut out.scales;
+            scales.gradient_terms[i] = largest.max(out.gradient[i].abs());
+            scales.y_terms[i] = ((weights[c] + others[c]) * y * loss_scale + z_grad).abs() * da_dx.abs();
         }
     }
 
@@ -347,6 +348,20 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         };
         places(self.rows, number).enumerate().map(of_class).collect()
     }
+}
+
+/// For each of the numbers, the sum of all the others, without a subtraction.
+fn sums_of_others(numbers: &[f64]) -> Vec<f64> {
+    let mut sums = vec![0.0; numbers.len()];
+    let (mut before, mut after) = (0.0, 0.0);
+    for i in 0..numbers.len() {
+        let back = numbers.len() - 1 - i;
+        sums[i] += before;
+        sums[back] += after;
+        before += numbers[i];
+        after += numbers[back];
+    }
+    sums
 }
 
 /// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has

@@ -9,9 +9,51 @@ pub(super) enum Row {
     Nan,
     /// Its probabilities are 0: it contains only −∞, with [`FullyMasked::Zeros`].
     Zeros,
-    /// `shifted` are the values less the largest, and `exp_sum` is the sum of their exponentials. A row of only −∞ with
-    /// [`FullyMasked::Uniform`] is one of these too, with equal values.
-    Ordinary { shifted: Vec<f64>, exp_sum: f64, lse: f64 },
+    /// A row of only −∞ with [`FullyMasked::Uniform`] is one of these too, with equal values.
+    Ordinary(Ordinary),
+}
+
+/// The sum of the exponentials, `d = k + s`, is kept in two parts: of a row that is all but certain, s is what its loss is
+/// made of, and `1 + s` would swallow its digits.
+pub(super) struct Ordinary {
+    /// The values less the largest.
+    shifted: Vec<f64>,
+    /// k, the number of classes that are the largest.
+    max_count: f64,
+    /// s, the sum of the exponentials of the other classes.
+    rest: f64,
+    lse: f64,
+}
+
+impl Ordinary {
+    fn new(shifted: Vec<f64>) -> Self {
+        let max_count = shifted.iter().filter(|&&v| v == 0.0).count() as f64;
+        let rest = shifted.iter().filter(|&&v| v != 0.0).map(|v| v.exp()).sum();
+        Self {
+            shifted,
+            max_count,
+            rest,
+            lse: 0.0,
+        }
+    }
+
+    fn exp_sum(&self) -> f64 {
+        self.max_count + self.rest
+    }
+
+    /// `ln d = ln k + ln(1 + s / k)`.
+    fn ln_sum(&self) -> f64 {
+        self.max_count.ln() + (self.rest / self.max_count).ln_1p()
+    }
+
+    /// `1 − y`, which for a largest class is `((k − 1) + s) / d`; any other class has at most half of the probability.
+    fn complement(&self, class: usize) -> f64 {
+        if self.shifted[class] == 0.0 {
+            ((self.max_count - 1.0) + self.rest) / self.exp_sum()
+        } else {
+            1.0 - self.shifted[class].exp() / self.exp_sum()
+        }
+    }
 }
 
 impl Row {
@@ -21,21 +63,18 @@ impl Row {
         }
         let max = a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         if max == f64::NEG_INFINITY {
-            let classes = a.len() as f64;
             return match fully_masked {
                 FullyMasked::Nan => Self::Nan,
                 FullyMasked::Zeros => Self::Zeros,
-                FullyMasked::Uniform => Self::Ordinary {
-                    shifted: vec![0.0; a.len()],
-                    exp_sum: classes,
-                    lse: -classes.ln(),
-                },
+                FullyMasked::Uniform => Self::Ordinary(Ordinary {
+                    lse: -(a.len() as f64).ln(),
+                    ..Ordinary::new(vec![0.0; a.len()])
+                }),
             };
         }
-        let shifted: Vec<f64> = a.iter().map(|v| v - max).collect();
-        let exp_sum: f64 = shifted.iter().map(|v| v.exp()).sum();
-        let lse = max + exp_sum.ln();
-        Self::Ordinary { shifted, exp_sum, lse }
+        let row = Ordinary::new(a.iter().map(|v| v - max).collect());
+        let lse = max + row.ln_sum();
+        Self::Ordinary(Ordinary { lse, ..row })
     }
 
     /// Whether the class is −∞: its probability is 0, and the other classes' are as if it were absent.
@@ -43,7 +82,7 @@ impl Row {
         match self {
             Self::Nan => false,
             Self::Zeros => true,
-            Self::Ordinary { shifted, .. } => shifted[class] == f64::NEG_INFINITY,
+            Self::Ordinary(row) => row.shifted[class] == f64::NEG_INFINITY,
         }
     }
 
@@ -51,7 +90,24 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => 0.0,
-            Self::Ordinary { shifted, exp_sum, .. } => shifted[class].exp() / exp_sum,
+            Self::Ordinary(row) => row.shifted[class].exp() / row.exp_sum(),
+        }
+    }
+
+    /// `1 − y`, without what the subtraction would cancel.
+    pub(super) fn complement(&self, class: usize) -> f64 {
+        match self {
+            Self::Nan => f64::NAN,
+            Self::Zeros => 1.0,
+            Self::Ordinary(row) => row.complement(class),
+        }
+    }
+
+    /// `ln d`, or a NaN where there is no d.
+    pub(super) fn ln_sum(&self) -> f64 {
+        match self {
+            Self::Nan | Self::Zeros => f64::NAN,
+            Self::Ordinary(row) => row.ln_sum(),
         }
     }
 
@@ -59,7 +115,7 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => f64::NEG_INFINITY,
-            Self::Ordinary { shifted, exp_sum, .. } => shifted[class] - exp_sum.ln(),
+            Self::Ordinary(row) => row.shifted[class] - row.ln_sum(),
         }
     }
 
@@ -67,7 +123,7 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => f64::NEG_INFINITY,
-            Self::Ordinary { lse, .. } => *lse,
+            Self::Ordinary(row) => row.lse,
         }
     }
 
@@ -75,9 +131,10 @@ impl Row {
         match self {
             Self::Nan => f64::NAN,
             Self::Zeros => 0.0,
-            Self::Ordinary { shifted, exp_sum, .. } => {
-                let inner: f64 = shifted.iter().map(|&v| weigh(v.exp(), v)).sum();
-                exp_sum.ln() - inner / exp_sum
+            // Neither part is negative.
+            Self::Ordinary(row) => {
+                let inner: f64 = row.shifted.iter().map(|&v| weigh(v.exp(), -v)).sum();
+                row.ln_sum() + inner / row.exp_sum()
             }
         }
     }

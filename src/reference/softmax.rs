@@ -76,7 +76,13 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             } else if y == masked {
                 0.0
             } else if log {
-                (g - y.exp() * sum) * da_dx
+                // g − e^y Σ g, in which e^y may be all but 1.
+                let difference = if y > -0.5 {
+                    (g - sum) - y.exp_m1() * sum
+                } else {
+                    g - y.exp() * sum
+                };
+                difference * da_dx
             } else {
                 y * (g - sum) * da_dx
             };
@@ -112,9 +118,9 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
                     continue;
                 }
                 let y_i = if options.log { 1.0 } else { row.probability(i) };
-                let delta = f64::from(u8::from(i == j));
+                let delta_minus_y = if i == j { row.complement(j) } else { -row.probability(j) };
                 let da_dx = adjuster.adjust_grad(number, j, logits[place].into());
-                jacobian.push(y_i * (delta - row.probability(j)) * da_dx);
+                jacobian.push(y_i * delta_minus_y * da_dx);
             }
         }
     }

@@ -11,6 +11,7 @@ use crate::rows::Rows;
 use crate::testing::{Subject, must};
 use crate::{BinaryCrossEntropy, CrossEntropy, EmptyMean, Input, Normalizer, Reduction, Softmax, Upstream};
 
+mod confident;
 mod loss;
 
 const INF: f64 = f64::INFINITY;

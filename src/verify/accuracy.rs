@@ -12,7 +12,7 @@ use crate::ops::softmax::Softmax;
 use crate::ops::softmax_grad::SoftmaxGrad;
 use crate::reference::{self, CrossEntropyReference};
 use crate::rows::Rows;
-use crate::testing::{CLASSES, Subject, ulp_of};
+use crate::testing::{Bound, CLASSES, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences, Subject, places, ulp_of};
 
 /// One class, an even number, an odd number, more than a chunk, and a multiple of four: loads of one, of two and of four
 /// elements, and one lane, few lanes and many.
@@ -77,9 +77,32 @@ pub(super) fn log_softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunEr
         let y = tally.gpu.softmax(x, rows, &options)?;
         let exact = reference::softmax(x, rows, &options)?;
         let subject = Subject::new::<T>("log_softmax", rows, &options);
-        tally.near(&subject, &Compared::new("y", &y, exact));
+        let lost = LostDifferences::new(x, rows).of_element_and_row(rows);
+        tally.bounded(&subject, &Compared::new("y", &y, exact), |i, exact| {
+            Bound::new(exact, LOSS_ULP, exact, lost[i])
+        });
         Ok(())
     })
+}
+
+/// For each element, what the errors of its gradient in [`softmax_grad`] are in proportion to: both of its terms, and in the
+/// sum over the row every summand, because these cancel.
+fn softmax_grad_terms<T: Element>(y: &[T], g: &[T], rows: Rows, log: bool) -> Vec<f64> {
+    let mut terms = vec![0.0; y.len()];
+    for row in 0..rows.count() {
+        let of = |i: usize| -> (f64, f64) { (y[i].into(), g[i].into()) };
+        let summand = |i| if log { of(i).1.abs() } else { (of(i).0 * of(i).1).abs() };
+        let sum: f64 = places(&rows, row).map(summand).sum();
+        for i in places(&rows, row) {
+            let (y, g) = of(i);
+            terms[i] = if log {
+                g.abs().max(y.exp() * sum)
+            } else {
+                y * g.abs().max(sum)
+            };
+        }
+    }
+    terms
 }
 
 pub(super) fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
@@ -98,7 +121,10 @@ pub(super) fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunE
             let dx = tally.gpu.softmax_grad(&y, &g, None, rows, &options)?;
             let exact = reference::softmax_grad(&y, &g, rows, log, None)?;
             let subject = Subject::new::<T>("softmax_grad", rows, &options);
-            tally.near(&subject, &Compared::new("dx", &dx, exact));
+            let terms = softmax_grad_terms(&y, &g, rows, log);
+            tally.bounded(&subject, &Compared::new("dx", &dx, exact), |i, exact| {
+                Bound::new(exact, GRADIENT_ULP, terms[i], 0.0)
+            });
         }
         Ok(())
     })
@@ -112,7 +138,19 @@ pub(super) fn softmax_jacobian<T: Element>(tally: &mut Tally<'_>) -> Result<(), 
         let jacobian = tally.gpu.softmax_jacobian(&x, rows, &options)?;
         let exact = reference::softmax_jacobian(&x, rows, &options)?;
         let subject = Subject::new::<T>("softmax_jacobian", rows, &options);
-        tally.near(&subject, &Compared::new("the derivative", &jacobian, exact));
+        let (y, lost) = (reference::softmax(&x, rows, &options)?, LostDifferences::new(&x, rows));
+        let rows_of_elements = rows_of_elements(rows);
+        tally.bounded(
+            &subject,
+            &Compared::new("the derivative", &jacobian, exact),
+            |at, exact| {
+                let (i, j) = (at / classes, at / (classes * classes) * classes + at % classes);
+                // y_i on the diagonal, from which its square is taken, and else y_i y_j.
+                let term = if i == j { y[i] } else { exact };
+                let lost = [i, j].map(|i| lost.of_log_prob(rows_of_elements[i], i));
+                Bound::new(exact, GRADIENT_ULP, term, term.abs() * (lost[0] + lost[1]))
+            },
+        );
     }
     Ok(())
 }
@@ -127,10 +165,37 @@ pub(super) fn logsumexp<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunErro
         let dx = tally.gpu.logsumexp_grad(x, &lse, &g, rows, &options)?;
         let exact_dx = reference::logsumexp_grad(x, &wide, rows, &options.adjust, options.fully_masked)?;
         let subject = Subject::new::<T>("logsumexp", rows, &options);
-        tally.near(&subject, &Compared::new("lse", &lse, exact));
-        tally.near(&subject, &Compared::new("dx", &dx, exact_dx));
+        let (ln_sums, lost) = (ln_sums(x, rows)?, LostDifferences::new(x, rows));
+        let lse_bound = |row: usize, exact| Bound::of_lse(exact, ln_sums[row], lost.of_ln_sum[row]);
+        let from_lse: Vec<f64> = (0..)
+            .zip(&exact)
+            .map(|(row, &exact)| lse_bound(row, exact).allowed)
+            .collect();
+        tally.bounded(&subject, &Compared::new("lse", &lse, exact), lse_bound);
+        // y is exp(x − lse), of an lse that is as far off as that.
+        let rows_of_elements = rows_of_elements(rows);
+        tally.bounded(&subject, &Compared::new("dx", &dx, exact_dx), |i, exact| {
+            let off = from_lse[rows_of_elements[i]] + lost.of_element[i];
+            Bound::new(exact, GRADIENT_ULP, exact, exact.abs() * off)
+        });
         Ok(())
     })
+}
+
+/// The row of each element.
+fn rows_of_elements(rows: Rows) -> Vec<usize> {
+    let mut result = vec![0; rows.elements().unwrap_or_default()];
+    for row in 0..rows.count() {
+        places(&rows, row).for_each(|i| result[i] = row);
+    }
+    result
+}
+
+/// `ln d` of each row: the log-probability of its largest class, negated.
+fn ln_sums<T: Element>(x: &[T], rows: Rows) -> Result<Vec<f64>, RunError> {
+    let log = reference::softmax(x, rows, &Softmax::log())?;
+    let largest = |row| places(&rows, row).map(|i| log[i]).fold(f64::NEG_INFINITY, f64::max);
+    Ok((0..rows.count()).map(|row| -largest(row)).collect())
 }
 
 /// Every output of a loss, with the gradient of the losses' sum.
@@ -148,44 +213,44 @@ pub(super) fn all_outputs() -> CrossEntropy {
     }
 }
 
-/// All outputs, or without `has_class_targets` all those that soft targets have too.
-fn outputs<T: Element>(
-    out: &CrossEntropyOutput<T>,
-    exact: &CrossEntropyReference,
+/// Compares all outputs, or without `has_class_targets` all those that soft targets have too.
+pub(super) fn compare_outputs<T: Element>(
+    tally: &mut Tally<'_>,
+    subject: &Subject<'_>,
+    (out, exact, bounds): (&CrossEntropyOutput<T>, &CrossEntropyReference, &LossBounds),
     has_class_targets: bool,
-) -> Vec<Compared> {
+) {
     fn present<T: Clone>(values: &Option<Vec<T>>) -> Vec<T> {
         values.clone().unwrap_or_default()
     }
-    let mut all = vec![
-        Compared::new("row losses", &present(&out.row_losses), exact.row_losses.clone()),
-        Compared::new("loss", &[out.loss.unwrap_or(f32::NAN)], vec![exact.loss]),
-        Compared::new("gradient", &present(&out.gradient), exact.gradient.clone()),
-        Compared::new("lse", &present(&out.lse), exact.lse.clone()),
-    ];
-    if has_class_targets {
-        all.push(Compared::new(
-            "log_prob",
-            &present(&out.log_prob),
-            exact.log_probs.clone(),
-        ));
+    let loss = [out.loss.unwrap_or(f32::NAN)];
+    for (compared, bounds) in [
+        (
+            Compared::new("row losses", &present(&out.row_losses), exact.row_losses.clone()),
+            &bounds.row_losses[..],
+        ),
+        (Compared::new("loss", &loss, vec![exact.loss]), &[bounds.loss]),
+        (
+            Compared::new("gradient", &present(&out.gradient), exact.gradient.clone()),
+            &bounds.gradient,
+        ),
+        (Compared::new("lse", &present(&out.lse), exact.lse.clone()), &bounds.lse),
+        (
+            Compared::new("entropy", &present(&out.entropy), exact.entropies.clone()),
+            &bounds.entropies,
+        ),
+    ] {
+        tally.bounded(subject, &compared, |i, _| bounds[i]);
     }
     let argmax = present(&out.argmax).into_iter().map(|c| c as usize);
-    all.push(Compared::new(
-        "entropy",
-        &present(&out.entropy),
-        exact.entropies.clone(),
-    ));
-    all.push(Compared::indices("argmax", argmax, &exact.argmax));
+    tally.near(subject, &Compared::indices("argmax", argmax, &exact.argmax));
     if has_class_targets {
+        let log_probs = Compared::new("log_prob", &present(&out.log_prob), exact.log_probs.clone());
+        tally.bounded(subject, &log_probs, |i, _| bounds.log_probs[i]);
         let counts = [out.correct.unwrap_or_default(), out.counted];
-        all.push(Compared::indices(
-            "correct and counted",
-            counts,
-            &[exact.correct, exact.counted],
-        ));
+        let expected = [exact.correct, exact.counted];
+        tally.near(subject, &Compared::indices("correct and counted", counts, &expected));
     }
-    all
 }
 
 pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
@@ -195,9 +260,8 @@ pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), Run
         let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
         let exact = reference::cross_entropy(x, &targets, rows, &options)?;
         let subject = Subject::new::<T>("cross_entropy", rows, &options);
-        for compared in outputs(&out, &exact, true) {
-            tally.near(&subject, &compared);
-        }
+        let bounds = LossBounds::of_stored(x, rows, &options, &exact);
+        compare_outputs(tally, &subject, (&out, &exact, &bounds), true);
         Ok(())
     })
 }
@@ -218,9 +282,8 @@ pub(super) fn cross_entropy_soft<T: Element>(tally: &mut Tally<'_>) -> Result<()
         let out = tally.gpu.cross_entropy_soft(x, &probabilities, rows, &options)?;
         let exact = reference::cross_entropy_soft(x, &probabilities, rows, &options)?;
         let subject = Subject::new::<T>("cross_entropy_soft", rows, &options);
-        for compared in outputs(&out, &exact, false) {
-            tally.near(&subject, &compared);
-        }
+        let bounds = LossBounds::of_stored(x, rows, &options, &exact);
+        compare_outputs(tally, &subject, (&out, &exact, &bounds), false);
         Ok(())
     })
 }
@@ -240,9 +303,9 @@ pub(super) fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError
         let exact = reference::cross_entropy(&log_probs, &targets, rows, &options)?;
         let subject = Subject::new::<T>("nll_loss", rows, &options);
         let losses = Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses);
-        tally.near(&subject, &losses);
+        tally.bounded(&subject, &losses, |_, exact| Bound::of_itself(exact, LOSS_ULP));
         let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
-        tally.near(&subject, &gradient);
+        tally.bounded(&subject, &gradient, |_, exact| Bound::of_itself(exact, GRADIENT_ULP));
         Ok(())
     })
 }
@@ -260,12 +323,11 @@ pub(super) fn binary_cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<
             .binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
         let exact = reference::binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
         let subject = Subject::new::<T>("binary_cross_entropy_with_logits", rows, &options);
-        tally.near(
-            &subject,
-            &Compared::new("losses", &out.losses.unwrap_or_default(), exact.losses),
-        );
+        // A target of 0 or 1 leaves one term of each, so nothing cancels.
+        let losses = Compared::new("losses", &out.losses.unwrap_or_default(), exact.losses);
+        tally.bounded(&subject, &losses, |_, exact| Bound::of_itself(exact, LOSS_ULP));
         let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
-        tally.near(&subject, &gradient);
+        tally.bounded(&subject, &gradient, |_, exact| Bound::of_itself(exact, GRADIENT_ULP));
         Ok(())
     })
 }

@@ -12,8 +12,9 @@ pub struct Check {
     pub failed: usize,
     /// How many cases were too large for [`Verify::most_elements`](crate::Verify::most_elements).
     pub skipped: usize,
-    /// Where accuracy was measured, the largest error, in units in the last place of the exact result as it is stored.
-    /// In checks other than `softmax/…`, it is a unit in the last place of 1 where the exact result is smaller than 1.
+    /// Where accuracy was measured, the largest error, in units in the last place of the exact result as it is stored,
+    /// however small that is; where a gradient's terms cancel, of the largest of them. In `odd_rows`, and for the
+    /// probabilities in checks of layouts, it is a unit in the last place of 1 where the exact result is smaller than 1.
     pub max_ulp: Option<f64>,
     /// The mean of those errors, in the same unit.
     pub mean_ulp: Option<f64>,

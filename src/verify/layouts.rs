@@ -7,7 +7,7 @@ use crate::ops::loss::Gradient;
 use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::testing::{self, Subject};
+use crate::testing::{self, LossBounds, Subject};
 
 /// Softmax, mean loss and gradient of rows that lie as `rows` says.
 fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
@@ -25,10 +25,11 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
     let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
     let exact = reference::cross_entropy(x, &targets, rows, &options)?;
     let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+    let bounds = LossBounds::new(&options, &exact);
     let loss = Compared::new("loss", &[out.loss.unwrap_or(f32::NAN)], vec![exact.loss]);
-    tally.near(&subject, &loss);
+    tally.bounded(&subject, &loss, |_, _| bounds.loss);
     let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
-    tally.near(&subject, &gradient);
+    tally.bounded(&subject, &gradient, |i, _| bounds.gradient[i]);
     Ok(())
 }
 

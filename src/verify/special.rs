@@ -9,7 +9,7 @@ use crate::ops::row_op::FullyMasked;
 use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::testing::{self, SPECIAL_ROWS, Subject};
+use crate::testing::{self, LossBounds, SPECIAL_ROWS, Subject};
 
 /// The loss is `ln d − (a_t − m)`, never `(m + ln d) − a_t`, which would lose its digits to a large offset.
 pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
@@ -26,10 +26,11 @@ pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
             let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
             let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
             let subject = Subject::new::<f32>(format!("cross_entropy at offset {offset}"), rows, &options);
+            let bounds = LossBounds::new(&options, &exact);
             let losses = Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses);
-            tally.near(&subject, &losses);
+            tally.bounded(&subject, &losses, |i, _| bounds.row_losses[i]);
             let gradient = Compared::new("gradient", &out.gradient.unwrap_or_default(), exact.gradient);
-            tally.near(&subject, &gradient);
+            tally.bounded(&subject, &gradient, |i, _| bounds.gradient[i]);
         }
     }
     Ok(())

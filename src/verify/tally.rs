@@ -4,7 +4,7 @@ use super::check::Check;
 use crate::dtype::{Dtype, Element};
 use crate::gpu::Gpu;
 use crate::rows::Rows;
-use crate::testing::{Random, Subject, Verdict, agrees, ulp_of};
+use crate::testing::{Bound, Random, Subject, Verdict, agrees, ulp_of};
 
 /// An output of an operation, and what it ought to be.
 pub(super) struct Compared {
@@ -36,8 +36,13 @@ impl Compared {
     }
 }
 
-/// How far off the contract allows a loss, an lse or a gradient to be, relative to the larger of the result and 1.
+/// How far off any result may be, relative to the larger of it and 1, whatever bound in ULP of itself it has besides.
 const ALLOWED: f64 = 2e-6;
+
+/// What [`ALLOWED`] makes of a result.
+fn allowed_anyway(exact: f64) -> f64 {
+    ALLOWED * exact.abs().max(1.0)
+}
 
 fn max_finite(dtype: Dtype) -> f64 {
     match dtype {
@@ -101,11 +106,25 @@ impl<'g> Tally<'g> {
         self.check.hash = Some(bytes.fold(start, |hash, byte| step(hash, &byte)));
     }
 
-    /// A case of numbers, each of which may be as far off as the contract allows.
+    /// A case of numbers of which no more is known than that they are near the exact ones, relative to 1 where those are
+    /// smaller: results of logits that were rounded on the way, and an output of the batch.
     pub(super) fn near(&mut self, subject: &Subject<'_>, compared: &Compared) {
         self.within(subject, compared, |_, exact| {
-            let size = exact.abs().max(1.0);
-            (ALLOWED * size, ulp_of(size, compared.dtype))
+            (allowed_anyway(exact), ulp_of(exact.abs().max(1.0), compared.dtype))
+        });
+    }
+
+    /// A case of numbers, each with a bound of its own. The error is counted in the bound's unit, or in that of an output
+    /// of 16 bits.
+    pub(super) fn bounded(&mut self, subject: &Subject<'_>, compared: &Compared, bound: impl Fn(usize, f64) -> Bound) {
+        self.within(subject, compared, |i, exact| {
+            let Bound { allowed, unit } = bound(i, exact);
+            let unit = if compared.dtype == Dtype::F32 {
+                unit
+            } else {
+                unit.max(ulp_of(exact, compared.dtype))
+            };
+            (allowed.min(allowed_anyway(exact)), unit)
         });
     }
 

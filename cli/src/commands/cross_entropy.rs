@@ -88,7 +88,14 @@ fn publish<T: Element>(
 /// The line that says what the loss is.
 fn describe<T>(global: &Global, out: &CrossEntropyOutput<T>, rows: Rows, adapter: &str) -> String {
     if !global.json {
-        return out.loss.map_or("loss none".into(), |loss| format!("loss {loss:.6}"));
+        return out.loss.map_or("loss none".into(), |loss| {
+            // Six decimals of a small loss would be zeros.
+            if loss != 0.0 && loss.abs() < 1e-3 {
+                format!("loss {loss:.6e}")
+            } else {
+                format!("loss {loss:.6}")
+            }
+        });
     }
     // JSON has no NaN and no infinity: they are printed as strings.
     let number = |v: f32| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
