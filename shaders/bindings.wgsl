@@ -26,9 +26,23 @@ const GRAD_SCALE: u32 = 5u;
 fn grad_scale_at(i: u32) -> f32 {
     return grad_scale[offset_of(GRAD_SCALE) + i];
 }
-//#else
+//#end
+
+// One number, which the gradients of all rows are multiplied by, once it is divided by a denominator that the host
+// knows.
+const UPSTREAM: u32 = 22u;
+//#if HAS_UPSTREAM
+//#import "loss/scale"
+@group(0) @binding(UPSTREAM) var<storage, read> upstream: array<f32>;
+//#end
+
+//#if !HAS_GRAD_SCALE
 fn grad_scale_at(i: u32) -> f32 {
+    //#if HAS_UPSTREAM
+    return bitcast<f32>(scale_over(upstream[offset_of(UPSTREAM)], params.normalizer));
+    //#else
     return 1.0;
+    //#end
 }
 //#end
 

@@ -18,8 +18,8 @@ struct Params {
     // One of the FULLY_MASKED constants below.
     fully_masked: u32,
     ignore_index: u32,
-    // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0, by the two
-    // numbers that loss/normalizer.wgsl left in the summary.
+    // The gradient of row r is scaled by grad_scale[offset + r * grad_scale_stride]; with a stride of 0, there are two
+    // numbers, one for the z-losses: those that loss/finish.wgsl left in the summary, or that the host knows.
     grad_scale_stride: u32,
     // Always 0, which no compiler knows: see `opaque` and `one` in math.wgsl.
     zero: u32,
@@ -39,7 +39,8 @@ struct Params {
     normalizer: f32,
     // One of the EMPTY_MEAN constants below.
     empty_mean: u32,
-    unused: u32,
+    // Rows of the whole batch, where `rows` counts partial results of loss/reduce.wgsl.
+    batch_rows: u32,
     // For each binding, the offset of its data, in elements of its buffer; there is room for 32.
     offsets: array<vec4<u32>, 8>,
 }

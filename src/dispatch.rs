@@ -1,6 +1,7 @@
 //! Turns a kernel and its buffers into recorded dispatches, and a batch on the host into its result.
 
 mod binding;
+mod bound;
 mod host_stream;
 mod partition;
 mod record;
@@ -8,8 +9,8 @@ mod row_kernel;
 
 pub use binding::Slice;
 pub(crate) use binding::{Extent, Operand, check, check_apart, require_iff, window};
+pub use bound::{Bound, Recorded};
 pub(crate) use host_stream::{HostBatch, HostMatrix};
 pub(crate) use partition::bindable_bytes;
-pub use record::Recorded;
-pub(crate) use record::{Dispatch, Pipeline, record};
+pub(crate) use record::{Dispatch, NewlyBound, bind};
 pub(crate) use row_kernel::RowKernel;

@@ -55,7 +55,7 @@ mod verify;
 
 #[cfg(feature = "ndarray")]
 pub use array::CrossEntropyArrays;
-pub use dispatch::{Recorded, Slice};
+pub use dispatch::{Bound, Recorded, Slice};
 pub use dtype::{Dtype, Element, Storage};
 pub use error::{EncodeError, GpuError, RunError};
 pub use gpu::{Gpu, GpuOptions, adapters};

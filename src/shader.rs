@@ -12,7 +12,7 @@ mod variant;
 pub(crate) use params::{Params, SummaryWords};
 pub(crate) use slot::{Slot, Slots};
 pub(crate) use spec::{
-    AdjustSpec, CrossEntropySpec, FinalStep, FinalSum, MaskKind, NormalizerKind, ResultPlace, RowOp, RowSpec,
+    AdjustSpec, CrossEntropySpec, FinalStep, LossPass, MaskKind, NormalizerKind, ResultPlace, RowOp, RowSpec,
     RowStatsNeed,
 };
 pub(crate) use template::TemplateError;

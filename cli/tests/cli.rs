@@ -301,7 +301,17 @@ fn bench_prints_what_it_measured() {
             (&line["op"], &line["dtype"], &line["rows"], &line["classes"]),
             (&json!(op), &json!("bf16"), &json!(50), &json!(64))
         );
-        for number in ["ms", "copy_ms", "bytes", "gbps", "ratio", "record_us", "dispatches"] {
+        for number in [
+            "ms",
+            "copy_ms",
+            "bytes",
+            "gbps",
+            "ratio",
+            "record_us",
+            "bound_us",
+            "in_pass_us",
+            "dispatches",
+        ] {
             assert!(line[number].as_f64().unwrap() > 0.0, "{number} in {line}");
         }
         let ratio = line["ms"].as_f64().unwrap() / line["copy_ms"].as_f64().unwrap();

@@ -2,7 +2,7 @@
 
 use super::binding::{Extent, Operand};
 use super::partition::{HostPart, host_parts};
-use super::record::record;
+use super::record::bind;
 use super::row_kernel::RowKernel;
 use crate::dtype::Element;
 use crate::error::{EncodeError, RunError, check_length};
@@ -192,7 +192,8 @@ impl Gpu {
                 };
                 let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
                 let dispatches = kernel.dispatches(&operands, host_part.first_row, batch.params)?;
-                record(self, encoder, &dispatches).map(|_| ())
+                bind(self, &dispatches)?.encode(encoder);
+                Ok(())
             })
             .await
     }

@@ -1,13 +1,12 @@
-//! Records dispatches into an encoder.
+//! Binds dispatches, which were checked and laid out before.
 
+use super::bound::{Bound, Pipeline, Recorded, Step};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::shader::{Params, Slot};
 use std::sync::Arc;
 
-pub(crate) type Pipeline = Arc<wgpu::ComputePipeline>;
-
-/// One dispatch, checked and laid out before anything is recorded.
+/// One dispatch, checked and laid out before anything is made for it.
 pub(crate) struct Dispatch<'a> {
     pub(crate) pipeline: Pipeline,
     pub(crate) params: Params,
@@ -23,32 +22,21 @@ impl<'a> Dispatch<'a> {
     }
 }
 
-/// What `encode` recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Recorded {
-    /// The number of dispatches. They are in one compute pass, except those of the Jacobian of softmax, which are in
-    /// two.
-    pub dispatches: usize,
-    /// Bytes of device memory allocated: 0 for a call like an earlier one.
-    pub allocated_bytes: u64,
-}
-
-/// Records dispatches in one compute pass; wgpu orders them where one reads what another wrote.
-pub(crate) fn record(
-    gpu: &Gpu,
-    encoder: &mut wgpu::CommandEncoder,
-    dispatches: &[Dispatch<'_>],
-) -> Result<Recorded, EncodeError> {
+/// Makes the bind groups and the parameters of dispatches.
+pub(crate) fn bind(gpu: &Gpu, dispatches: &[Dispatch<'_>]) -> Result<NewlyBound, EncodeError> {
     if dispatches.is_empty() {
-        return Ok(Recorded::default());
+        return Ok(NewlyBound {
+            bound: Bound::new(Vec::new()),
+            allocated_bytes: 0,
+        });
     }
     let stride = size_of::<Params>().next_multiple_of(gpu.limits().min_uniform_buffer_offset_alignment as usize);
     let widest = gpu.limits().max_compute_workgroups_per_dimension as usize;
     let mut words = vec![0u8; stride * dispatches.len()];
-    let mut grid = Vec::new();
+    let mut grids = Vec::new();
     for (dispatch, chunk) in dispatches.iter().zip(words.chunks_mut(stride)) {
         let x = dispatch.groups.clamp(1, widest);
-        grid.push((x as u32, dispatch.groups.div_ceil(x) as u32));
+        grids.push((x as u32, dispatch.groups.div_ceil(x) as u32));
         let params = Params {
             groups_x: x as u32,
             ..dispatch.params
@@ -56,7 +44,7 @@ pub(crate) fn record(
         chunk[..size_of::<Params>()].copy_from_slice(bytemuck::bytes_of(&params));
     }
     let (uniforms, allocated_bytes) = gpu.parameters(words)?;
-    let groups = (dispatches.iter().enumerate()).map(|(i, dispatch)| {
+    let steps = dispatches.iter().zip(grids).enumerate().map(|(i, (dispatch, grid))| {
         let uniform = wgpu::BufferBinding {
             buffer: &uniforms,
             offset: (i * stride) as u64,
@@ -69,24 +57,33 @@ pub(crate) fn record(
                 resource: wgpu::BindingResource::Buffer(buffer),
             })
             .collect();
-        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        let group = gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("wgpu-softmax"),
             layout: &dispatch.pipeline.get_bind_group_layout(0),
             entries: &entries,
-        })
+        });
+        let pipeline = Arc::clone(&dispatch.pipeline);
+        Step { pipeline, group, grid }
     });
-    let groups: Vec<_> = gpu.with_error_scopes(|| groups.collect())?;
-    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-        label: Some("wgpu-softmax"),
-        timestamp_writes: None,
-    });
-    for ((dispatch, group), (x, y)) in dispatches.iter().zip(&groups).zip(grid) {
-        pass.set_pipeline(&dispatch.pipeline);
-        pass.set_bind_group(0, group, &[]);
-        pass.dispatch_workgroups(x, y, 1);
-    }
-    Ok(Recorded {
-        dispatches: dispatches.len(),
+    let steps: Vec<_> = gpu.with_error_scopes(|| steps.collect())?;
+    Ok(NewlyBound {
+        bound: Bound::new(steps),
         allocated_bytes,
     })
+}
+
+/// What was bound, and the bytes of device memory that were allocated for it.
+pub(crate) struct NewlyBound {
+    pub(crate) bound: Bound,
+    pub(crate) allocated_bytes: u64,
+}
+
+impl NewlyBound {
+    /// Records what was bound for this call alone.
+    pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Recorded {
+        Recorded {
+            allocated_bytes: self.allocated_bytes,
+            ..self.bound.encode(encoder)
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! [`RowKernel`] turns an operation on rows into dispatches.
 
 use super::binding::{Operand, check_apart};
+use super::bound::Pipeline;
 use super::partition::{Part, parts};
-use super::record::{Dispatch, Pipeline, Recorded, record};
+use super::record::{Dispatch, NewlyBound, bind};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::plan::{Plan, VectorWidth};
@@ -70,15 +71,10 @@ impl RowKernel {
         check_apart(&self.gpu, operands)
     }
 
-    /// Checks the caller's buffers and records the operation on all of the rows.
-    pub(crate) fn encode(
-        &self,
-        encoder: &mut wgpu::CommandEncoder,
-        operands: &[Operand<'_>],
-        params: Params,
-    ) -> Result<Recorded, EncodeError> {
+    /// Checks the caller's buffers and binds the operation on all of the rows to them.
+    pub(crate) fn bind(&self, operands: &[Operand<'_>], params: Params) -> Result<NewlyBound, EncodeError> {
         self.check(operands)?;
-        record(&self.gpu, encoder, &self.dispatches(operands, 0, params)?)
+        bind(&self.gpu, &self.dispatches(operands, 0, params)?)
     }
 
     /// The dispatches for these rows, whose first is row `first_row` of the whole batch; matrices begin with that row.

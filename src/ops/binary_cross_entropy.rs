@@ -7,12 +7,12 @@ use super::loss::{
 };
 use super::row_op::{check_in_place, matrix_operands};
 use super::values::{NO_BUFFER, OptionBuffer, Values, option_operand};
-use crate::dispatch::{Extent, HostMatrix, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dispatch::{Bound, Extent, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
 use crate::rows::Rows;
-use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
+use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
 use wgpu::BufferUsages as Usage;
 
 /// Options of binary cross-entropy with logits.
@@ -131,12 +131,11 @@ impl BinaryCrossEntropy {
         }
     }
 
-    fn row_spec(&self) -> RowSpec {
+    fn row_spec(&self, loss: &LossSpec) -> RowSpec {
         let place = self.gradient.place();
         let bound = [
             (Slot::Logits, place != ResultPlace::InPlace),
             (Slot::Result, place != ResultPlace::None),
-            (Slot::GradScale, place != ResultPlace::None),
             (Slot::SoftTargets, true),
             (Slot::Loss, true),
             (Slot::Mask, self.weight != Mask::None),
@@ -151,7 +150,7 @@ impl BinaryCrossEntropy {
             place,
             stats: RowStatsNeed::Nothing,
             adjust: AdjustSpec::default(),
-            slots: bound.into_iter().collect(),
+            slots: Slots::from_iter(bound).with(loss.grad_slot()),
         }
     }
 
@@ -182,7 +181,7 @@ impl BinaryCrossEntropy {
         let losses = reduces.then(|| gpu.new_buffer("losses", elements as u64 * 4, Usage::STORAGE));
         let loss_spec = self.loss_spec(elements, rows.count() * classes);
         Ok(BinaryCrossEntropyKernel {
-            kernel: RowKernel::new(gpu, rows, self.row_spec(), None)?,
+            kernel: RowKernel::new(gpu, rows, self.row_spec(&loss_spec), None)?,
             passes: LossPasses::new(gpu, Rows::new(elements, 1), loss_spec, Params::default())?,
             options: self.clone(),
             weight,
@@ -194,15 +193,27 @@ impl BinaryCrossEntropy {
 }
 
 impl BinaryCrossEntropyKernel {
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`CrossEntropyKernel::bind`](crate::CrossEntropyKernel::bind).
+    pub fn bind(&self, buffers: &BinaryCrossEntropyBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// As [`CrossEntropyKernel::encode`](crate::CrossEntropyKernel::encode).
+    /// As [`CrossEntropyKernel::bind`](crate::CrossEntropyKernel::bind).
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &BinaryCrossEntropyBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &BinaryCrossEntropyBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let spec = &self.kernel.spec;
         let reduces = self.losses.is_some();
         let is_apart = self.options.gradient == Gradient::Apart;
@@ -227,14 +238,14 @@ impl BinaryCrossEntropyKernel {
             ..LossBuffers::new(buffers.summary)
         };
         let by_element = self.passes.operands(&loss)?;
-        let grad_scale = per_row.or(by_element.iter().copied().find(|o| o.slot == Slot::GradScale));
+        let is_scale = |o: &Operand<'_>| matches!(o.slot, Slot::GradScale | Slot::Upstream);
+        let grad_scale = per_row.or(by_element.iter().copied().find(is_scale));
         operands.extend(grad_scale.filter(|_| spec.place != ResultPlace::None));
         let params = Params {
             grad_scale_stride: per_row.is_some().into(),
             ..self.passes.params()
         };
-        self.passes
-            .encode(encoder, &loss, &by_element, (&self.kernel, &operands, params))
+        self.passes.bind(&loss, &by_element, (&self.kernel, &operands, params))
     }
 }
 
@@ -308,7 +319,7 @@ impl Gpu {
         let x = gpu.buffer_of("logits", bytemuck::cast_slice(logits), Usage::STORAGE)?;
         let t = gpu.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?;
         let result = Usage::STORAGE | Usage::COPY_SRC;
-        let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result | Usage::COPY_DST)?;
+        let summary = gpu.buffer("summary", CrossEntropySummary::BYTES, result)?;
         let bytes = logits.len() as u64;
         // A new buffer is all zeros, and padding must stay 0.
         let gradient = has_gradient.then(|| gpu.new_buffer("gradient", bytes * T::DTYPE.bytes(), result));

@@ -2,7 +2,9 @@
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, matrix_operands};
-use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dispatch::{
+    Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
+};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::{Gpu, Wait, block_on};
@@ -164,19 +166,31 @@ impl LogSumExpKernel {
         self.kernel.plan.schedule
     }
 
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind(&self, buffers: &LogSumExpBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &LogSumExpBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &LogSumExpBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
         operands.push(Operand::written(Slot::Lse, "lse", buffers.lse, Extent::Row));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
-        self.kernel.encode(encoder, &operands, self.params)
+        self.kernel.bind(&operands, self.params)
     }
 }
 
@@ -186,15 +200,27 @@ impl LogSumExpGradKernel {
         self.0.schedule()
     }
 
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind(&self, buffers: &LogSumExpGradBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &LogSumExpGradBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &LogSumExpGradBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let (kernel, adjusted) = (&self.0.kernel, &self.0.adjusted);
         let gradient = require_iff(
             kernel.spec.place == ResultPlace::Apart,
@@ -213,7 +239,7 @@ impl LogSumExpGradKernel {
             Extent::Row,
         ));
         operands.extend(adjusted.operands(&buffers.adjust)?);
-        kernel.encode(encoder, &operands, self.0.params)
+        kernel.bind(&operands, self.0.params)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, matrix_operands};
-use crate::dispatch::{HostBatch, HostMatrix, Recorded, RowKernel, Slice};
+use crate::dispatch::{Bound, Dispatch, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
@@ -142,19 +142,42 @@ impl SoftmaxKernel {
         self.kernel.plan.schedule
     }
 
-    /// Records the operation; nothing is submitted, polled or waited for.
+    /// Checks the buffers and binds the operation to them, to be recorded any number of times.
     ///
     /// # Errors
-    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage; in that case
-    /// nothing was recorded.
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage.
+    pub fn bind(&self, buffers: &SoftmaxBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    /// Whoever records it more than once on the same buffers saves time by [`SoftmaxKernel::bind`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`]; in that case nothing was recorded.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &SoftmaxBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &SoftmaxBuffers<'_>) -> Result<NewlyBound, EncodeError> {
+        self.kernel.bind(&self.operands(buffers)?, self.params)
+    }
+
+    /// Checks the buffers, and gives the dispatches for them.
+    pub(super) fn dispatches<'a>(&'a self, buffers: &SoftmaxBuffers<'a>) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        let operands = self.operands(buffers)?;
+        self.kernel.check(&operands)?;
+        self.kernel.dispatches(&operands, 0, self.params)
+    }
+
+    fn operands<'a>(&'a self, buffers: &SoftmaxBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, buffers.result)?;
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
-        self.kernel.encode(encoder, &operands, self.params)
+        Ok(operands)
     }
 }
 

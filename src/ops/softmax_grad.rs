@@ -2,7 +2,9 @@
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted, Mask};
 use super::row_op::matrix_operands;
-use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dispatch::{
+    Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
+};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
@@ -109,15 +111,27 @@ impl SoftmaxGradKernel {
         self.kernel.plan.schedule
     }
 
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind(&self, buffers: &SoftmaxGradBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// As [`SoftmaxKernel::encode`](crate::SoftmaxKernel::encode).
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &SoftmaxGradBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &SoftmaxGradBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let spec = &self.kernel.spec;
         let matrix = Extent::Matrix(spec.storage.logits.bytes());
         let mut operands = matrix_operands(spec, buffers.saved, Some(buffers.gradient))?;
@@ -130,7 +144,7 @@ impl SoftmaxGradKernel {
         let logits = require_logits(buffers.logits, self.softcap)?;
         operands.extend(logits.map(|slice| Operand::read(Slot::SoftcapLogits, "logits", slice, matrix)));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
-        self.kernel.encode(encoder, &operands, self.adjusted.params)
+        self.kernel.bind(&operands, self.adjusted.params)
     }
 }
 

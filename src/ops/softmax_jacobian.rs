@@ -3,7 +3,8 @@
 use super::adjust::{Adjust, Scale};
 use super::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 use crate::dispatch::{
-    Dispatch, Extent, HostMatrix, Operand, Recorded, Slice, bindable_bytes, check, check_apart, record, window,
+    Bound, Dispatch, Extent, HostMatrix, NewlyBound, Operand, Recorded, Slice, bind, bindable_bytes, check,
+    check_apart, window,
 };
 use crate::dtype::{Dtype, Element, Storage};
 use crate::error::{EncodeError, RunError};
@@ -92,15 +93,27 @@ fn conflict(b: &'static str) -> EncodeError {
 }
 
 impl SoftmaxJacobianKernel {
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind(&self, buffers: &SoftmaxJacobianBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for.
     ///
     /// # Errors
-    /// As [`SoftmaxKernel::encode`].
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &SoftmaxJacobianBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &SoftmaxJacobianBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let (count, classes) = (self.rows.count(), self.rows.classes());
         let words = count * classes * classes;
         check("jacobian", buffers.jacobian, words, ELEMENT_BYTES)?;
@@ -111,10 +124,16 @@ impl SoftmaxJacobianKernel {
         ];
         check_apart(&self.gpu, &both)?;
         let probs = self.probs.slice(..);
-        let forward = (self.softmax).encode(encoder, &SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
-        if words == 0 {
-            return Ok(forward);
+        let mut dispatches = (self.softmax).dispatches(&SoftmaxBuffers::new(buffers.logits, Some(probs)))?;
+        if words > 0 {
+            dispatches.push(self.jacobian(probs, buffers.jacobian)?);
         }
+        bind(&self.gpu, &dispatches)
+    }
+
+    /// The dispatch that makes the Jacobians of the probabilities.
+    fn jacobian<'a>(&self, probs: Slice<'a>, jacobian: Slice<'a>) -> Result<Dispatch<'a>, EncodeError> {
+        let (count, classes) = (self.rows.count(), self.rows.classes());
         // Each line of a Jacobian gets one or more work-groups.
         let pieces = classes.div_ceil(64 * 16);
         let mut dispatch = Dispatch {
@@ -131,15 +150,11 @@ impl SoftmaxJacobianKernel {
         };
         for (slot, slice, elements) in [
             (Slot::Logits, probs, count * classes),
-            (Slot::Result, buffers.jacobian, words),
+            (Slot::Result, jacobian, count * classes * classes),
         ] {
             dispatch.bind(slot, window(&self.gpu, slice, 0, elements, ELEMENT_BYTES));
         }
-        let recorded = record(&self.gpu, encoder, &[dispatch])?;
-        Ok(Recorded {
-            dispatches: forward.dispatches + recorded.dispatches,
-            allocated_bytes: forward.allocated_bytes + recorded.allocated_bytes,
-        })
+        Ok(dispatch)
     }
 }
 

@@ -70,20 +70,6 @@ pub(crate) struct RowShape {
 }
 
 impl RowShape {
-    /// For sums of one number from each row: 8 lanes with 32 registers each sum a chunk of 1,024, which every adapter
-    /// runs well enough.
-    pub(crate) const FOR_SUMS_OVER_ROWS: Self = Self {
-        workgroup_size: 8,
-        lanes: 8,
-        row_chunks: 1,
-        regs_per_lane: 32,
-        used_regs: 32,
-        is_full: false,
-        classes: 0,
-        reduce: Reduce::Workgroup { rows_adjacent: false },
-        group_spans: 0,
-    };
-
     /// Rows that one work-group processes.
     pub(crate) fn rows(&self) -> usize {
         (self.workgroup_size / self.lanes / self.row_chunks) as usize

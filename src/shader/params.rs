@@ -29,7 +29,7 @@ pub(crate) struct Params {
     pub(crate) z_loss: f32,
     pub(crate) normalizer: f32,
     pub(crate) empty_mean: u32,
-    pub(crate) unused: u32,
+    pub(crate) batch_rows: u32,
     pub(crate) offsets: [u32; SLOTS_MAX],
 }
 

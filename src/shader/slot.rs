@@ -31,6 +31,8 @@ pub(crate) enum Slot {
     Summary = 21,
     Upstream = 22,
     Normalizer = 23,
+    Partials = 24,
+    NextPartials = 25,
 }
 
 impl Slot {
@@ -38,6 +40,7 @@ impl Slot {
     pub(crate) const OPTIONAL: &[(Self, &str)] = &[
         (Self::Targets, "HAS_TARGETS"),
         (Self::GradScale, "HAS_GRAD_SCALE"),
+        (Self::Upstream, "HAS_UPSTREAM"),
         (Self::Loss, "HAS_LOSS"),
         (Self::Lse, "HAS_LSE"),
         (Self::Argmax, "HAS_ARGMAX"),

@@ -164,22 +164,40 @@ pub(crate) enum NormalizerKind {
     Number = 2,
     /// The number in a buffer.
     Buffer = 3,
+    /// What the pass before the rows left in the summary.
+    Summary = 4,
 }
 
-/// What the last sum of a reduction over rows is; the shaders' `FINAL` constants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(u32)]
-pub(crate) enum FinalSum {
-    Loss = 1,
-    Weights = 2,
-    ZLoss = 3,
+/// A pass over one word or two of each row, before the kernel of the rows or after it: `shaders/loss/reduce.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct LossPass {
+    pub(crate) counts_targets: bool,
+    pub(crate) counts_correct: bool,
+    pub(crate) sums_losses: bool,
+    pub(crate) sums_z_losses: bool,
+    pub(crate) sums_weights: bool,
 }
 
-/// The last step of a reduction over rows.
+impl LossPass {
+    /// Whether it reads anything of the rows.
+    pub(crate) fn reads_rows(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// Whether it reads the targets.
+    pub(crate) fn reads_targets(&self) -> bool {
+        self.counts_targets || self.counts_correct || self.sums_weights
+    }
+}
+
+/// The last step of such a pass, which writes the summary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FinalStep {
-    pub(crate) sum: FinalSum,
-    /// Whether it is divided by the mean's denominators, and z-losses by their own.
+    pub(crate) normalizer: NormalizerKind,
+    /// Whether no pass has written the summary before.
+    pub(crate) writes_all: bool,
+    /// Whether it finds what the gradient is multiplied by.
+    pub(crate) writes_scale: bool,
+    /// Whether the losses are divided by the denominators.
     pub(crate) is_mean: bool,
-    pub(crate) z_loss: bool,
 }

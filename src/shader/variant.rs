@@ -3,7 +3,7 @@
 
 use super::files;
 use super::slot::Slot;
-use super::spec::{FinalStep, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed};
+use super::spec::{FinalStep, LossPass, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed};
 use super::template::{Definitions, Rendered, TemplateError, render};
 use crate::dtype::Dtype;
 use crate::plan::{Plan, Reduce, RowShape, VectorWidth};
@@ -62,19 +62,12 @@ pub(crate) struct Variant(KernelKind);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum KernelKind {
     Row(RowVariant),
-    ReduceRows {
-        shape: RowShape,
+    Loss {
+        pass: LossPass,
+        /// Whether it reads the rows rather than partial results.
+        from_rows: bool,
         last: Option<FinalStep>,
     },
-    CountTargets {
-        weights: bool,
-    },
-    Normalizer {
-        kind: NormalizerKind,
-        weights: bool,
-        targets: bool,
-    },
-    CountCorrect,
     Jacobian,
 }
 
@@ -91,7 +84,6 @@ struct RowVariant {
 }
 
 impl Variant {
-    pub(crate) const COUNT_CORRECT: Self = Self(KernelKind::CountCorrect);
     pub(crate) const JACOBIAN: Self = Self(KernelKind::Jacobian);
 
     /// The kernel that writes, or with `first_pass` the one before it, which leaves the statistics of the spans of
@@ -107,19 +99,10 @@ impl Variant {
         }))
     }
 
-    /// With `weights`, the kernel also leaves the weight of each row.
-    pub(crate) fn count_targets(weights: bool) -> Self {
-        Self(KernelKind::CountTargets { weights })
-    }
-
-    pub(crate) fn normalizer(kind: NormalizerKind, weights: bool, targets: bool) -> Self {
-        Self(KernelKind::Normalizer { kind, weights, targets })
-    }
-
-    /// A sum over rows, and with `last` the last step of the reduction.
-    pub(crate) fn reduce_rows(last: Option<FinalStep>) -> Self {
-        let shape = RowShape::FOR_SUMS_OVER_ROWS;
-        Self(KernelKind::ReduceRows { shape, last })
+    /// A pass of a loss over the rows, or over the partial results of an earlier dispatch; without `last` it leaves
+    /// partial results itself.
+    pub(crate) fn loss(pass: LossPass, from_rows: bool, last: Option<FinalStep>) -> Self {
+        Self(KernelKind::Loss { pass, from_rows, last })
     }
 
     /// The file that has the entry point.
@@ -132,10 +115,7 @@ impl Variant {
                 RowOp::CrossEntropy(_) => "kernels/cross_entropy",
                 RowOp::BinaryCrossEntropy { .. } => "kernels/binary_cross_entropy",
             },
-            KernelKind::ReduceRows { .. } => "loss/reduce_rows",
-            KernelKind::CountTargets { .. } => "loss/count_targets",
-            KernelKind::Normalizer { .. } => "loss/normalizer",
-            KernelKind::CountCorrect => "loss/count_correct",
+            KernelKind::Loss { .. } => "loss/reduce",
             KernelKind::Jacobian => "kernels/softmax_jacobian",
         }
     }
@@ -146,30 +126,26 @@ impl Variant {
         all.flags.extend(FLAGS.iter().map(|&flag| (flag, false)));
         match &self.0 {
             KernelKind::Row(row) => row.define(&mut all),
-            KernelKind::ReduceRows { shape, last } => {
-                all.numbers.insert("REGS_PER_LANE", shape.regs_per_lane);
-                let on = ["X1", "LOGITS_F32"];
-                all.flags.extend(on.map(|flag| (flag, true)));
+            KernelKind::Loss { pass, from_rows, last } => {
+                let is_last = |what: fn(&FinalStep) -> bool| last.as_ref().is_some_and(what);
                 all.flags.extend([
+                    ("IS_FROM_ROWS", *from_rows),
                     ("IS_FINAL", last.is_some()),
-                    ("IS_MEAN", last.is_some_and(|last| last.is_mean)),
-                    ("HAS_Z_LOSS", last.is_some_and(|last| last.z_loss)),
+                    ("COUNTS_TARGETS", pass.counts_targets),
+                    ("COUNTS_CORRECT", pass.counts_correct),
+                    ("SUMS_LOSSES", pass.sums_losses),
+                    ("SUMS_Z_LOSSES", pass.sums_z_losses),
+                    ("SUMS_WEIGHTS", pass.sums_weights),
+                    ("HAS_TARGETS", *from_rows && pass.reads_targets()),
+                    ("HAS_WEIGHTS", *from_rows && pass.sums_weights),
+                    ("HAS_UPSTREAM", is_last(|last| last.writes_scale)),
+                    (
+                        "HAS_NORMALIZER_BUFFER",
+                        is_last(|last| last.normalizer == NormalizerKind::Buffer),
+                    ),
+                    ("IS_MEAN", is_last(|last| last.is_mean)),
+                    ("WRITES_ALL", is_last(|last| last.writes_all)),
                 ]);
-            }
-            KernelKind::CountTargets { weights } => all.flags.extend([
-                ("SUMMARY_IS_ATOMIC", true),
-                ("HAS_TARGETS", true),
-                ("HAS_WEIGHTS", *weights),
-                // In this kernel, the weights of the rows are in the slot of the loss.
-                ("HAS_LOSS", *weights),
-            ]),
-            KernelKind::Normalizer { kind, weights, targets } => all.flags.extend([
-                ("HAS_TARGETS", *targets),
-                ("HAS_WEIGHTS", *weights),
-                ("HAS_NORMALIZER_BUFFER", *kind == NormalizerKind::Buffer),
-            ]),
-            KernelKind::CountCorrect => {
-                all.flags.extend([("SUMMARY_IS_ATOMIC", true), ("HAS_TARGETS", true)]);
             }
             KernelKind::Jacobian => {}
         }
@@ -180,13 +156,11 @@ impl Variant {
     pub(crate) fn constants(&self) -> Vec<(&'static str, u32)> {
         match &self.0 {
             KernelKind::Row(row) => row.constants(),
-            KernelKind::ReduceRows { shape, last } => {
-                let mut all = shape_constants(shape);
-                all.extend(last.map(|last| ("FINAL_SUM", last.sum as u32)));
-                all
+            KernelKind::Loss { last, .. } => {
+                let kind = last.map(|last| ("NORMALIZER_KIND", last.normalizer as u32));
+                kind.into_iter().collect()
             }
-            KernelKind::Normalizer { kind, .. } => vec![("NORMALIZER_KIND", *kind as u32)],
-            KernelKind::CountTargets { .. } | KernelKind::CountCorrect | KernelKind::Jacobian => Vec::new(),
+            KernelKind::Jacobian => Vec::new(),
         }
     }
 
@@ -205,6 +179,8 @@ impl Variant {
 const FLAGS: &[&str] = &[
     "ADJUSTS_GRAD_ONLY",
     "CACHES_EXP",
+    "COUNTS_CORRECT",
+    "COUNTS_TARGETS",
     "FAST",
     "FROM_SAVED_LSE",
     "HAS_ENTROPY_SUM",
@@ -222,6 +198,7 @@ const FLAGS: &[&str] = &[
     "IS_ADJUSTED",
     "IS_FINAL",
     "IS_FIRST_PASS",
+    "IS_FROM_ROWS",
     "IS_FULL",
     "IS_LOG",
     "IS_LSE_GRAD",
@@ -236,7 +213,10 @@ const FLAGS: &[&str] = &[
     "RESULT_F32",
     "RESULT_IS_ATOMIC",
     "SUBGROUPS",
-    "SUMMARY_IS_ATOMIC",
+    "SUMS_LOSSES",
+    "SUMS_WEIGHTS",
+    "SUMS_Z_LOSSES",
+    "WRITES_ALL",
     "X1",
     "X2",
     "X4",

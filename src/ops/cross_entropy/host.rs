@@ -2,7 +2,7 @@
 
 use super::kernel::CrossEntropyBatch;
 use super::options::{CrossEntropy, Targets};
-use crate::dispatch::{HostBatch, HostMatrix, record};
+use crate::dispatch::{HostBatch, HostMatrix, bind};
 use crate::dtype::{Element, Storage};
 use crate::error::{RunError, check_length};
 use crate::gpu::{Gpu, Wait, block_on};
@@ -222,8 +222,7 @@ impl Gpu {
         others.extend(adjusted.operands(&AdjustBuffers::default())?);
 
         let mut encoder = gpu.encoder();
-        batch.passes.reset(&mut encoder, &buffers);
-        record(gpu, &mut encoder, &batch.passes.prologue(&buffers)?)?;
+        bind(gpu, &batch.passes.before(&buffers)?)?.encode(&mut encoder);
         gpu.submit(encoder)?;
 
         let kernel = HostBatch {
@@ -237,7 +236,7 @@ impl Gpu {
         let gradient = gpu.stream(matrices, &kernel).await?;
 
         let mut encoder = gpu.encoder();
-        record(gpu, &mut encoder, &batch.passes.epilogue(&buffers)?)?;
+        bind(gpu, &batch.passes.after(&buffers)?)?.encode(&mut encoder);
         let summary = outputs.summary(gpu, encoder, wait).await?;
         targets.check(&summary, rows.classes())?;
         outputs.read(gpu, &options, (summary, gradient), rows, wait).await
@@ -293,7 +292,7 @@ impl HostOutputs {
             let buffer = is_wanted.then(|| gpu.buffer(name, bytes, Usage::STORAGE | Usage::COPY_SRC));
             buffer.transpose()
         };
-        let summary = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
+        let summary = Usage::STORAGE | Usage::COPY_SRC;
         Ok(Self {
             targets: gpu.buffer_of("targets", bytemuck::cast_slice(targets), Usage::STORAGE)?,
             summary: gpu.buffer("summary", CrossEntropySummary::BYTES, summary)?,

@@ -2,7 +2,7 @@
 
 use super::buffers::CrossEntropyBuffers;
 use super::options::CrossEntropy;
-use crate::dispatch::{Extent, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
@@ -88,8 +88,9 @@ impl CrossEntropyBatch {
     }
 }
 
-/// Cross-entropy over one shape, ready to be recorded any number of times: a few small dispatches over the targets, one
-/// over the logits (two for few long rows), and a few small ones over the rows' losses.
+/// Cross-entropy over one shape, ready to be recorded any number of times: one dispatch over the logits (two for few long
+/// rows); one after it over the rows' losses; and one before it over the targets where the gradient is that of a mean
+/// whose denominator the device alone knows. Those over the rows are two or three for more than 65,536 rows.
 ///
 /// ```
 /// use wgpu_softmax::{CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Gpu, Gradient, Rows};
@@ -97,7 +98,7 @@ impl CrossEntropyBatch {
 /// let options = CrossEntropy { gradient: Gradient::InPlace, ..CrossEntropy::default() };
 /// let kernel = options.prepare(&gpu, Rows::new(2, 4))?;
 /// let buffer = |size| gpu.device().create_buffer(&wgpu::BufferDescriptor {
-///     label: None, size, usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST, mapped_at_creation: false,
+///     label: None, size, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false,
 /// });
 /// let (logits, targets, summary) = (buffer(32), buffer(8), buffer(CrossEntropySummary::BYTES));
 /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
@@ -143,17 +144,28 @@ impl CrossEntropyKernel {
         self.kernel.plan.schedule
     }
 
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack `STORAGE` usage.
+    pub fn bind(&self, buffers: &CrossEntropyBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
     /// Records the operation; nothing is submitted, polled or waited for. Whether a target was out of range is in the
     /// summary, which the caller may read when it likes.
     ///
     /// # Errors
-    /// Buffers that are missing, unused, too small, misplaced, overlapping, or lack a usage: `STORAGE`, and for the
-    /// summary also `COPY_DST`. In that case nothing was recorded.
+    /// As [`CrossEntropyKernel::bind`]; in that case nothing was recorded.
     pub fn encode(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         buffers: &CrossEntropyBuffers<'_>,
     ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &CrossEntropyBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let spec = &self.kernel.spec;
         let is_apart = self.batch.gradient == Gradient::Apart;
         let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
@@ -173,6 +185,6 @@ impl CrossEntropyKernel {
         let (loss, by_row) = self.batch.bind(loss, [buffers.weights, buffers.from_lse])?;
         operands.extend(&by_row);
         let kernel = (&self.kernel, &operands[..], self.batch.passes.params());
-        self.batch.passes.encode(encoder, &loss, &by_row, kernel)
+        self.batch.passes.bind(&loss, &by_row, kernel)
     }
 }

@@ -203,7 +203,6 @@ impl CrossEntropy {
         let inputs = [
             (Slot::Logits, self.gradient != Gradient::InPlace),
             (Slot::Result, has_gradient),
-            (Slot::GradScale, has_gradient),
             (Slot::Targets, !self.is_soft()),
             (Slot::SoftTargets, self.is_soft()),
             (Slot::Weights, self.weights.is_some()),
@@ -211,6 +210,7 @@ impl CrossEntropy {
         ];
         let outputs = outputs.named().map(|(slot, _, is_bound)| (slot, is_bound));
         let bound: Slots = inputs.into_iter().chain(outputs).collect();
+        let bound = bound.with(self.loss_spec().grad_slot());
         let target_sums = self.is_soft() || self.label_smoothing != 0.0;
         RowSpec {
             op: RowOp::CrossEntropy(CrossEntropySpec {

@@ -6,7 +6,6 @@ use super::summary::CrossEntropySummary;
 use crate::dispatch::Slice;
 use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
-use crate::plan::CHUNK;
 use crate::rows::ELEMENT_BYTES;
 use crate::shader::SummaryWords;
 use std::mem::offset_of;
@@ -68,15 +67,4 @@ pub(super) fn upstream_buffer(
             Ok((1.0, Some(buffer)))
         }
     }
-}
-
-/// Buffers for the partial sums of `count` numbers.
-pub(super) fn partial_buffers(gpu: &Gpu, mut count: usize) -> Result<Vec<wgpu::Buffer>, EncodeError> {
-    let mut partials = Vec::new();
-    while count > 0 {
-        let chunks = count.div_ceil(CHUNK);
-        partials.push(gpu.buffer("partial losses", chunks as u64 * ELEMENT_BYTES, Usage::STORAGE)?);
-        count = if chunks > 1 { chunks } else { 0 };
-    }
-    Ok(partials)
 }

@@ -3,7 +3,7 @@
 use super::row_outputs::RowOutputs;
 use crate::error::EncodeError;
 use crate::ops::values::check_number;
-use crate::shader::{NormalizerKind, ResultPlace};
+use crate::shader::{FinalStep, LossPass, NormalizerKind, ResultPlace, Slot};
 
 /// How the losses of the rows are reduced to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -86,6 +86,19 @@ pub enum Normalizer {
     Buffer,
 }
 
+/// Where the kernel of the rows finds what it multiplies gradients by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GradScale {
+    /// Each row has its own, and no denominator.
+    PerRow,
+    /// In the summary, where the pass before the rows has left it.
+    InSummary,
+    /// The host knows it.
+    Known,
+    /// The host knows the denominator, and the caller's buffer has the rest.
+    Upstream,
+}
+
 /// What the passes around the rows need to know of a loss.
 #[derive(Debug, Clone)]
 pub(crate) struct LossSpec {
@@ -107,8 +120,8 @@ pub(crate) struct LossSpec {
 }
 
 impl LossSpec {
-    /// Which denominators `shaders/loss/normalizer.wgsl` finds.
-    pub(super) fn normalizer_kind(&self) -> NormalizerKind {
+    /// Where the mean's denominators come from.
+    fn normalizer_kind(&self) -> NormalizerKind {
         match (self.reduction, self.normalizer) {
             (Reduction::Mean, Normalizer::Rows) if self.soft_targets => NormalizerKind::Number,
             (Reduction::Mean, Normalizer::Rows) => NormalizerKind::Counted,
@@ -118,9 +131,86 @@ impl LossSpec {
         }
     }
 
-    /// Whether the mean is over the weights of the rows' targets, which must be summed first.
-    pub(super) fn sums_weights(&self) -> bool {
-        self.class_weights && self.normalizer_kind() == NormalizerKind::Counted
+    /// The mean's denominator as far as the host knows it: 1 where there is no mean.
+    pub(super) fn known_denominator(&self, rows: usize) -> f32 {
+        match (self.reduction, self.normalizer) {
+            (Reduction::Mean, Normalizer::Rows) => rows as f32,
+            (Reduction::Mean, Normalizer::Number(number)) => number,
+            _ => 1.0,
+        }
+    }
+
+    /// Where the kernel of the rows finds what it multiplies gradients by.
+    pub(super) fn grad_scale(&self) -> GradScale {
+        let is_on_device = matches!(self.normalizer_kind(), NormalizerKind::Counted | NormalizerKind::Buffer);
+        match self.upstream {
+            _ if self.has_upstream_per_row() => GradScale::PerRow,
+            _ if is_on_device => GradScale::InSummary,
+            Upstream::Buffer => GradScale::Upstream,
+            _ => GradScale::Known,
+        }
+    }
+
+    /// The slot in which the kernel of the rows finds it, if there is a gradient.
+    pub(crate) fn grad_slot(&self) -> Option<Slot> {
+        self.gradient.then(|| match self.grad_scale() {
+            GradScale::Upstream => Slot::Upstream,
+            GradScale::PerRow | GradScale::InSummary | GradScale::Known => Slot::GradScale,
+        })
+    }
+
+    /// The pass before the rows, where the gradient needs what only the device can tell.
+    pub(super) fn pass_before(&self, rows: usize) -> Option<(LossPass, FinalStep)> {
+        if !self.gradient || rows == 0 || self.grad_scale() != GradScale::InSummary {
+            return None;
+        }
+        let last = FinalStep {
+            normalizer: self.normalizer_kind(),
+            writes_all: true,
+            writes_scale: true,
+            is_mean: false,
+        };
+        Some((self.about_targets(), last))
+    }
+
+    /// The pass after the rows, if it has anything left to do.
+    pub(super) fn pass_after(&self, rows: usize) -> Option<(LossPass, FinalStep)> {
+        let is_mean = self.reduction == Reduction::Mean;
+        let mut last = FinalStep {
+            normalizer: self.normalizer_kind(),
+            writes_all: true,
+            writes_scale: false,
+            is_mean: is_mean && self.reduces,
+        };
+        if rows == 0 {
+            // The mean over nothing, whatever it would be divided by; see `LossPasses::over_nothing`.
+            let normalizer = NormalizerKind::Number;
+            let last = FinalStep {
+                normalizer,
+                is_mean,
+                ..last
+            };
+            return Some((LossPass::default(), last));
+        }
+        let mut pass = self.about_targets();
+        if self.pass_before(rows).is_some() {
+            pass = LossPass::default();
+            last.normalizer = NormalizerKind::Summary;
+            last.writes_all = false;
+        }
+        pass.counts_correct = self.correct;
+        pass.sums_losses = self.reduces;
+        pass.sums_z_losses = self.reduces && self.z_loss;
+        (last.writes_all || pass.reads_rows()).then_some((pass, last))
+    }
+
+    /// What the first of the passes finds.
+    fn about_targets(&self) -> LossPass {
+        LossPass {
+            counts_targets: !self.soft_targets,
+            sums_weights: self.class_weights && self.normalizer_kind() == NormalizerKind::Counted,
+            ..LossPass::default()
+        }
     }
 
     /// Whether each row has an upstream gradient of its own.

@@ -38,7 +38,17 @@ fn rust_fields(debug: &str) -> Vec<String> {
 
 #[test]
 fn structs_have_the_layout_of_their_twins() {
-    let (module, _) = parsed(&Variant::count_targets(true));
+    let pass = LossPass {
+        counts_targets: true,
+        ..LossPass::default()
+    };
+    let last = FinalStep {
+        normalizer: NormalizerKind::Counted,
+        writes_all: true,
+        writes_scale: true,
+        is_mean: false,
+    };
+    let (module, _) = parsed(&Variant::loss(pass, true, Some(last)));
     let (params, summary) = (Params::default(), SummaryWords::default());
     for (name, size, twin) in [
         ("Params", size_of_val(&params), format!("{params:?}")),
@@ -75,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 23] = [
+const ALL_SLOTS: [Slot; 25] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -99,6 +109,8 @@ const ALL_SLOTS: [Slot; 23] = [
     Slot::Summary,
     Slot::Upstream,
     Slot::Normalizer,
+    Slot::Partials,
+    Slot::NextPartials,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.
@@ -118,7 +130,6 @@ fn screaming(name: &str) -> String {
 fn enums_have_the_numbers_of_their_twins() {
     let mask = |kind: MaskKind, name| (format!("MASK_{name}"), kind as u32);
     let normalizer = |kind: NormalizerKind, name| (format!("NORMALIZER_{name}"), kind as u32);
-    let last = |sum: FinalSum, name| (format!("FINAL_{name}"), sum as u32);
     let text: String = files::FILES.iter().map(|(_, text)| *text).collect();
     for (name, number) in [
         mask(MaskKind::None, "NONE"),
@@ -127,9 +138,8 @@ fn enums_have_the_numbers_of_their_twins() {
         mask(MaskKind::Full, "FULL"),
         normalizer(NormalizerKind::Counted, "COUNTED"),
         normalizer(NormalizerKind::Number, "NUMBER"),
-        last(FinalSum::Loss, "LOSS"),
-        last(FinalSum::Weights, "WEIGHTS"),
-        last(FinalSum::ZLoss, "Z_LOSS"),
+        normalizer(NormalizerKind::Buffer, "BUFFER"),
+        normalizer(NormalizerKind::Summary, "SUMMARY"),
     ] {
         let constant = format!("const {name}: u32 = {number}u;");
         assert!(text.contains(&constant), "the shaders have no {constant:?}");

@@ -76,7 +76,7 @@ fn softmax_specs() -> [RowSpec; 6] {
 }
 
 /// The same for the losses.
-fn loss_specs() -> [RowSpec; 8] {
+fn loss_specs() -> [RowSpec; 9] {
     let every = CrossEntropySpec {
         nll: false,
         target_weight: true,
@@ -112,6 +112,7 @@ fn loss_specs() -> [RowSpec; 8] {
         Slot::Argmax,
     ];
     let with_targets = [Slot::Targets, Slot::GradScale, Slot::Loss];
+    let upstream = [Slot::SoftTargets, Slot::Upstream, Slot::Loss, Slot::RowZLoss];
     let mut everything = cross_entropy(every, &with_targets);
     everything.adjust = softcap(MaskKind::PerClass);
     everything.slots = everything.slots.with(outputs).with(ADJUST_SLOTS).with([Slot::Weights]);
@@ -124,6 +125,7 @@ fn loss_specs() -> [RowSpec; 8] {
             ..everything
         },
         cross_entropy(every, &[Slot::SoftTargets, Slot::GradScale, Slot::Weights]),
+        cross_entropy(every, &upstream),
         RowSpec {
             stats: RowStatsNeed::SavedLse,
             ..cross_entropy(weighted, &saved)
@@ -141,24 +143,65 @@ fn specs() -> impl Iterator<Item = RowSpec> {
     softmax_specs().into_iter().chain(loss_specs())
 }
 
-/// The kernels that run before and after that of the rows.
-fn loss_variants() -> Vec<Variant> {
-    let mut all = vec![Variant::COUNT_CORRECT, Variant::JACOBIAN, Variant::reduce_rows(None)];
-    for flag in [false, true] {
-        let last = FinalStep {
-            sum: FinalSum::Loss,
-            is_mean: flag,
-            z_loss: flag,
-        };
-        all.extend([Variant::reduce_rows(Some(last)), Variant::count_targets(flag)]);
+/// The passes before and after the rows of a loss that there can be, from rows and from partial results.
+fn loss_passes() -> Vec<(LossPass, FinalStep)> {
+    let mut all = Vec::new();
+    for (soft, is_mean, before, flag) in (0..16).map(|i| (i & 1 > 0, i & 2 > 0, i & 4 > 0, i & 8 > 0)) {
         let kinds = [
-            NormalizerKind::None,
-            NormalizerKind::Counted,
-            NormalizerKind::Number,
-            NormalizerKind::Buffer,
+            (NormalizerKind::None, !is_mean && !before),
+            (NormalizerKind::Counted, is_mean && !soft),
+            (NormalizerKind::Number, is_mean && !before),
+            (NormalizerKind::Buffer, is_mean),
         ];
-        all.extend(kinds.map(|kind| Variant::normalizer(kind, flag && kind == NormalizerKind::Counted, flag)));
+        for (normalizer, _) in kinds.into_iter().filter(|(_, is_possible)| *is_possible) {
+            let targets = LossPass {
+                counts_targets: !soft,
+                sums_weights: flag && normalizer == NormalizerKind::Counted,
+                ..LossPass::default()
+            };
+            let first = FinalStep {
+                normalizer,
+                writes_all: true,
+                writes_scale: before,
+                is_mean: is_mean && !before,
+            };
+            let sums = LossPass {
+                counts_correct: flag && !soft,
+                sums_losses: is_mean || flag,
+                sums_z_losses: flag,
+                ..if before { LossPass::default() } else { targets }
+            };
+            if before {
+                all.push((targets, first));
+                all.push((
+                    sums,
+                    FinalStep {
+                        normalizer: NormalizerKind::Summary,
+                        writes_all: false,
+                        writes_scale: false,
+                        is_mean,
+                    },
+                ));
+            } else {
+                all.push((sums, first));
+            }
+        }
     }
+    all
+}
+
+/// The kernels that run before and after that of the rows, and the Jacobian.
+fn loss_variants() -> Vec<Variant> {
+    let mut all = vec![Variant::JACOBIAN];
+    for (pass, last) in loss_passes() {
+        all.push(Variant::loss(pass, true, Some(last)));
+        if pass.reads_rows() {
+            all.push(Variant::loss(pass, false, Some(last)));
+            all.extend([true, false].map(|from_rows| Variant::loss(pass, from_rows, None)));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|variant| seen.insert(variant.clone()));
     all
 }
 

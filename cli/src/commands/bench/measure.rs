@@ -12,6 +12,10 @@ use half::{bf16, f16};
 use std::time::{Duration, Instant};
 use wgpu_softmax::{Element, Gpu, Recorded, Rows, Schedule};
 
+/// An operation is recorded so often in a row as a step of training records operations: the first time after waiting for
+/// the device takes 10 to 30 us more, because nothing is in the processor's caches.
+const RECORDINGS: usize = 8;
+
 pub(super) struct Measured {
     pub(super) schedule: Schedule,
     /// The median time of the operation, and of the copy.
@@ -19,8 +23,11 @@ pub(super) struct Measured {
     pub(super) copy_ms: f64,
     /// What the operation must move at least.
     pub(super) bytes: u64,
-    /// The median time that the host takes to record it.
+    /// The median time that the host takes to record it: on buffers that are checked and bound anew, bound once, and
+    /// bound once into a compute pass that is open.
     pub(super) record_us: f64,
+    pub(super) bound_us: f64,
+    pub(super) in_pass_us: f64,
     pub(super) recorded: Recorded,
     pub(super) host: HostTimes,
 }
@@ -41,23 +48,44 @@ pub(super) fn measure(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: Duration)
     }
 }
 
+/// The microseconds of the host's clock that something takes.
+fn us(work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
+    let before = Instant::now();
+    work()?;
+    Ok(before.elapsed().as_secs_f64() * 1e6)
+}
+
 fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: Duration) -> Result<Measured, Failure> {
     let rows = Rows::new(case.rows, case.classes);
     let work = Work::new::<T>(gpu, case.op, rows, case.schedule)?;
     check::check::<T>(gpu, &work)?;
     let copy = Copy::best(gpu, timer, work.bytes)?;
-    let (mut ms, mut copy_ms, mut record_us) = (Vec::new(), Vec::new(), Vec::new());
+    let bound = work.bind()?;
+    let (mut ms, mut copy_ms) = (Vec::new(), Vec::new());
+    let (mut record_us, mut bound_us, mut in_pass_us) = (Vec::new(), Vec::new(), Vec::new());
     let mut recorded = Recorded::default();
     // The two alternate, so that whatever slows the machine down slows both.
     let mut repeat = Repeat::new(time);
     while repeat.again() {
         copy_ms.push(timer.ms(|encoder| copy.encode(encoder))?);
         ms.push(timer.ms(|encoder| {
-            let before = Instant::now();
             recorded = work.encode(encoder)?;
-            record_us.push(before.elapsed().as_secs_f64() * 1e6);
             Ok(())
         })?);
+        // What is recorded here is thrown away.
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        for _ in 0..RECORDINGS {
+            record_us.push(us(|| work.encode(&mut encoder).map(|_| ()))?);
+            bound_us.push(us(|| {
+                bound.encode(&mut encoder);
+                Ok(())
+            })?);
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            in_pass_us.push(us(|| {
+                bound.record(&mut pass);
+                Ok(())
+            })?);
+        }
     }
     Ok(Measured {
         schedule: work.schedule(),
@@ -65,6 +93,8 @@ fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: D
         copy_ms: median(copy_ms),
         bytes: work.bytes,
         record_us: median(record_us),
+        bound_us: median(bound_us),
+        in_pass_us: median(in_pass_us),
         recorded,
         host: host::measure::<T>(gpu, case.op, rows, case.schedule, time)?,
     })

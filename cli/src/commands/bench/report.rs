@@ -21,7 +21,7 @@ pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) ->
         return Ok(());
     }
     console::line(&format!(
-        "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>10} {:>9} {:>9} {:>9}  share of a copy",
+        "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>9} {:>10} {:>10} {:>9} {:>9} {:>9}  share of a copy",
         "op",
         "rows x classes",
         "type",
@@ -31,6 +31,8 @@ pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) ->
         "ratio",
         "GB/s",
         "record us",
+        "bound us",
+        "in pass us",
         "dispatches",
         "allocated",
         "host ms",
@@ -42,7 +44,8 @@ pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) ->
 pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: &Measured) -> Result<(), Failure> {
     let Case { rows, classes, .. } = case;
     let (op, dtype, schedule) = (word(case.op), word(case.dtype), measured.schedule.to_string());
-    let (ms, copy_ms, record_us) = (measured.ms, measured.copy_ms, measured.record_us);
+    let (ms, copy_ms) = (measured.ms, measured.copy_ms);
+    let (record_us, bound_us, in_pass_us) = (measured.record_us, measured.bound_us, measured.in_pass_us);
     let (gbps, ratio) = (measured.bytes as f64 / ms / 1e6, ms / copy_ms);
     let HostTimes { ms: host_ms, memcpy_ms } = measured.host;
     let Recorded {
@@ -55,7 +58,7 @@ pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: 
             "op": op, "rows": rows, "classes": classes, "dtype": dtype, "adapter": info.name,
             "backend": info.backend.to_string(), "schedule": schedule, "ms": ms, "copy_ms": copy_ms,
             "bytes": measured.bytes, "gbps": gbps, "ratio": ratio, "record_us": record_us,
-            "dispatches": dispatches, "allocated_bytes": allocated_bytes,
+            "bound_us": bound_us, "in_pass_us": in_pass_us, "dispatches": dispatches, "allocated_bytes": allocated_bytes,
             "host_ms": host_ms, "memcpy_ms": memcpy_ms,
         });
         return console::line(&line.to_string());
@@ -65,7 +68,7 @@ pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: 
     let share = "█".repeat((10.0 * measured.share_of_copy()).round().clamp(0.0, 12.0) as usize);
     console::line(&format!(
         "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {gbps:>8.2} {record_us:>10.1} \
-         {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}  {share}"
+         {bound_us:>9.1} {in_pass_us:>10.1} {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}  {share}"
     ))
 }
 

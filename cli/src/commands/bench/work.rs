@@ -4,8 +4,8 @@ use super::case::{Op, Options, logit, target};
 use crate::failure::Failure;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
-    CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Element, Gpu, LogSumExpBuffers, LogSumExpKernel,
-    Recorded, Rows, Schedule, SoftmaxBuffers, SoftmaxGradBuffers, SoftmaxGradKernel, SoftmaxKernel,
+    Bound, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Element, EncodeError, Gpu, LogSumExpBuffers,
+    LogSumExpKernel, Recorded, Rows, Schedule, SoftmaxBuffers, SoftmaxGradBuffers, SoftmaxGradKernel, SoftmaxKernel,
 };
 
 enum Kernel {
@@ -101,36 +101,54 @@ impl Work {
         }
     }
 
+    /// Records the operation on buffers that are checked and bound for this call.
     pub(super) fn encode(&self, encoder: &mut wgpu::CommandEncoder) -> Result<Recorded, Failure> {
-        let (logits, result, other) = (self.logits.slice(..), self.result.slice(..), self.other.slice(..));
         Ok(match &self.kernel {
-            Kernel::Softmax(kernel) => kernel.encode(encoder, &SoftmaxBuffers::new(logits, Some(result)))?,
-            Kernel::Grad(kernel) => {
-                let buffers = SoftmaxGradBuffers {
-                    saved: logits,
-                    upstream: other,
-                    gradient: result,
-                    logits: None,
-                    adjust: Default::default(),
-                };
-                kernel.encode(encoder, &buffers)?
-            }
-            Kernel::LogSumExp(kernel) => {
-                let buffers = LogSumExpBuffers {
-                    logits,
-                    lse: result,
-                    adjust: Default::default(),
-                };
-                kernel.encode(encoder, &buffers)?
-            }
-            Kernel::CrossEntropy(kernel) => {
-                let buffers = CrossEntropyBuffers {
-                    gradient: (self.op == Op::CrossEntropy).then_some(result),
-                    ..CrossEntropyBuffers::new(logits, other, self.summary.slice(..))
-                };
-                kernel.encode(encoder, &buffers)?
-            }
-        })
+            Kernel::Softmax(kernel) => kernel.encode(encoder, &self.softmax_buffers()),
+            Kernel::Grad(kernel) => kernel.encode(encoder, &self.grad_buffers()),
+            Kernel::LogSumExp(kernel) => kernel.encode(encoder, &self.logsumexp_buffers()),
+            Kernel::CrossEntropy(kernel) => kernel.encode(encoder, &self.cross_entropy_buffers()),
+        }?)
+    }
+
+    /// Binds the operation to its buffers.
+    pub(super) fn bind(&self) -> Result<Bound, EncodeError> {
+        match &self.kernel {
+            Kernel::Softmax(kernel) => kernel.bind(&self.softmax_buffers()),
+            Kernel::Grad(kernel) => kernel.bind(&self.grad_buffers()),
+            Kernel::LogSumExp(kernel) => kernel.bind(&self.logsumexp_buffers()),
+            Kernel::CrossEntropy(kernel) => kernel.bind(&self.cross_entropy_buffers()),
+        }
+    }
+
+    fn softmax_buffers(&self) -> SoftmaxBuffers<'_> {
+        SoftmaxBuffers::new(self.logits.slice(..), Some(self.result.slice(..)))
+    }
+
+    fn grad_buffers(&self) -> SoftmaxGradBuffers<'_> {
+        SoftmaxGradBuffers {
+            saved: self.logits.slice(..),
+            upstream: self.other.slice(..),
+            gradient: self.result.slice(..),
+            logits: None,
+            adjust: Default::default(),
+        }
+    }
+
+    fn logsumexp_buffers(&self) -> LogSumExpBuffers<'_> {
+        LogSumExpBuffers {
+            logits: self.logits.slice(..),
+            lse: self.result.slice(..),
+            adjust: Default::default(),
+        }
+    }
+
+    fn cross_entropy_buffers(&self) -> CrossEntropyBuffers<'_> {
+        let (logits, targets, summary) = (self.logits.slice(..), self.other.slice(..), self.summary.slice(..));
+        CrossEntropyBuffers {
+            gradient: (self.op == Op::CrossEntropy).then_some(self.result.slice(..)),
+            ..CrossEntropyBuffers::new(logits, targets, summary)
+        }
     }
 }
 
