@@ -4,52 +4,20 @@
 mod bounds;
 mod confident;
 mod outputs;
+mod random;
 mod subject;
+mod ulp;
 
 pub use crate::reference::places;
 pub use bounds::{Bound, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences};
 pub use confident::{CONFIDENT_CLASSES, Confident, GAPS, loss_options};
+pub use random::Random;
 pub use subject::{Subject, Verdict, agrees, must};
+pub use ulp::{ulp, ulp_of};
 
-use crate::dtype::Dtype;
 use crate::error::EncodeError;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
-
-/// Marsaglia's xorshift generator.
-#[derive(Debug, Clone)]
-pub struct Random(pub u64);
-
-impl Random {
-    /// 40 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 24
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.bits() as usize) % n
-    }
-
-    /// An approximately normal number: the sum of four uniform ones, with a standard deviation of `spread`.
-    pub fn normal(&mut self, spread: f32) -> f32 {
-        let sum: f64 = (0..4).map(|_| self.bits() as f64 / (1u64 << 40) as f64 - 0.5).sum();
-        (sum * 3f64.sqrt()) as f32 * spread
-    }
-
-    /// `n` normal numbers.
-    pub fn logits(&mut self, n: usize, spread: f32) -> Vec<f32> {
-        (0..n).map(|_| self.normal(spread)).collect()
-    }
-
-    /// A class for each of `n` rows.
-    pub fn targets(&mut self, n: usize, classes: usize) -> Vec<u32> {
-        (0..n).map(|_| self.below(classes) as u32).collect()
-    }
-}
 
 /// Numbers of classes around which kernels differ: fewer than a vector of four, one vector, and one class more; lanes
 /// of 4, 8, 32 and 64 vectors and one class more or less; one chunk and one class more; two chunks; odd and even
@@ -58,27 +26,6 @@ pub const CLASSES: &[usize] = &[
     1, 2, 3, 4, 5, 7, 8, 10, 15, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 256, 257, 1000, 1023, 1024, 1025, 2048,
     4099,
 ];
-
-/// A unit in the last place of `exact` as it is stored, and that of the smallest normal number where `exact` is
-/// smaller.
-pub fn ulp_of(exact: f64, dtype: Dtype) -> f64 {
-    let (digits, least) = match dtype {
-        Dtype::F32 => (23, -126),
-        Dtype::F16 => (10, -14),
-        Dtype::Bf16 => (7, -126),
-    };
-    let exponent = exact.abs().max(2f64.powi(least)).log2().floor() as i32;
-    2f64.powi(exponent - digits)
-}
-
-/// The error of `got` in units in the last place of `exact` as an f32, the smallest of which is 2^-149; NaN if exactly
-/// one of the two is NaN.
-pub fn ulp(got: f32, exact: f64) -> f64 {
-    if got.is_nan() && exact.is_nan() || f64::from(got) == exact {
-        return 0.0;
-    }
-    (f64::from(got) - exact).abs() / ulp_of(exact, Dtype::F32)
-}
 
 /// The bits of each value, because these compare as expected where there is a NaN or a −0 among the values.
 pub fn bits(values: &[f32]) -> Vec<u32> {

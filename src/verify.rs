@@ -83,9 +83,9 @@ const CHECKS: &[(&str, Checker)] = &[
 
 impl Gpu {
     /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows that
-    /// are all but certain, rows with NaN and infinities, common offsets, bad targets; strides, axes, many and long rows; and that the bits are the
-    /// same in every run, under every schedule, alone and in a batch, and the same as those of plain f32 Rust that
-    /// takes the same steps.
+    /// are all but certain, rows with NaN and infinities, common offsets, bad targets; strides, axes, many and long
+    /// rows; and that the bits are the same in every run, under every schedule, alone and in a batch, and the same as
+    /// those of plain f32 Rust that takes the same steps.
     ///
     /// `report` is called with each check as it ends. The checks together are a certificate for this adapter, driver
     /// and version of the crate: all is well if every [`Check::failed`] is 0. It takes some minutes on a software

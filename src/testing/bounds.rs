@@ -14,7 +14,8 @@
 //! exponents are more than 12 (f16) or 15 (bf16) apart. By so much a result may be off as well: [`LossBounds::of_stored`].
 //! An output that is stored in 16 bits may be off by half a unit of that type more, which is left to the caller.
 
-use super::{Subject, Verdict, ulp_of};
+use super::subject::{Subject, Verdict};
+use super::ulp::ulp_of;
 use crate::dtype::{Dtype, Element};
 use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::loss::{Normalizer, Reduction};

@@ -1,6 +1,6 @@
 //! Rows that are all but certain: one class, or a few that are equal, far above the others.
 
-use super::Random;
+use super::random::Random;
 use crate::dtype::Element;
 use crate::ops::cross_entropy::CrossEntropy;
 use crate::rows::Rows;
