@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(wrong(&good), [""; 0]);
         assert_eq!(
             wrong(&[figure("8x64", 10.3), figure("8x99", 20.0)]),
-            ["softmax f32 8x64: 10.30 a class, more than the 10.0 that are committed"]
+            ["softmax f32 8x64: 10.30 a class, more than the 10 that are committed"]
         );
         assert_eq!(
             wrong(&[figure("8x64", 10.0), figure("9x99", 20.0)]),

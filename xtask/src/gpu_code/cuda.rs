@@ -47,10 +47,12 @@ fn split_work_group_size(before: &str) -> (&str, &str) {
 
 fn without_address_spaces(code: &str) -> String {
     let mut out = String::new();
-    for line in code
-        .lines()
-        .filter(|l| !l.starts_with("#include") && !l.starts_with("using "))
-    {
+    let is_code = |line: &&str| {
+        ["//", "#include", "using "]
+            .iter()
+            .all(|start| !line.starts_with(start))
+    };
+    for line in code.lines().filter(is_code) {
         let mut line = match line.strip_prefix("constant ") {
             Some(rest) => format!("static constexpr {rest}"),
             None => line.to_string(),
