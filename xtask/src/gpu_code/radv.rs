@@ -46,7 +46,9 @@ impl Radv {
         };
         // The manifest is written last, and so is there only if all is.
         let manifest = tools::fetched("radv", "radv.json", |folder| {
-            tools::shell(FETCH, folder)?;
+            let fetched = tools::shell(FETCH, folder);
+            // The script itself would make the message long.
+            fetched.map_err(|e| e.replace(FETCH, "apt-get, for Debian's Mesa"))?;
             let driver = libraries(folder, machine).join("libvulkan_radeon.so");
             let icd = serde_json::json!({"library_path": driver, "api_version": "1.4.305"});
             let text = serde_json::json!({"file_format_version": "1.0.0", "ICD": icd}).to_string();
