@@ -37,6 +37,10 @@ impl Committed {
         self.0.insert(target.into(), by_operation(figures));
     }
 
+    pub(crate) fn has(&self, target: &str) -> bool {
+        self.0.contains_key(target)
+    }
+
     /// For each number of a GPU that has committed ones, what is wrong with it, if anything is.
     pub(crate) fn compare(&self, target: &str, figures: &[Figure]) -> Vec<Option<String>> {
         let Some(committed) = self.0.get(target) else {

@@ -79,7 +79,8 @@ impl Listing {
     }
 
     /// The instructions that a lane executes for each class: all of them where it holds its classes in registers, and
-    /// otherwise those of the loops over chunks.
+    /// otherwise those of the loops over chunks. What is in a branch counts as if it were taken. The loops over the spans of a
+    /// row count once in a held one, and as often as they are unrolled, which NVIDIA's compiler likes to do.
     pub(crate) fn per_class(&self, kernel: &Kernel) -> Counts {
         let mut counts = Counts::new();
         if kernel.is_held() {
