@@ -1,8 +1,10 @@
 """Compiles CUDA as NVIDIA's driver would: python3 nvrtc.py LIBNVRTC.so NVDISASM ARCHITECTURE HEADER FILE.cu ...
 
-The assembly of each is left in FILE.sass, and its name printed.
+For each, the assembly is left in FILE.sass and what the assembler says of registers in FILE.log, and its name is printed.
 """
+import concurrent.futures
 import ctypes
+import os
 import pathlib
 import subprocess
 import sys
@@ -21,33 +23,40 @@ def bytes_of(program, get_size, get):
     return buffer.raw
 
 
-def cubin_of(nvrtc, architecture, header, file):
-    """The machine code of a file, which may include `header`."""
+def code_and_log(nvrtc, architecture, header, file):
+    """The machine code of a file, which may include `header`, and the log."""
     headers, names = (ctypes.c_char_p * 1)(header.read_bytes()), (ctypes.c_char_p * 1)(header.name.encode())
     program = ctypes.c_void_p()
     text = file.read_bytes()
     check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, file.name.encode(), 1, headers, names), file)
-    options = [f"--gpu-architecture={architecture}", "--std=c++17", "--default-device"]
-    options = [option.encode() for option in options]
-    if nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options)):
-        log = bytes_of(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+    options = ["--std=c++17", "--device-as-default-execution-space", "--disable-warnings", "--ptxas-options=-v"]
+    options = [option.encode() for option in [f"--gpu-architecture={architecture}", *options]]
+    failed = nvrtc.nvrtcCompileProgram(program, len(options), (ctypes.c_char_p * len(options))(*options))
+    log = bytes_of(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog).rstrip(b"\0")
+    if failed:
         raise SystemExit(f"{file}: {log.decode(errors='replace')[:2000]}")
     cubin = bytes_of(program, nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN)
     nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    return cubin
+    return cubin, log
 
 
 def main():
     library, nvdisasm, architecture, header, *files = sys.argv[1:]
     nvrtc = ctypes.CDLL(library)
-    for file in map(pathlib.Path, files):
-        cubin = file.with_suffix(".cubin")
-        cubin.write_bytes(cubin_of(nvrtc, architecture, pathlib.Path(header), file))
-        disassembled = subprocess.run([nvdisasm, "-c", cubin], capture_output=True, text=True)
+
+    def one(file):
+        cubin, log = code_and_log(nvrtc, architecture, pathlib.Path(header), file)
+        file.with_suffix(".log").write_bytes(log)
+        file.with_suffix(".cubin").write_bytes(cubin)
+        disassembled = subprocess.run([nvdisasm, "-c", file.with_suffix(".cubin")], capture_output=True, text=True)
         if disassembled.returncode:
-            raise SystemExit(f"{cubin}: {disassembled.stderr}")
+            raise SystemExit(f"{file}: {disassembled.stderr}")
         file.with_suffix(".sass").write_text(disassembled.stdout)
-        print(file, flush=True)
+        return file
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+        for file in threads.map(one, map(pathlib.Path, files)):
+            print(file, flush=True)
 
 
 main()

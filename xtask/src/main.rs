@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ["tidy"] => Report::of("tidy", tidy::run()).conclude(),
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
+        ["gpu-code", "--check"] => gpu_code::check().conclude(),
         ["gpu-code", ..] => gpu_code::run(&words[1..]),
         [gpu_code::DRIVER_SUBCOMMAND, folder] => gpu_code::run_driver(folder.as_ref()),
         _ => Err(USAGE.into()),

@@ -3,7 +3,7 @@
 use crate::adapters::{self, Adapter};
 use crate::report::{Counts, Outcome, Report};
 use crate::run::{cargo, run, run_tagged};
-use crate::{compilers, features, tidy};
+use crate::{compilers, features, gpu_code, tidy};
 use std::path::Path;
 
 /// A step's name, and what cargo is called with.
@@ -85,8 +85,11 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
         report.extend(once(BURN, &variants));
         let (name, outcome) = on_swiftshader();
         report.add(name, outcome);
+        report.extend(gpu_code::check());
     } else {
-        println!("not asked for: DXC, SwiftShader and the crate for Burn, with cargo xtask test --all");
+        println!(
+            "not asked for: DXC, SwiftShader, the compilers of real GPUs and the crate for Burn, with cargo xtask test --all"
+        );
     }
     let total = report.conclude();
     if has_run { total } else { Err("no GPU test ran".into()) }

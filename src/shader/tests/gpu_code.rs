@@ -5,7 +5,7 @@ use super::super::*;
 use super::parsed;
 use super::variants::PLAIN;
 use crate::dtype::{Dtype, Storage};
-use crate::plan::{CHUNK, Capabilities, Plan, Reduce, VectorWidth};
+use crate::plan::{Capabilities, Plan, Reduce, VectorWidth};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use naga::back::{msl, spv};
@@ -101,10 +101,10 @@ fn kernels_for_real_gpus_are_valid() {
 
 /// Classes of a row that a lane holds, or that it takes at a time where it goes through the row in a loop.
 fn classes_per_lane(rows: &Rows, plan: &Plan) -> f64 {
-    let lanes = f64::from(plan.shape.lanes * plan.shape.row_chunks);
+    let shape = &plan.shape;
     match plan.schedule {
-        Schedule::Held { .. } => rows.classes() as f64 / lanes,
-        _ => CHUNK as f64 / lanes,
+        Schedule::Held { .. } => rows.classes() as f64 / f64::from(shape.lanes * shape.row_chunks),
+        _ => f64::from(4 * shape.regs_per_lane),
     }
 }
 

@@ -37,6 +37,10 @@ impl Committed {
         self.0.insert(target.into(), by_operation(figures));
     }
 
+    pub(crate) fn has(&self, target: &str) -> bool {
+        self.0.contains_key(target)
+    }
+
     /// For each number of a GPU that has committed ones, what is wrong with it, if anything is.
     pub(crate) fn compare(&self, target: &str, figures: &[Figure]) -> Vec<Option<String>> {
         let Some(committed) = self.0.get(target) else {
@@ -109,7 +113,7 @@ mod tests {
         assert_eq!(wrong(&good), [""; 0]);
         assert_eq!(
             wrong(&[figure("8x64", 10.3), figure("8x99", 20.0)]),
-            ["softmax f32 8x64: 10.30 a class, more than the 10.0 that are committed"]
+            ["softmax f32 8x64: 10.30 a class, more than the 10 that are committed"]
         );
         assert_eq!(
             wrong(&[figure("8x64", 10.0), figure("9x99", 20.0)]),

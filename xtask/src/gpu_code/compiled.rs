@@ -17,13 +17,13 @@ pub(crate) struct Compiled {
     pub(crate) listing: Listing,
     /// Registers of a lane.
     pub(crate) registers: f64,
-    /// Registers, or accesses to them, that went to memory.
+    /// Registers, or bytes of them, that went to memory.
     pub(crate) spills: f64,
-    /// Bytes of memory of its own that a lane needs. Like what follows, NVIDIA's compiler does not say it.
-    pub(crate) scratch: Option<f64>,
+    /// Bytes of memory of its own that a lane needs.
+    pub(crate) scratch: f64,
     /// Bytes of work-group memory.
-    pub(crate) group_memory: Option<f64>,
-    /// Subgroups that run at the same time on one of the GPU's units.
+    pub(crate) group_memory: f64,
+    /// Subgroups that run at the same time on one of the GPU's units. NVIDIA's compiler does not say it.
     pub(crate) subgroups: Option<f64>,
 }
 

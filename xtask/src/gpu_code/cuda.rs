@@ -47,10 +47,12 @@ fn split_work_group_size(before: &str) -> (&str, &str) {
 
 fn without_address_spaces(code: &str) -> String {
     let mut out = String::new();
-    for line in code
-        .lines()
-        .filter(|l| !l.starts_with("#include") && !l.starts_with("using "))
-    {
+    let is_code = |line: &&str| {
+        ["//", "#include", "using "]
+            .iter()
+            .all(|start| !line.starts_with(start))
+    };
+    for line in code.lines().filter(is_code) {
         let mut line = match line.strip_prefix("constant ") {
             Some(rest) => format!("static constexpr {rest}"),
             None => line.to_string(),
@@ -60,6 +62,9 @@ fn without_address_spaces(code: &str) -> String {
             ("device ", ""),
             ("threadgroup ", ""),
             ("thread ", ""),
+            // CUDA has a type of this name too.
+            ("float2(as_type<half2>", "metal::float2(as_type<metal::half2>"),
+            ("as_type<uint>(half2(", "as_type<uint>(metal::half2("),
             (".xy", ".get_xy()"),
             (".zw", ".get_zw()"),
         ] {

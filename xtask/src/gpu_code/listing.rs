@@ -79,7 +79,8 @@ impl Listing {
     }
 
     /// The instructions that a lane executes for each class: all of them where it holds its classes in registers, and
-    /// otherwise those of the loops over chunks.
+    /// otherwise those of the loops over chunks. What is in a branch counts as if it were taken. The loops over the spans of a
+    /// row count once in a held one, and as often as they are unrolled, which NVIDIA's compiler likes to do.
     pub(crate) fn per_class(&self, kernel: &Kernel) -> Counts {
         let mut counts = Counts::new();
         if kernel.is_held() {
@@ -127,4 +128,63 @@ impl Listing {
 
 fn is_within(range: &Range<usize>, other: &Range<usize>) -> bool {
     range != other && other.start <= range.start && range.end <= other.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel(schedule: &str, pass: Pass) -> Kernel {
+        Kernel {
+            file: "000".into(),
+            operation: "softmax".into(),
+            type_name: "f32".into(),
+            rows: 8,
+            classes: 4096,
+            schedule: schedule.into(),
+            is_chosen: true,
+            pass,
+            lane_classes: 4.0,
+            fold_steps: 8.0,
+            bindings: Vec::new(),
+        }
+    }
+
+    /// A loop over chunks with a loop over work-group memory in it, and one that only combines.
+    fn listing() -> Listing {
+        let plain = |kind| Line::Instruction(kind, None);
+        let jump = |label| Line::Instruction(Kind::Control, Some(label));
+        let lines = [
+            plain(Kind::Vector),
+            Line::Label("chunk"),
+            plain(Kind::Load),
+            plain(Kind::Vector),
+            Line::Label("fold"),
+            plain(Kind::Group),
+            plain(Kind::Vector),
+            jump("fold"),
+            jump("end"),
+            jump("chunk"),
+            Line::Label("combine"),
+            plain(Kind::Vector),
+            jump("combine"),
+            Line::Label("end"),
+        ];
+        Listing::new(lines.into_iter())
+    }
+
+    #[test]
+    fn what_a_class_costs_is_in_the_loops_over_chunks() {
+        let (listing, vector) = (listing(), |counts: Counts| counts.get(&Kind::Vector).copied());
+        assert_eq!(listing.loops, [1..8, 3..6, 8..10]);
+        assert_eq!(vector(listing.counts()), Some(4.0));
+        let cost = |schedule, pass| vector(listing.per_class(&kernel(schedule, pass)));
+        assert_eq!(cost("held/4", Pass::Whole), Some(4.0 / 4.0), "all of a held row's");
+        assert_eq!(
+            cost("chunked/256", Pass::Whole),
+            Some((1.0 + 8.0) / 4.0),
+            "the inner loop is taken 8 times"
+        );
+        assert_eq!(cost("split/256x4", Pass::Write), None, "nothing is stored");
+    }
 }

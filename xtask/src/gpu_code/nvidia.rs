@@ -5,6 +5,7 @@ use super::compiled::{Compilation, Compiled, show_progress};
 use super::kernels::Kernel;
 use super::{cuda, sass};
 use crate::tools;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -29,18 +30,38 @@ impl Nvrtc {
 
     /// Compiles the kernels of `folder` for GPUs of an architecture like `sm_90`.
     pub(crate) fn compile(&self, architecture: &str, folder: &Path, kernels: &[Kernel]) -> Result<Compilation, String> {
+        // Some kernels are the same but for numbers that they are given when they run.
+        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut file_of = Vec::new();
         for kernel in kernels {
             let metal = std::fs::read_to_string(kernel.path(folder, "metal")).map_err(|e| e.to_string())?;
             let cuda = cuda::from_metal(&metal).map_err(|e| format!("{kernel}: {e}"))?;
-            std::fs::write(kernel.path(folder, "cu"), cuda).map_err(|e| e.to_string())?;
+            let file = kernel.path(folder, "cu");
+            std::fs::write(&file, &cuda).map_err(|e| e.to_string())?;
+            file_of.push(files.entry(cuda).or_insert(file).clone());
         }
+        self.compile_files(architecture, files.values())?;
+        let compiled = kernels.iter().zip(&file_of);
+        let compiled = compiled.map(|(kernel, file)| read(file).map_err(|e| format!("{kernel}: {e}")));
+        Ok(Compilation {
+            compiler: format!("NVRTC {}", NVRTC.1),
+            kernels: compiled.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn compile_files<'a>(
+        &self,
+        architecture: &str,
+        files: impl ExactSizeIterator<Item = &'a PathBuf>,
+    ) -> Result<(), String> {
+        let count = files.len();
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts");
         let mut child = Command::new("python3")
             .arg(scripts.join("nvrtc.py"))
             .args([&self.library, &self.disassembler])
             .arg(architecture)
             .arg(scripts.join(cuda::HEADER))
-            .args(kernels.iter().map(|kernel| kernel.path(folder, "cu")))
+            .args(files)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|e| format!("python3: {e}"))?;
@@ -51,37 +72,62 @@ impl Nvrtc {
             .flat_map(|out| BufReader::new(out).lines());
         for (done, line) in lines.enumerate() {
             line.map_err(|e| e.to_string())?;
-            show_progress(architecture, done + 1, kernels.len());
+            show_progress(architecture, done + 1, count);
         }
         let status = child.wait().map_err(|e| e.to_string())?;
-        if !status.success() {
-            return Err(format!("nvrtc.py ended with {status}"));
+        match status.success() {
+            true => Ok(()),
+            false => Err(format!("nvrtc.py ended with {status}")),
         }
-        let compiled = kernels.iter().map(|kernel| read(&kernel.path(folder, "sass")));
-        Ok(Compilation {
-            compiler: format!("NVRTC {}", NVRTC.1),
-            kernels: compiled.collect::<Result<_, _>>()?,
-        })
     }
 }
 
+/// Reads what was made of a file.
 fn read(file: &Path) -> Result<Compiled, String> {
-    let assembly = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-    let registers = sass::registers(&assembly);
+    let text = |extension| std::fs::read_to_string(file.with_extension(extension)).map_err(|e| e.to_string());
+    let (assembly, log) = (text("sass")?, text("log")?);
+    let number = |unit: &str| {
+        let number = number_before(&log, unit);
+        number.ok_or_else(|| format!("the compiler's log has no {unit:?}: {log}"))
+    };
     Ok(Compiled {
         listing: sass::listing(&assembly),
-        registers: registers.ok_or_else(|| format!("{}: no number of registers", file.display()))?,
-        spills: sass::spills(&assembly) as f64,
-        scratch: None,
-        group_memory: None,
+        registers: number(" registers")?,
+        spills: number(" bytes spill stores")? + number(" bytes spill loads")?,
+        scratch: number(" bytes stack frame")?,
+        // It is not mentioned if there is none.
+        group_memory: number(" bytes smem").unwrap_or(0.0),
         subgroups: None,
     })
+}
+
+fn number_before(log: &str, unit: &str) -> Option<f64> {
+    let (before, _) = log.split_once(unit)?;
+    before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A file of a binary package on PyPI.
 fn wheel((package, version): (&str, &str), file: &str) -> Result<PathBuf, String> {
     tools::fetched(package, file, |folder| {
-        let install = "python3 -m pip install --quiet --root-user-action ignore --no-deps --target .";
+        let install = "python3 -m pip install --quiet --no-deps --target .";
         tools::shell(&format!("{install} {package}=={version}"), folder)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_found_in_the_log() {
+        let log = "ptxas . 8 bytes stack frame, 0 bytes spill stores\nptxas info : Used 40 registers, 2432 bytes smem";
+        for (unit, expected) in [
+            (" registers", Some(40.0)),
+            (" bytes stack frame", Some(8.0)),
+            (" bytes smem", Some(2432.0)),
+            (" bytes spill loads", None),
+        ] {
+            assert_eq!(number_before(log, unit), expected, "{unit}");
+        }
+    }
 }

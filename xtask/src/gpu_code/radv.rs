@@ -6,6 +6,7 @@ use super::compiled::{Compilation, Compiled, show_progress};
 use super::kernels::Kernel;
 use crate::tools;
 use serde_json::Value;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,7 +46,9 @@ impl Radv {
         };
         // The manifest is written last, and so is there only if all is.
         let manifest = tools::fetched("radv", "radv.json", |folder| {
-            tools::shell(FETCH, folder)?;
+            let fetched = tools::shell(FETCH, folder);
+            // The script itself would make the message long.
+            fetched.map_err(|e| e.replace(FETCH, "apt-get, for Debian's Mesa"))?;
             let driver = libraries(folder, machine).join("libvulkan_radeon.so");
             let icd = serde_json::json!({"library_path": driver, "api_version": "1.4.305"});
             let text = serde_json::json!({"file_format_version": "1.0.0", "ICD": icd}).to_string();
@@ -62,6 +65,9 @@ impl Radv {
     /// Compiles the kernels of `folder` for the GPUs that Mesa calls `family`.
     pub(crate) fn compile(&self, family: &str, folder: &Path, kernels: &[Kernel]) -> Result<Compilation, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
+        // Mesa notices that there is no GPU, which is nothing that anyone needs to see.
+        let log = folder.join("radv.log");
+        let errors = File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let mut child = Command::new(&self.loader)
             .arg("--library-path")
             .args([&self.libraries, &program])
@@ -73,6 +79,7 @@ impl Radv {
             .envs(["VK_DRIVER_FILES", "VK_ICD_FILENAMES"].map(|name| (name, &self.manifest)))
             .env("VK_LOADER_LAYERS_DISABLE", "~all~")
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .map_err(|e| format!("{}: {e}", self.loader.display()))?;
         let lines = child.stdout.take().into_iter();
@@ -93,7 +100,8 @@ impl Radv {
             }),
             next => {
                 let next = next.map_or_else(String::new, |kernel| format!(", at {kernel}"));
-                Err(format!("RADV for {family} ended with {status}{next}"))
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                Err(format!("RADV for {family} ended with {status}{next}: {}", log.trim()))
             }
         }
     }
@@ -112,8 +120,8 @@ fn read(line: &str, file: &Path) -> Result<Compiled, String> {
         listing: amd::listing(assembly),
         registers: statistic("VGPRs")?,
         spills: statistic("Spilled VGPRs")? + statistic("Spilled SGPRs")?,
-        scratch: Some(statistic("Scratch size")?),
-        group_memory: Some(statistic("LDS size")?),
+        scratch: statistic("Scratch size")?,
+        group_memory: statistic("LDS size")?,
         subgroups: Some(statistic("Subgroups per SIMD")?),
     })
 }

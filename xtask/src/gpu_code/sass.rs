@@ -56,23 +56,6 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// The registers of a lane.
-pub(crate) fn registers(assembly: &str) -> Option<f64> {
-    let (_, rest) = assembly.split_once("SHI_REGISTERS=")?;
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    digits.parse().ok()
-}
-
-/// Loads and stores of registers that had no room.
-pub(crate) fn spills(assembly: &str) -> usize {
-    let is_local = |line: &&str| {
-        ["STL", "LDL"]
-            .iter()
-            .any(|name| line.split(' ').any(|w| w.split('.').next() == Some(*name)))
-    };
-    assembly.lines().filter(is_local).count()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

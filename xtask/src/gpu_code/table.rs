@@ -118,8 +118,8 @@ fn resources(compiled: Option<&Compiled>) -> [(&'static str, Option<f64>); 5] {
     [
         ("registers", compiled.map(|c| c.registers)),
         ("spills", compiled.map(|c| c.spills)),
-        ("scratch", compiled.and_then(|c| c.scratch)),
-        ("LDS bytes", compiled.and_then(|c| c.group_memory)),
+        ("scratch", compiled.map(|c| c.scratch)),
+        ("LDS bytes", compiled.map(|c| c.group_memory)),
         ("subgroups", compiled.and_then(|c| c.subgroups)),
     ]
 }
