@@ -14,9 +14,10 @@ struct Row {
     // y = 1 / d of a maximum, and 1 - y.
     inv_sum: f32,
     rest: f32,
-    // The target, its weight, and the sum of all weights.
+    // The target and its weight, the sum of the targets of all classes, and the sum of both.
     target_class: u32,
     target_weight: f32,
+    target_sum: f32,
     weight_sum: f32,
     // What the gradient is multiplied by, and what y is multiplied by for the z-loss.
     grad_scale: f32,
@@ -57,12 +58,16 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
     let factor = mul(exp_rescale, row.inv_sum);
     let y = bitcast<vec4<f32>>(flush_positive4(bitcast<vec4<u32>>(mul4(e, vec4<f32>(factor)))));
     let is_target = classes_of(index) == vec4<u32>(row.target_class);
-    let own = select(vec4<f32>(0.0), vec4<f32>(row.target_weight), is_target);
-    let weights = add4(own, soft_target_vec4(start, index));
-    let is_max = are_maxima(e);
+    let s = soft_target_vec4(start, index);
+    let none = vec4<f32>(0.0);
+    let weights = add4(select(none, vec4<f32>(row.target_weight), is_target), s);
+    // The weights of the other classes, without subtracting the target's.
+    let others = add4(select(vec4<f32>(row.target_weight), none, is_target), add4(-s, vec4<f32>(row.target_sum)));
+    // Where y is 1/2 or less, nothing cancels, and y itself is more accurate.
+    let is_max = are_maxima(e) & vec4<bool>(row.inv_sum > 0.5);
     let v = select(y, vec4<f32>(-row.rest), is_max);
-    let shift = select(weights, add4(vec4<f32>(-row.weight_sum), weights), is_max);
-    var g = mul4(mul_add4(v, vec4<f32>(row.weight_sum), -shift), vec4<f32>(row.grad_scale));
+    let w = select(-weights, others, is_max);
+    var g = mul4(mul_add4(v, vec4<f32>(row.weight_sum), w), vec4<f32>(row.grad_scale));
     if HAS_Z_LOSS {
         g = mul_add4(y, vec4<f32>(row.z_scale), g);
     }
@@ -221,8 +226,8 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.rest = select(mul(all.sum, row.inv_sum), 1.0 - row.inv_sum, all.max_count > 1.0);
     row.target_class = select(class_count(), t.class_index, HAS_TARGETS);
     row.target_weight = t.weight;
-    row.weight_sum = t.weight
-        + select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
+    row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
+    row.weight_sum = t.weight + row.target_sum;
     row.grad_scale = grad_scale_at(at);
     row.share = row.grad_scale;
     if HAS_TARGET_WEIGHT {
