@@ -9,6 +9,7 @@ mod row_kernel;
 
 pub use binding::Slice;
 pub(crate) use binding::{Extent, Operand, check, check_apart, require_iff, window};
+pub(crate) use bound::Pipeline;
 pub use bound::{Bound, Recorded};
 pub(crate) use host_stream::{HostBatch, HostMatrix};
 pub(crate) use partition::bindable_bytes;

@@ -3,6 +3,8 @@
 
 #[macro_use]
 mod common;
+#[path = "recorded/bound.rs"]
+mod bound;
 #[path = "recorded/mistakes.rs"]
 mod mistakes;
 #[path = "recorded/one_buffer.rs"]

@@ -1,21 +1,23 @@
 // Goes over one word or two of each row, before the kernel of the rows or after it, and leaves the summary: counts
 // targets, and adds up losses, z-losses and the targets' weights in the canonical order of row/registers.wgsl: 1,024 of
 // them to a partial sum, then 1,024 partial sums to one. One work-group does a whole batch of up to CHUNKS_MAX chunks;
-// of a larger one every work-group leaves the partial results of some chunks, over which this runs again. Lane l of a
-// chunk adds the four of its 256 vec4s that are a multiple of 64 from l, so the lower six steps of the halving tree go
-// across lanes, in work-group memory, for eight chunks at once: a barrier costs the same for one chunk as for eight.
+// of a larger one every work-group leaves the partial results of some chunks, over which this runs again. With 64
+// lanes, each adds the four of a chunk's 256 vec4s that are a multiple of 64 from its own. The lower steps of the halving
+// tree go across lanes, in work-group memory, for eight chunks at once: a barrier costs the same for one chunk as for
+// eight.
 // Reference: what reference::cross_entropy counts and reduces. Rust twin: `total` in src/twin.rs.
 
 //#import "bindings"
 //#import "math"
 //#import "loss/finish"
 
-const GROUP: u32 = 64u;
+// Invocations of a work-group: 64 or 256.
+override GROUP: u32 = 64u;
 const CHUNK: u32 = 1024u;
 // The most chunks that one work-group reduces to one sum, and those that it adds at once.
 const CHUNKS_MAX: u32 = 64u;
 const TILE: u32 = 8u;
-const TILE_LANES: u32 = TILE * GROUP;
+override TILE_LANES: u32 = TILE * GROUP;
 const CHUNK_SUMS: u32 = 3u * CHUNKS_MAX;
 
 // What is summed. Its number is also that of its word in a partial result.
@@ -47,10 +49,8 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
     }
     //#end
     let target_class = targets_at(row);
-    if HAS_WEIGHTS && target_class < params.classes && target_class != params.ignore_index {
-        return bitcast<u32>(weights_at(target_class));
-    }
-    return 0u;
+    let counts = target_class < params.classes && target_class != params.ignore_index;
+    return select(0u, bitcast<u32>(weights_at(select(0u, target_class, counts))), counts);
 }
 
 // What is counted of a row.
@@ -60,12 +60,11 @@ fn counts_of(row: u32) -> Counts {
     let is_class = target_class < params.classes;
     var counts = no_counts();
     if COUNTS_TARGETS {
+        let is_bad = !is_class && !is_ignored;
         counts.counted = select(0u, 1u, is_class && !is_ignored);
-        if !is_class && !is_ignored {
-            counts.bad_targets = 1u;
-            counts.first_bad_row = ~(params.first_row + row);
-            counts.first_bad_target = target_class;
-        }
+        counts.bad_targets = select(0u, 1u, is_bad);
+        counts.first_bad_row = select(0u, ~(params.first_row + row), is_bad);
+        counts.first_bad_target = target_class;
     }
     //#if COUNTS_CORRECT
     counts.correct = select(0u, 1u, target_class == argmax[offset_of(ARGMAX) + row] && !is_ignored);
@@ -116,22 +115,29 @@ struct Source {
     count: u32,
 }
 
-fn word_at(source: Source, i: u32) -> u32 {
-    // A word past the last is 0.
-    if i >= source.count {
-        return 0u;
-    }
+// Four words from `first` on; 0 for those past the last.
+fn words_at(source: Source, first: u32) -> vec4<u32> {
+    let i = vec4<u32>(first) + vec4<u32>(0u, 1u, 2u, 3u);
+    let there = min(i, vec4<u32>(source.count - 1u));
+    var bits: vec4<u32>;
     if source.is_second {
-        return chunk_sums[source.kind * CHUNKS_MAX + i];
+        let at = there + vec4<u32>(source.kind * CHUNKS_MAX);
+        bits = vec4<u32>(chunk_sums[at.x], chunk_sums[at.y], chunk_sums[at.z], chunk_sums[at.w]);
+    } else {
+        bits = vec4<u32>(
+            word_of_row(source.kind, there.x),
+            word_of_row(source.kind, there.y),
+            word_of_row(source.kind, there.z),
+            word_of_row(source.kind, there.w),
+        );
     }
-    return word_of_row(source.kind, i);
+    return select(bits, vec4<u32>(0u), i >= vec4<u32>(source.count));
 }
 
 var<private> lane_special: u32;
 
 fn sum_of_vec4(source: Source, first: u32) -> f32 {
-    let bits = vec4<u32>(
-        word_at(source, first), word_at(source, first + 1u), word_at(source, first + 2u), word_at(source, first + 3u));
+    let bits = words_at(source, first);
     let magnitudes = bits & vec4<u32>(0x7fffffffu);
     if any(magnitudes >= vec4<u32>(POS_INF)) {
         let has_nan = any(magnitudes > vec4<u32>(POS_INF));
@@ -145,6 +151,9 @@ fn sum_of_vec4(source: Source, first: u32) -> f32 {
 fn sum_of_lane(source: Source, chunk: u32, local: u32) -> f32 {
     let first = chunk * CHUNK + local * 4u;
     lane_special = 0u;
+    if GROUP == CHUNK / 4u {
+        return sum_of_vec4(source, first);
+    }
     let even = sum_of_vec4(source, first) + sum_of_vec4(source, first + 512u);
     return even + (sum_of_vec4(source, first + 256u) + sum_of_vec4(source, first + 768u));
 }
@@ -208,6 +217,30 @@ fn sum_all(kind: u32, first: u32, last: u32, local: u32) {
     }
 }
 
+// The counts of a row, none for one past the last.
+fn counts_below(row: u32, last: u32) -> Counts {
+    var counts = counts_of(min(row, last - 1u));
+    let is_there = row < last;
+    counts.counted = select(0u, counts.counted, is_there);
+    counts.correct = select(0u, counts.correct, is_there);
+    counts.bad_targets = select(0u, counts.bad_targets, is_there);
+    counts.first_bad_row = select(0u, counts.first_bad_row, is_there);
+    return counts;
+}
+
+fn added(a: Counts, b: Counts) -> Counts {
+    // Rows are kept as complements, so the first is the largest.
+    let is_b = b.first_bad_row > a.first_bad_row;
+    return Counts(
+        a.counted + b.counted,
+        a.correct + b.correct,
+        a.bad_targets + b.bad_targets,
+        max(a.first_bad_row, b.first_bad_row),
+        select(a.first_bad_target, b.first_bad_target, is_b),
+        false,
+    );
+}
+
 var<workgroup> group_counts: array<atomic<u32>, 4>;
 
 // What is counted of rows `first .. last`. Every lane gets all of it, but the target of the first bad row only the lane
@@ -218,15 +251,13 @@ fn count_all(first: u32, last: u32, local: u32) -> Counts {
     }
     workgroupBarrier();
     var own = no_counts();
-    for (var row = first + local; row < last; row += GROUP) {
-        let more = counts_of(row);
-        own.counted += more.counted;
-        own.correct += more.correct;
-        own.bad_targets += more.bad_targets;
-        if more.first_bad_row > own.first_bad_row {
-            own.first_bad_row = more.first_bad_row;
-            own.first_bad_target = more.first_bad_target;
-        }
+    // Four rows at a time, because loads that do not wait for one another take as long as one.
+    for (var row = first + local; row < last; row += 4u * GROUP) {
+        let a = counts_below(row, last);
+        let b = counts_below(row + GROUP, last);
+        let c = counts_below(row + 2u * GROUP, last);
+        let d = counts_below(row + 3u * GROUP, last);
+        own = added(added(own, added(a, b)), added(c, d));
     }
     atomicAdd(&group_counts[0], own.counted);
     atomicAdd(&group_counts[1], own.correct);

@@ -67,6 +67,8 @@ enum KernelKind {
         /// Whether it reads the rows rather than partial results.
         from_rows: bool,
         last: Option<FinalStep>,
+        /// Invocations of a work-group.
+        group: u32,
     },
     Jacobian,
 }
@@ -100,9 +102,14 @@ impl Variant {
     }
 
     /// A pass of a loss over the rows, or over the partial results of an earlier dispatch; without `last` it leaves
-    /// partial results itself.
-    pub(crate) fn loss(pass: LossPass, from_rows: bool, last: Option<FinalStep>) -> Self {
-        Self(KernelKind::Loss { pass, from_rows, last })
+    /// partial results itself. `is_wide` is for adapters that run 256 invocations better than 64.
+    pub(crate) fn loss(pass: LossPass, from_rows: bool, last: Option<FinalStep>, is_wide: bool) -> Self {
+        Self(KernelKind::Loss {
+            pass,
+            from_rows,
+            last,
+            group: if is_wide { 256 } else { 64 },
+        })
     }
 
     /// The file that has the entry point.
@@ -126,7 +133,9 @@ impl Variant {
         all.flags.extend(FLAGS.iter().map(|&flag| (flag, false)));
         match &self.0 {
             KernelKind::Row(row) => row.define(&mut all),
-            KernelKind::Loss { pass, from_rows, last } => {
+            KernelKind::Loss {
+                pass, from_rows, last, ..
+            } => {
                 let is_last = |what: fn(&FinalStep) -> bool| last.as_ref().is_some_and(what);
                 all.flags.extend([
                     ("IS_FROM_ROWS", *from_rows),
@@ -156,9 +165,9 @@ impl Variant {
     pub(crate) fn constants(&self) -> Vec<(&'static str, u32)> {
         match &self.0 {
             KernelKind::Row(row) => row.constants(),
-            KernelKind::Loss { last, .. } => {
+            KernelKind::Loss { last, group, .. } => {
                 let kind = last.map(|last| ("NORMALIZER_KIND", last.normalizer as u32));
-                kind.into_iter().collect()
+                kind.into_iter().chain([("GROUP", *group)]).collect()
             }
             KernelKind::Jacobian => Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::buffers::LossBuffers;
 use super::row_outputs::RowOutputs;
-use crate::dispatch::{Dispatch, Slice, bindable_bytes, window};
+use crate::dispatch::{Dispatch, Pipeline, Slice, bindable_bytes, window};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::plan::CHUNK;
@@ -11,8 +11,10 @@ use crate::shader::{FinalStep, LossPass, NormalizerKind, Params, Slot, Variant};
 use std::ops::Range;
 use wgpu::BufferUsages as Usage;
 
-/// The most numbers that one work-group reduces to one: `CHUNKS_MAX` chunks in shaders/loss/reduce.wgsl.
-const ONE_GROUP: usize = 64 * CHUNK;
+/// The most numbers that one work-group reduces to one: `CHUNKS_MAX` chunks in shaders/loss/reduce.wgsl. On a software
+/// adapter a work-group has a core to itself, as each of several would; on a GPU it has a small part of what there is.
+const ONE_GROUP_SOFTWARE: usize = 64 * CHUNK;
+const ONE_GROUP: usize = 16 * CHUNK;
 /// Chunks of each work-group where there are several: `TILE` there.
 const GROUP_CHUNKS: usize = 8;
 /// Words of a partial result: `PARTIAL_WORDS` there.
@@ -26,6 +28,7 @@ pub(super) struct Reduction {
     pass: LossPass,
     last: FinalStep,
     rows: usize,
+    is_wide: bool,
     partials: Vec<wgpu::Buffer>,
 }
 
@@ -38,27 +41,33 @@ pub(super) struct Numbers<'a> {
 impl Reduction {
     /// Chooses the dispatches and compiles their kernels.
     pub(super) fn new(gpu: &Gpu, (pass, last): (LossPass, FinalStep), rows: usize) -> Result<Self, EncodeError> {
+        let (is_software, invocations) = (
+            gpu.capabilities().is_software,
+            gpu.limits().max_compute_invocations_per_workgroup,
+        );
+        let one_group = if is_software { ONE_GROUP_SOFTWARE } else { ONE_GROUP };
         let mut reduction = Self {
             gpu: gpu.clone(),
             pass,
             last,
             rows: if pass.reads_rows() { rows } else { 0 },
+            is_wide: !is_software && invocations >= 256,
             partials: Vec::new(),
         };
         let (mut count, mut words) = (reduction.rows, 1);
-        while count > ONE_GROUP || reduction.ranges(count, words).len() > 1 {
-            reduction.pipeline(false)?;
+        while count > one_group || reduction.ranges(count, words).len() > 1 {
+            reduction.pipeline(reduction.partials.is_empty(), false)?;
             (count, words) = (count.div_ceil(CHUNK), PARTIAL_WORDS);
             let bytes = (count * words) as u64 * ELEMENT_BYTES;
             (reduction.partials).push(gpu.buffer("partial losses", bytes, Usage::STORAGE)?);
         }
-        reduction.pipeline(true)?;
+        reduction.pipeline(reduction.partials.is_empty(), true)?;
         Ok(reduction)
     }
 
-    fn pipeline(&self, is_last: bool) -> Result<(), EncodeError> {
-        let variant = Variant::loss(self.pass, self.partials.is_empty(), is_last.then_some(self.last));
-        self.gpu.pipeline(&variant).map(|_| ())
+    fn pipeline(&self, from_rows: bool, is_last: bool) -> Result<Pipeline, EncodeError> {
+        let last = is_last.then_some(self.last);
+        (self.gpu).pipeline(&Variant::loss(self.pass, from_rows, last, self.is_wide))
     }
 
     /// The dispatches for these buffers; `outputs` are those of rows, the caller's or the kernel's own.
@@ -72,7 +81,7 @@ impl Reduction {
         let mut dispatches = Vec::new();
         let (mut count, mut from): (usize, Option<&wgpu::Buffer>) = (self.rows, None);
         for next in &self.partials {
-            let pipeline = self.gpu.pipeline(&Variant::loss(self.pass, from.is_none(), None))?;
+            let pipeline = self.pipeline(from.is_none(), false)?;
             for range in self.ranges(count, from.map_or(1, |_| PARTIAL_WORDS)) {
                 let chunks = range.len().div_ceil(CHUNK);
                 let mut dispatch = Dispatch {
@@ -89,9 +98,8 @@ impl Reduction {
             }
             (count, from) = (count.div_ceil(CHUNK), Some(next));
         }
-        let last = Variant::loss(self.pass, from.is_none(), Some(self.last));
         let mut dispatch = Dispatch {
-            pipeline: self.gpu.pipeline(&last)?,
+            pipeline: self.pipeline(from.is_none(), true)?,
             params,
             bindings: Vec::new(),
             groups: 1,

@@ -48,7 +48,7 @@ fn structs_have_the_layout_of_their_twins() {
         writes_scale: true,
         is_mean: false,
     };
-    let (module, _) = parsed(&Variant::loss(pass, true, Some(last)));
+    let (module, _) = parsed(&Variant::loss(pass, true, Some(last), false));
     let (params, summary) = (Params::default(), SummaryWords::default());
     for (name, size, twin) in [
         ("Params", size_of_val(&params), format!("{params:?}")),

@@ -194,10 +194,10 @@ fn loss_passes() -> Vec<(LossPass, FinalStep)> {
 fn loss_variants() -> Vec<Variant> {
     let mut all = vec![Variant::JACOBIAN];
     for (pass, last) in loss_passes() {
-        all.push(Variant::loss(pass, true, Some(last)));
+        all.extend([false, true].map(|is_wide| Variant::loss(pass, true, Some(last), is_wide)));
         if pass.reads_rows() {
-            all.push(Variant::loss(pass, false, Some(last)));
-            all.extend([true, false].map(|from_rows| Variant::loss(pass, from_rows, None)));
+            all.push(Variant::loss(pass, false, Some(last), false));
+            all.extend([true, false].map(|from_rows| Variant::loss(pass, from_rows, None, from_rows)));
         }
     }
     let mut seen = std::collections::HashSet::new();
