@@ -4,6 +4,7 @@ mod accuracy;
 mod bits;
 mod check;
 mod confident;
+mod fast;
 mod layouts;
 mod special;
 mod tally;
@@ -67,6 +68,12 @@ const CHECKS: &[(&str, Checker)] = &[
     ("confident_rows/f32", confident::rows::<f32>),
     ("confident_rows/f16", confident::rows::<f16>),
     ("confident_rows/bf16", confident::rows::<bf16>),
+    ("fast/softmax/f32", fast::softmax::<f32>),
+    ("fast/softmax/f16", fast::softmax::<f16>),
+    ("fast/softmax/bf16", fast::softmax::<bf16>),
+    ("fast/cross_entropy/f32", fast::cross_entropy::<f32>),
+    ("fast/cross_entropy/f16", fast::cross_entropy::<f16>),
+    ("fast/cross_entropy/bf16", fast::cross_entropy::<bf16>),
     ("common_offset", special::common_offset),
     ("odd_rows", special::special_rows),
     ("bad_targets", special::bad_targets),
@@ -85,7 +92,7 @@ impl Gpu {
     /// Checks on this adapter what the crate promises: every operation and type against the f64 reference; rows that
     /// are all but certain, rows with NaN and infinities, common offsets, bad targets; strides, axes, many and long
     /// rows; and that the bits are the same in every run, under every schedule, alone and in a batch, and the same as
-    /// those of plain f32 Rust that takes the same steps.
+    /// those of plain f32 Rust that takes the same steps. It also measures `fast: true`.
     ///
     /// `report` is called with each check as it ends. The checks together are a certificate for this adapter, driver
     /// and version of the crate: all is well if every [`Check::failed`] is 0. It takes some minutes on a software

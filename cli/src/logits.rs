@@ -26,6 +26,10 @@ pub(crate) struct LogitArgs {
     /// How the device stores what has the logits' shape, rounded from f32; files stay f32.
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: DtypeWord,
+    /// The driver's own exp and log, unprotected: faster where arithmetic is the limit, less accurate, and not the same on
+    /// every adapter.
+    #[arg(long)]
+    pub(crate) fast: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

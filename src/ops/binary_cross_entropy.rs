@@ -42,6 +42,11 @@ pub struct BinaryCrossEntropy {
     pub gradient: Gradient,
     /// What the gradient is multiplied by; one number, or with [`Reduction::None`] one for each row.
     pub upstream: Upstream,
+    /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
+    /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
+    /// still the same in every batch, plan and run on one adapter, but not on another. Errors are what the driver's
+    /// functions make of them: [`Gpu::verify`](crate::Gpu::verify) measures them.
+    pub fast: bool,
 }
 
 /// The buffers of [`BinaryCrossEntropyKernel::encode`]. Those that the options do not ask for must be `None`.
@@ -146,7 +151,7 @@ impl BinaryCrossEntropy {
                 weight: self.weight.kind(),
             },
             storage: self.storage,
-            fast: false,
+            fast: self.fast,
             place,
             stats: RowStatsNeed::Nothing,
             adjust: AdjustSpec::default(),

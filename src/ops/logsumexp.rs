@@ -32,6 +32,11 @@ pub struct LogSumExp {
     pub fully_masked: FullyMasked,
     /// The gradient replaces the logits, in [`LogSumExpGradKernel::encode`]. The calls that take host slices ignore it.
     pub in_place: bool,
+    /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
+    /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
+    /// still the same in every batch, plan and run on one adapter, but not on another. Errors are what the driver's
+    /// functions make of them: [`Gpu::verify`](crate::Gpu::verify) measures them.
+    pub fast: bool,
     /// A schedule to use instead of the best known one, to measure or to test it.
     pub schedule: Option<Schedule>,
 }
@@ -83,7 +88,7 @@ impl LogSumExp {
                 lse_grad: false,
             },
             storage: self.storage,
-            fast: false,
+            fast: self.fast,
             place: ResultPlace::None,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

@@ -29,6 +29,11 @@ pub struct Softmax {
     pub fully_masked: FullyMasked,
     /// The result replaces the logits, in [`SoftmaxKernel::encode`]. The calls that take host slices ignore it.
     pub in_place: bool,
+    /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
+    /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
+    /// still the same in every batch, plan and run on one adapter, but not on another. Errors are what the driver's
+    /// functions make of them: [`Gpu::verify`](crate::Gpu::verify) measures them.
+    pub fast: bool,
     /// A schedule to use instead of the best known one, to measure or to test it.
     pub schedule: Option<Schedule>,
 }
@@ -106,7 +111,7 @@ impl Softmax {
                 lse_grad: false,
             },
             storage: self.storage,
-            fast: false,
+            fast: self.fast,
             place,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

@@ -27,6 +27,11 @@ pub struct SoftmaxGrad {
     pub adjust: Adjust,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,
+    /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
+    /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
+    /// still the same in every batch, plan and run on one adapter, but not on another. Errors are what the driver's
+    /// functions make of them: [`Gpu::verify`](crate::Gpu::verify) measures them.
+    pub fast: bool,
     /// A schedule to use instead of the best known one, to measure or to test it.
     pub schedule: Option<Schedule>,
 }
@@ -71,7 +76,7 @@ impl SoftmaxGrad {
         RowSpec {
             op: RowOp::SoftmaxGrad { log: self.log },
             storage: self.storage,
-            fast: false,
+            fast: self.fast,
             place,
             stats: RowStatsNeed::Sums,
             adjust: AdjustSpec {

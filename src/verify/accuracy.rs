@@ -18,7 +18,7 @@ use crate::testing::{Bound, CLASSES, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDif
 /// elements, and one lane, few lanes and many.
 const SHAPES: [(usize, usize); 5] = [(3, 1), (3, 6), (3, 37), (2, 1030), (3, 40)];
 
-fn stored<T: Element>(values: &[f32]) -> Vec<T> {
+pub(super) fn stored<T: Element>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&v| T::nearest(v)).collect()
 }
 

@@ -42,6 +42,7 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
         log: true,
         fully_masked: options.fully_masked,
         adjust: options.adjust,
+        fast: options.fast,
         ..Softmax::default()
     };
     let log_probs = match args.log_probs {

@@ -41,6 +41,7 @@ fn run_stored<T: Element>(global: &Global, args: &SoftmaxArgs) -> Result<(), Fai
         log: args.log,
         fully_masked: args.about_logits.fully_masked(),
         adjust: args.about_logits.adjust(&logits.shape, rows)?,
+        fast: args.about_logits.fast,
         ..Softmax::default()
     };
     let (gpu, bar) = global.open_gpu(rows.count())?;

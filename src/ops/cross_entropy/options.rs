@@ -101,6 +101,11 @@ pub struct CrossEntropy {
     pub argmax: bool,
     /// How many rows have their target as argmax.
     pub correct: bool,
+    /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
+    /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
+    /// still the same in every batch, plan and run on one adapter, but not on another. Errors are what the driver's
+    /// functions make of them: [`Gpu::verify`](crate::Gpu::verify) measures them.
+    pub fast: bool,
     /// A schedule to use instead of the best known one, to measure or to test it.
     pub schedule: Option<Schedule>,
 }
@@ -130,6 +135,7 @@ impl Default for CrossEntropy {
             entropy: false,
             argmax: false,
             correct: false,
+            fast: false,
             schedule: None,
         }
     }
@@ -221,7 +227,7 @@ impl CrossEntropy {
                 entropy: self.entropy,
             }),
             storage: self.storage,
-            fast: false,
+            fast: self.fast,
             place: self.gradient.place(),
             stats,
             adjust: adjusted.spec,

@@ -205,6 +205,7 @@ impl CrossEntropyArgs {
             lse: self.lse.is_some(),
             argmax: self.predictions.is_some(),
             correct,
+            fast: self.about_logits.fast,
             ..default
         })
     }
