@@ -30,13 +30,19 @@ const SHAPES: [(usize, usize, Option<Schedule>); 9] = [
     (32, 128_256, Some(Schedule::Split { lanes: 32, pieces: 126 })),
 ];
 
-fn operations() -> [(&'static str, RowSpec); 2] {
+fn operations() -> [(&'static str, RowSpec); 4] {
     let loss = RowSpec {
         op: RowOp::CrossEntropy(CrossEntropySpec::default()),
         slots: [Slot::Targets, Slot::GradScale, Slot::Loss].into_iter().collect(),
         ..PLAIN
     };
-    [("softmax", PLAIN), ("loss+gradient", loss)]
+    let fast = |spec| RowSpec { fast: true, ..spec };
+    [
+        ("softmax", PLAIN),
+        ("loss+gradient", loss),
+        ("fast softmax", fast(PLAIN)),
+        ("fast loss+gradient", fast(loss)),
+    ]
 }
 
 /// A GPU with what all of those have that the kernels are compiled for.
