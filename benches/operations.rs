@@ -2,7 +2,7 @@
 //! `WGPU_ADAPTER_NAME` choose. For the ratio to the time of a copy use `wgpu-softmax bench`.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage, PollType};
 use wgpu_softmax::{
@@ -56,6 +56,15 @@ fn operations(criterion: &mut Criterion) {
         };
         group.bench_function(BenchmarkId::new("cross_entropy", kernel.schedule()), |b| {
             b.iter(|| run(&gpu, |encoder| kernel.encode(encoder, &buffers)));
+        });
+        // What recording costs the host, on buffers that are bound anew and on those that are bound once.
+        let bound = kernel.bind(&buffers).unwrap();
+        let encoder = || gpu.device().create_command_encoder(&Default::default());
+        group.bench_function("record cross_entropy", |b| {
+            b.iter_batched_ref(encoder, |e| kernel.encode(e, &buffers).unwrap(), BatchSize::SmallInput);
+        });
+        group.bench_function("record cross_entropy, bound", |b| {
+            b.iter_batched_ref(encoder, |e| bound.encode(e), BatchSize::SmallInput);
         });
         // From a slice on the host to a slice on the host.
         group.bench_function("softmax of a slice", |b| {

@@ -236,7 +236,7 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.factor = row.share;
     row.max_grad = mul(-row.share, row.rest);
     if HAS_Z_LOSS {
-        // loss/normalizer.wgsl leaves the two scales side by side; a scale for each row serves for both.
+        // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.
         let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
         row.factor = opaque(row.share + row.z_scale);

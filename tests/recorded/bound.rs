@@ -172,80 +172,80 @@ fn losses_that_are_bound_give_what_encode_gives() {
     }
 }
 
-/// No dispatch before the rows unless the gradient needs what the device alone knows, and one after them at most.
-#[test]
-fn losses_take_no_more_dispatches_than_they_need() {
-    let (mean, sum) = (Reduction::Mean, Reduction::Sum);
-    let soft = Targets::Probabilities;
+/// The dispatches of a loss, with every buffer that its options ask for.
+fn dispatches(options: &CrossEntropy) -> usize {
     let words = |count: usize| buffer(&vec![0u32; count]);
     let (x, q, targets, summary) = (words(420), words(420), words(6), words(16));
     let (gradient, losses, one) = (words(420), words(6), words(1));
-    for (targets_are, reduction, normalizer, upstream, has_gradient, expected) in [
-        (Targets::Indices, mean, Normalizer::Rows, Upstream::Number(1.0), true, 3),
-        (Targets::Indices, mean, Normalizer::Rows, Upstream::Buffer, true, 3),
-        (Targets::Indices, mean, Normalizer::Buffer, Upstream::Buffer, true, 3),
+    let is_soft = options.targets == Targets::Probabilities;
+    let targets = if is_soft { &q } else { &targets };
+    let buffers = CrossEntropyBuffers {
+        gradient: (options.gradient == Gradient::Apart).then(|| gradient.slice(..)),
+        upstream: (options.upstream == Upstream::Buffer).then(|| one.slice(..)),
+        normalizer: (options.normalizer == Normalizer::Buffer).then(|| one.slice(..)),
+        row_losses: (options.reduction == Reduction::None).then(|| losses.slice(..)),
+        ..CrossEntropyBuffers::new(x.slice(..), targets.slice(..), summary.slice(..))
+    };
+    let bound = options.prepare(gpu(), ROWS).unwrap().bind(&buffers).unwrap();
+    bound.encode(&mut encoder()).dispatches
+}
+
+/// No dispatch before the rows unless the gradient needs what the device alone knows, and one after them at most.
+#[test]
+fn losses_take_no_more_dispatches_than_they_need() {
+    let (number, soft) = (Upstream::Number(1.0), Targets::Probabilities);
+    for (targets, reduction, normalizer, upstream, has_gradient, expected) in [
+        (Targets::Indices, Reduction::Mean, Normalizer::Rows, &number, true, 3),
         (
             Targets::Indices,
-            mean,
+            Reduction::Mean,
             Normalizer::Rows,
-            Upstream::Number(1.0),
-            false,
-            2,
+            &Upstream::Buffer,
+            true,
+            3,
         ),
         (
             Targets::Indices,
-            mean,
+            Reduction::Mean,
             Normalizer::Buffer,
-            Upstream::Number(1.0),
-            false,
-            2,
+            &Upstream::Buffer,
+            true,
+            3,
         ),
+        (Targets::Indices, Reduction::Mean, Normalizer::Rows, &number, false, 2),
+        (Targets::Indices, Reduction::Mean, Normalizer::Buffer, &number, false, 2),
         (
             Targets::Indices,
-            mean,
+            Reduction::Mean,
             Normalizer::Number(4.0),
-            Upstream::Buffer,
+            &Upstream::Buffer,
             true,
             2,
         ),
-        (Targets::Indices, sum, Normalizer::Rows, Upstream::Buffer, true, 2),
         (
             Targets::Indices,
-            Reduction::None,
+            Reduction::Sum,
             Normalizer::Rows,
-            Upstream::Number(1.0),
+            &Upstream::Buffer,
             true,
             2,
         ),
-        (soft, mean, Normalizer::Rows, Upstream::Number(1.0), true, 2),
-        (soft, mean, Normalizer::Rows, Upstream::Buffer, true, 2),
+        (Targets::Indices, Reduction::None, Normalizer::Rows, &number, true, 2),
+        (soft, Reduction::Mean, Normalizer::Rows, &number, true, 2),
+        (soft, Reduction::Mean, Normalizer::Rows, &Upstream::Buffer, true, 2),
     ] {
         let options = CrossEntropy {
-            targets: targets_are,
+            targets,
             reduction,
             normalizer,
             upstream: upstream.clone(),
             gradient: if has_gradient { Gradient::Apart } else { Gradient::None },
             z_loss: 0.1,
-            correct: targets_are == Targets::Indices,
+            correct: targets == Targets::Indices,
             ..CrossEntropy::default()
         };
-        let targets = if targets_are == soft { &q } else { &targets };
-        let buffers = CrossEntropyBuffers {
-            gradient: has_gradient.then(|| gradient.slice(..)),
-            upstream: (upstream == Upstream::Buffer).then(|| one.slice(..)),
-            normalizer: (normalizer == Normalizer::Buffer).then(|| one.slice(..)),
-            row_losses: (reduction == Reduction::None).then(|| losses.slice(..)),
-            ..CrossEntropyBuffers::new(x.slice(..), targets.slice(..), summary.slice(..))
-        };
-        let bound = options.prepare(gpu(), ROWS).unwrap().bind(&buffers).unwrap();
         let subject = Subject::new::<f32>("cross_entropy", ROWS, &options);
-        equal(
-            &subject,
-            "dispatches",
-            bound.encode(&mut encoder()).dispatches,
-            expected,
-        );
+        equal(&subject, "dispatches", dispatches(&options), expected);
     }
 }
 

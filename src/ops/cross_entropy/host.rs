@@ -221,9 +221,12 @@ impl Gpu {
         let (buffers, mut others) = batch.bind(outputs.buffers(options.is_soft()), [None; 2])?;
         others.extend(adjusted.operands(&AdjustBuffers::default())?);
 
-        let mut encoder = gpu.encoder();
-        bind(gpu, &batch.passes.before(&buffers)?)?.encode(&mut encoder);
-        gpu.submit(encoder)?;
+        let before = batch.passes.before(&buffers)?;
+        if !before.is_empty() {
+            let mut encoder = gpu.encoder();
+            bind(gpu, &before)?.encode(&mut encoder);
+            gpu.submit(encoder)?;
+        }
 
         let kernel = HostBatch {
             rows,
