@@ -87,6 +87,7 @@ impl Plan {
                 } else {
                     regs as u32
                 },
+                is_software: adapter.is_software,
                 is_full: cut.is_full(rows.classes(), is_held),
                 // With one lane, each number of classes gets a kernel of its own, but a short one that compiles
                 // quickly.

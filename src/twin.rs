@@ -216,15 +216,12 @@ pub fn cross_entropy(x: &[f32], target: usize, scale: f32) -> (f32, Vec<f32>) {
         false => sums.sum * sums.inv_sum(),
     };
     let factor = scale * sums.inv_sum();
-    let gradient = exps(x, m).enumerate().map(|(class, (e, rescale))| {
-        flush(match class == target {
-            // Of a target that is a maximum, y − 1 is computed without cancelling.
-            true if e == 1.0 && rescale == 1.0 => -scale * rest,
-            true => e * (rescale * factor) - scale,
-            false => e * (rescale * factor),
-        })
+    let mut gradient: Vec<f32> = exps(x, m).map(|(e, rescale)| flush(e * (rescale * factor))).collect();
+    gradient[target] = flush(match exp_diff(x[target], m) {
+        // Of a target that is a maximum, y − 1 is computed without cancelling.
+        1.0 => -rest * scale,
+        e => (e * sums.inv_sum() - 1.0) * scale,
     });
-    let gradient = gradient.collect();
     (sub_rounded(ln_sum(sums), two_diff(x[target], m)), gradient)
 }
 

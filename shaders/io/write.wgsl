@@ -148,19 +148,50 @@ fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
 }
 //#end
 
+// Stores one element of a vec4 that the lane has stored before, `stored` being converted already.
+fn store_class(start: u32, class_index: u32, stored: u32) {
+    //#if X1
+    store_one(start, class_index, stored);
+    //#else
+    let element = offset_of(RESULT) + start + class_index;
+    //#if RESULT_F32
+    //#if X4
+    result[element / 4u][element % 4u] = stored;
+    //#else
+    result[element / 2u][element % 2u] = stored;
+    //#end
+    //#else
+    let shift = 16u * (element % 2u);
+    //#if X4
+    let word = result[element / 4u][element / 2u % 2u];
+    result[element / 4u][element / 2u % 2u] = (word & ~(0xffffu << shift)) | (stored << shift);
+    //#else
+    let word = result[element / 2u];
+    result[element / 2u] = (word & ~(0xffffu << shift)) | (stored << shift);
+    //#end
+    //#end
+    //#end
+}
+
 fn write_reg(reg: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
     if reg < USED_REGS {
         let index = vec4_index_of(reg, chunk, lane);
         let bits = result_vec4(regs[reg], start, index, lane, row);
+        //#if IS_RASTERISER
+        store_vec4(start, index, narrow4(select(bits, vec4<u32>(row.word), row.is_uniform)));
+        //#else
         //#if IS_PROBS
         store_vec4(start, index, narrow_probs4(bits));
         //#else
         store_vec4(start, index, narrow4(bits));
         //#end
+        //#end
     }
 }
 
 fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
+    // The lanes of a rasteriser take both sides of a branch, whatever the condition: there, write_reg selects.
+    //#if !IS_RASTERISER
     if row.is_uniform {
         let stored = narrow4(vec4<u32>(row.word));
         for (var reg = 0u; reg < USED_REGS; reg++) {
@@ -168,9 +199,10 @@ fn write_chunk(start: u32, chunk: u32, lane: Lane, row: Row) {
         }
         return;
     }
-    //#if CACHES_EXP
-    if row.replaces_exp {
-        replace_exp(row.exp_if_zero, row.exp_if_not);
+    //#end
+    //#if HAS_EQUAL_EXP
+    if row.is_equal {
+        equalize_exp();
     }
     //#end
     //#unroll REGS_PER_LANE

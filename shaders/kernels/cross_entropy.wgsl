@@ -22,16 +22,10 @@ struct Row {
     // What the gradient is multiplied by, and what y is multiplied by for the z-loss.
     grad_scale: f32,
     z_scale: f32,
-    // Without targets of all classes, the gradient is exponentials times this factor, less `share` at the target, or
-    // `max_grad` where the target is a maximum.
+    // Without targets of all classes, the gradient is exponentials times this factor, but for the target's.
     factor: f32,
-    share: f32,
-    max_grad: f32,
-    // Whether the exponentials are replaced first, by these words; the target's gradient is then `max_grad`.
-    replaces_exp: bool,
-    exp_if_zero: u32,
-    exp_if_not: u32,
-    is_wild: bool,
+    // Whether the row is -inf alone, and treated as if all its values were equal.
+    is_equal: bool,
     // Whether the result of the whole row is one word, and which.
     is_uniform: bool,
     word: u32,
@@ -77,18 +71,30 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
     return select(words, vec4<u32>(0u), is_absent);
 }
 //#else
-// The bits are those of cached exponentials.
+// The bits are those of cached exponentials. The target's gradient is written afterwards.
 fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
-    let e = bitcast<vec4<f32>>(bits);
-    let factor = vec4<f32>(mul(exp_rescale, row.factor));
-    var g = e * factor;
-    if index == row.target_class / 4u {
-        let at_target = mul_add4(e, factor, vec4<f32>(-row.share));
-        let at_max = select(at_target, vec4<f32>(row.max_grad), are_maxima(e) | vec4<bool>(row.is_wild));
-        g = select(g, at_max, classes_of(index) == vec4<u32>(row.target_class));
-    }
-    return flush4(bitcast<vec4<u32>>(adjust_grad(g, start, index, lane)));
+    let g = bitcast<vec4<f32>>(bits) * vec4<f32>(mul(exp_rescale, row.factor));
+    return absent_or_flushed4(bits, adjust_grad(g, start, index, lane));
 }
+
+//#if HAS_TARGET_STORE
+// The gradient at the target, converted to the result's type. `value` is the target's.
+fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, row: Row) -> u32 {
+    let e = exp_vec4(vec4<u32>(value), exp_base(stats.max_key)).x;
+    let is_max = e == 1.0 || row.is_equal;
+    let y = mul(select(e, 1.0, is_max), row.inv_sum);
+    var share = row.grad_scale;
+    if HAS_TARGET_WEIGHT {
+        share = mul(share, t.weight);
+    }
+    var g = mul(select(y - 1.0, -row.rest, is_max), share);
+    if HAS_Z_LOSS {
+        g = mul_add(y, row.z_scale, g);
+    }
+    let i = t.safe_class / 4u;
+    return narrow4(flush4(bitcast<vec4<u32>>(adjust_grad(vec4<f32>(g), start, i, lane))))[t.safe_class % 4u];
+}
+//#end
 //#end
 //#end
 
@@ -192,11 +198,14 @@ fn target_of(lane: Lane) -> Target {
     return Target(class_index, safe_class, weight, is_ignored, is_bad);
 }
 
+// The target's value.
+fn target_value(start: u32, lane: Lane, t: Target) -> u32 {
+    return adjust_logits(load_around(start, t.safe_class), start, t.safe_class / 4u, lane)[t.safe_class % 4u];
+}
+
 // Called by the lane that owns the target's vec4.
-fn put_row_outputs(start: u32, lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) {
+fn put_row_outputs(lane: Lane, stats: Stats, t: Target, value: u32, is_masked: bool, is_special: bool) {
     if HAS_LOSS || HAS_LOG_PROB {
-        let around = load_around(start, t.safe_class);
-        let value = adjust_logits(around, start, t.safe_class / 4u, lane)[t.safe_class % 4u];
         put_loss(lane.row, select(select(loss_bits(value, t.weight, stats), NAN, t.is_bad), 0u, t.is_ignored));
         put_log_prob(lane.row, select(select(log_prob_bits(value, stats), NAN, t.is_bad), 0u, t.is_ignored));
     }
@@ -229,26 +238,18 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
     row.weight_sum = t.weight + row.target_sum;
     row.grad_scale = grad_scale_at(at);
-    row.share = row.grad_scale;
+    row.factor = row.grad_scale;
     if HAS_TARGET_WEIGHT {
-        row.share = mul(row.share, t.weight);
+        row.factor = mul(row.factor, t.weight);
     }
-    row.factor = row.share;
-    row.max_grad = mul(-row.share, row.rest);
     if HAS_Z_LOSS {
         // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.
         let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
-        row.factor = opaque(row.share + row.z_scale);
-        row.max_grad = mul_add(row.z_scale, row.inv_sum, row.max_grad);
+        row.factor = opaque(row.factor + row.z_scale);
     }
-    row.is_wild = !HAS_TARGET_SUMS && is_nan_or_inf(bitcast<u32>(row.factor));
-    row.replaces_exp = is_masked || row.is_wild;
-    row.exp_if_not = select(0x3f800000u, bitcast<u32>(row.factor), row.is_wild);
-    // A masked class takes no part, whatever the grad scale.
-    row.exp_if_zero = select(0u, row.exp_if_not, is_masked);
-    row.max_grad = select(row.max_grad, -row.factor, row.is_wild);
-    row.factor = select(mul(row.factor, row.inv_sum), 1.0, row.is_wild);
+    row.factor = mul(row.factor, row.inv_sum);
+    row.is_equal = is_masked;
     row.is_uniform = is_zero || is_nan;
     row.word = select(0u, NAN, is_nan);
     return row;
@@ -261,11 +262,20 @@ fn run(lane: Lane) {
     let is_masked = stats.max_key == KEY_NEG_INF;
     let is_special = !IS_NLL
         && (has_nan_or_inf(stats.max_key) || (is_masked && params.fully_masked == FULLY_MASKED_NAN));
-    let is_owner = owns_chunk(t.safe_class / CHUNK, lane) && (t.safe_class / 4u) % LANES == lane.index;
-    if lane.live && is_owner {
-        put_row_outputs(start, lane, stats, t, is_masked, is_special);
+    let is_owner = lane.live && owns_chunk(t.safe_class / CHUNK, lane) && (t.safe_class / 4u) % LANES == lane.index;
+    // In place, the target's value must be read before it is written over.
+    var value = 0u;
+    if is_owner {
+        value = target_value(start, lane, t);
+        put_row_outputs(lane, stats, t, value, is_masked, is_special);
     }
     if HAS_RESULT && lane.live {
-        write_row(start, lane, stats.max_key, row_of(lane, stats, t, is_masked, is_special));
+        let row = row_of(lane, stats, t, is_masked, is_special);
+        write_row(start, lane, stats.max_key, row);
+        //#if HAS_TARGET_STORE
+        if is_owner && !row.is_uniform {
+            store_class(start, t.safe_class, target_result(value, start, lane, stats, t, row));
+        }
+        //#end
     }
 }

@@ -13,10 +13,8 @@ struct Row {
     ln_sum: vec2<f32>,
     // What exponentials are multiplied by: 1 / d, in a gradient times g.
     factor: f32,
-    // Whether the exponentials are replaced first, by these words.
-    replaces_exp: bool,
-    exp_if_zero: u32,
-    exp_if_not: u32,
+    // Whether the row is -inf alone, and treated as if all its values were equal.
+    is_equal: bool,
     // Whether the result of the whole row is one word, and which.
     is_uniform: bool,
     word: u32,
@@ -33,7 +31,8 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
 fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
     let y = bitcast<vec4<f32>>(bits) * vec4<f32>(mul(exp_rescale, row.factor));
     if IS_LSE_GRAD {
-        return flush4(bitcast<vec4<u32>>(adjust_grad(y, start, index, lane)));
+        // A masked class takes no part, whatever the grad scale.
+        return absent_or_flushed4(bits, adjust_grad(y, start, index, lane));
     }
     return flush_positive4(bitcast<vec4<u32>>(y));
 }
@@ -45,7 +44,7 @@ fn row_of(lane: Lane, stats: Stats) -> Row {
     row.max_value = max_of(stats);
     row.ln_sum = ln_sum_of(stats);
     row.factor = inv_sum_of(stats);
-    row.replaces_exp = false;
+    row.is_equal = false;
     row.is_uniform = has_nan_or_inf(stats.max_key) || is_masked;
     row.word = NAN;
     let count = f32(class_count());
@@ -55,17 +54,10 @@ fn row_of(lane: Lane, stats: Stats) -> Row {
         row.word = fully_masked_bits(0u, reciprocal(count));
     }
     if IS_LSE_GRAD {
-        // A row of -inf alone may count as if all its values were equal.
-        let as_equal = is_masked && params.fully_masked == FULLY_MASKED_UNIFORM;
+        row.is_equal = is_masked && params.fully_masked == FULLY_MASKED_UNIFORM;
+        row.is_uniform = row.is_uniform && !row.is_equal;
         let scale = grad_scale_at(lane.row * params.grad_scale_stride);
-        row.is_uniform = row.is_uniform && !as_equal;
-        row.factor = mul(select(row.factor, reciprocal(count), as_equal), scale);
-        let is_wild = is_nan_or_inf(bitcast<u32>(row.factor));
-        row.replaces_exp = as_equal || is_wild;
-        row.exp_if_not = select(0x3f800000u, bitcast<u32>(row.factor), is_wild);
-        // A masked class takes no part, whatever the grad scale.
-        row.exp_if_zero = select(0u, row.exp_if_not, as_equal);
-        row.factor = select(row.factor, 1.0, is_wild);
+        row.factor = mul(select(row.factor, reciprocal(count), row.is_equal), scale);
     }
     return row;
 }

@@ -35,8 +35,8 @@ const TARGET_DOT: u32 = 4u;
 var<private> regs: array<vec4<u32>, REGS_PER_LANE>;
 // The sum of each register's four terms.
 var<private> sums: array<f32, REGS_PER_LANE>;
-// How many of the chunk's classes that the lane holds are maxima.
-var<private> max_count: u32;
+// How many of the chunk's classes that the lane holds are maxima, by their place in a vec4.
+var<private> max_counts: vec4<i32>;
 // The number of registers that hold classes; the sums of the others stay 0.
 override USED_REGS: u32 = REGS_PER_LANE;
 // What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
@@ -126,10 +126,17 @@ struct ChunkView {
 // The terms of maxima, whose exponential is 1, are counted instead of summed: what they add up to is then exact, and so
 // small a sum as that of the other terms may be keeps all its digits.
 fn without_maxima(terms: vec4<f32>) -> vec4<f32> {
+    //#if IS_RASTERISER
+    // Without comparisons: 1 for maxima, 0 for what is below 1.
+    let bits = bitcast<vec4<i32>>(terms);
+    let others = (bits - vec4<i32>(0x3f800000)) >> vec4<u32>(31u);
+    max_counts += others + vec4<i32>(1);
+    return bitcast<vec4<f32>>(bits & others);
+    //#else
     let is_max = terms == vec4<f32>(1.0);
-    let counts = select(vec4<u32>(0u), vec4<u32>(1u), is_max);
-    max_count += (counts.x + counts.y) + (counts.z + counts.w);
+    max_counts += select(vec4<i32>(0), vec4<i32>(1), is_max);
     return select(terms, vec4<f32>(0.0), is_max);
+    //#end
 }
 
 fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
@@ -171,14 +178,20 @@ fn tree_sums(count: f32, lane: Lane) -> vec2<f32> {
 
 // The sum over the chunk of the terms of `kind`, and with EXP_SUM the number of maxima.
 fn chunk_sums(kind: u32, view: ChunkView, lane: Lane) -> vec2<f32> {
-    max_count = 0u;
+    max_counts = vec4<i32>(0);
     //#unroll REGS_PER_LANE
     sum_reg(kind, $iu, view, lane);
     //#end
-    return tree_sums(f32(max_count), lane);
+    return tree_sums(f32((max_counts.x + max_counts.y) + (max_counts.z + max_counts.w)), lane);
 }
 
 //#if CACHES_EXP
+// A gradient as bits, flushed, and exactly 0 where the class is masked, so that its exponential is 0, even if a factor of
+// the gradient is NaN or infinite.
+fn absent_or_flushed4(exponentials: vec4<u32>, gradient: vec4<f32>) -> vec4<u32> {
+    return select(flush4(bitcast<vec4<u32>>(gradient)), vec4<u32>(0u), exponentials == vec4<u32>(0u));
+}
+
 fn cache_exp_reg(reg: u32, base: f32) {
     if reg < USED_REGS {
         regs[reg] = bitcast<vec4<u32>>(exp_vec4(regs[reg], base));
@@ -192,16 +205,16 @@ fn cache_exp(base: f32) {
     //#end
 }
 
-fn replace_exp_reg(reg: u32, if_zero: u32, if_not: u32) {
+fn equalize_exp_reg(reg: u32) {
     if reg < USED_REGS {
-        regs[reg] = select(vec4<u32>(if_not), vec4<u32>(if_zero), regs[reg] == vec4<u32>(0u));
+        regs[reg] = vec4<u32>(0x3f800000u);
     }
 }
 
-// Replaces exponentials by others, for the rare rows whose results are not a factor times these.
-fn replace_exp(if_zero: u32, if_not: u32) {
+// Makes all exponentials 1, for the rare row that is -inf alone and counts as if its values were equal.
+fn equalize_exp() {
     //#unroll REGS_PER_LANE
-    replace_exp_reg($iu, if_zero, if_not);
+    equalize_exp_reg($iu);
     //#end
     exp_rescale = 1.0;
 }

@@ -152,6 +152,7 @@ impl BinaryCrossEntropy {
             },
             storage: self.storage,
             fast: self.fast,
+            equal_rows: false,
             place,
             stats: RowStatsNeed::Nothing,
             adjust: AdjustSpec::default(),

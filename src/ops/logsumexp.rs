@@ -89,6 +89,7 @@ impl LogSumExp {
             },
             storage: self.storage,
             fast: self.fast,
+            equal_rows: self.fully_masked == FullyMasked::Uniform,
             place: ResultPlace::None,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

@@ -112,6 +112,7 @@ impl Softmax {
             },
             storage: self.storage,
             fast: self.fast,
+            equal_rows: false,
             place,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,

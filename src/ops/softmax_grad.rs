@@ -77,6 +77,7 @@ impl SoftmaxGrad {
             op: RowOp::SoftmaxGrad { log: self.log },
             storage: self.storage,
             fast: self.fast,
+            equal_rows: false,
             place,
             stats: RowStatsNeed::Sums,
             adjust: AdjustSpec {

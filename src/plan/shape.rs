@@ -60,6 +60,8 @@ pub(crate) struct RowShape {
     pub(crate) regs_per_lane: u32,
     /// The registers that hold classes; the others are not used.
     pub(crate) used_regs: u32,
+    /// Whether a software rasteriser runs it.
+    pub(crate) is_software: bool,
     /// Whether the lanes hold exactly the classes of a row, so that no bounds need checking.
     pub(crate) is_full: bool,
     /// The only number of classes it is made for, or 0 for any.

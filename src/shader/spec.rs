@@ -90,6 +90,8 @@ pub(crate) struct RowSpec {
     pub(crate) storage: Storage,
     /// Whether arithmetic and functions are the driver's own.
     pub(crate) fast: bool,
+    /// Whether a row of −∞ alone has the gradient of one whose values are equal.
+    pub(crate) equal_rows: bool,
     pub(crate) place: ResultPlace,
     pub(crate) stats: RowStatsNeed,
     pub(crate) adjust: AdjustSpec,
@@ -115,6 +117,13 @@ impl RowSpec {
             RowOp::CrossEntropy(op) => !op.nll,
             RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } => false,
         }
+    }
+
+    /// Whether the target's gradient is written by itself, after those of all classes.
+    pub(super) fn stores_target(&self) -> bool {
+        matches!(self.op, RowOp::CrossEntropy(op) if !op.nll && !op.target_sums)
+            && self.place != ResultPlace::None
+            && self.slots.has(Slot::Targets)
     }
 
     /// Whether the result is probabilities.

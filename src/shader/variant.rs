@@ -193,11 +193,13 @@ const FLAGS: &[&str] = &[
     "FAST",
     "FROM_SAVED_LSE",
     "HAS_ENTROPY_SUM",
+    "HAS_EQUAL_EXP",
     "HAS_EXACT_DIFF",
     "HAS_NORMALIZER_BUFFER",
     "HAS_RESULT",
     "HAS_SOFTCAP",
     "HAS_SPANS",
+    "HAS_TARGET_STORE",
     "HAS_TARGET_SUMS",
     "HAS_TARGET_WEIGHT",
     "HAS_UPSTREAM_TERMS",
@@ -214,6 +216,7 @@ const FLAGS: &[&str] = &[
     "IS_MEAN",
     "IS_NLL",
     "IS_PROBS",
+    "IS_RASTERISER",
     "LOGITS_BF16",
     "LOGITS_F16",
     "LOGITS_F32",
@@ -253,7 +256,9 @@ impl RowVariant {
             ("CACHES_EXP", self.spec.caches_exp() && !first_pass),
             ("FAST", self.spec.fast),
             ("HAS_EXACT_DIFF", self.spec.has_exact_diff()),
+            ("HAS_EQUAL_EXP", self.spec.equal_rows && self.spec.caches_exp()),
             ("IS_FULL", self.shape.is_full),
+            ("IS_RASTERISER", self.shape.is_software),
             ("IS_PROBS", self.spec.gives_probs()),
         ]);
         match self.spec.op {
@@ -265,6 +270,7 @@ impl RowVariant {
             }
             RowOp::CrossEntropy(op) => all.flags.extend([
                 ("HAS_ENTROPY_SUM", op.entropy),
+                ("HAS_TARGET_STORE", self.spec.stores_target()),
                 ("HAS_TARGET_SUMS", op.target_sums),
                 ("HAS_TARGET_WEIGHT", op.target_weight),
                 ("HAS_Z_LOSS", op.z_loss),

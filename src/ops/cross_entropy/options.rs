@@ -228,6 +228,7 @@ impl CrossEntropy {
             }),
             storage: self.storage,
             fast: self.fast,
+            equal_rows: self.fully_masked == FullyMasked::Uniform,
             place: self.gradient.place(),
             stats,
             adjust: adjusted.spec,

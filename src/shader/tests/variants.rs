@@ -17,6 +17,7 @@ pub(super) const PLAIN: RowSpec = RowSpec {
     },
     storage: Storage::all(Dtype::F32),
     fast: false,
+    equal_rows: false,
     place: ResultPlace::Apart,
     stats: RowStatsNeed::Sums,
     adjust: AdjustSpec {
@@ -53,6 +54,7 @@ fn softmax_specs() -> [RowSpec; 6] {
         },
         RowSpec {
             op: softmax(false, true),
+            equal_rows: true,
             stats: RowStatsNeed::SavedLse,
             adjust: softcap(MaskKind::Causal),
             slots: slots(&[Slot::SavedLse, Slot::GradScale]),
@@ -114,6 +116,7 @@ fn loss_specs() -> [RowSpec; 9] {
     let with_targets = [Slot::Targets, Slot::GradScale, Slot::Loss];
     let upstream = [Slot::SoftTargets, Slot::Upstream, Slot::Loss, Slot::RowZLoss];
     let mut everything = cross_entropy(every, &with_targets);
+    everything.equal_rows = true;
     everything.adjust = softcap(MaskKind::PerClass);
     everything.slots = everything.slots.with(outputs).with(ADJUST_SLOTS).with([Slot::Weights]);
     let saved = [Slot::Targets, Slot::GradScale, Slot::Weights, Slot::SavedLse];
@@ -242,14 +245,14 @@ fn row_variants(spec: RowSpec, plan: &Plan, turn: usize, all: &mut Vec<Variant>)
     }
 }
 
-/// Every operation, in every storage, place and schedule, with subgroups and without.
+/// Every operation, in every storage, place and schedule, as for a GPU with subgroups and for a rasteriser without.
 pub(super) fn all() -> Vec<Variant> {
-    let info = wgpu::AdapterInfo {
-        subgroup_min_size: 8,
-        ..wgpu::AdapterInfo::new(wgpu::DeviceType::Cpu, wgpu::Backend::Vulkan)
-    };
     let mut all = loss_variants();
-    for subgroups in [false, true] {
+    for (subgroups, device_type) in [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)] {
+        let info = wgpu::AdapterInfo {
+            subgroup_min_size: 8,
+            ..wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan)
+        };
         let adapter = Capabilities::new(&info, &wgpu::Limits::default(), subgroups);
         for (turn, (classes, schedule)) in schedules().enumerate() {
             for spec in specs() {
