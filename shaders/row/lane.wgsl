@@ -136,7 +136,10 @@ fn tree_over_lanes(x: vec2<f32>, lane: Lane) -> vec2<f32> {
 
 // Two sums over the lanes, by the halving tree. A sum that is zero is +0, whatever the signs of its terms.
 fn lanes_sums(x: vec2<f32>, lane: Lane) -> vec2<f32> {
-    let sums = tree_over_lanes(x, lane);
+    return without_neg_zero(tree_over_lanes(x, lane));
+}
+
+fn without_neg_zero(sums: vec2<f32>) -> vec2<f32> {
     return select(sums, vec2<f32>(0.0), sums == vec2<f32>(0.0));
 }
 

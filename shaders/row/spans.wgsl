@@ -42,8 +42,18 @@ fn load_span(span: u32, lane: Lane) -> Stats {
     return s;
 }
 
+// Where each chunk has lanes of its own, compilers know how many spans there are.
+fn span_count() -> u32 {
+    return select(ROW_CHUNKS, params.spans, IN_PIECES);
+}
+
+// Whether every lane combines all spans by itself, which takes neither shuffles nor barriers.
+fn is_one_vec4() -> bool {
+    return !IN_PIECES && ROW_CHUNKS <= 4u;
+}
+
 fn load_span_or_none(span: u32, lane: Lane) -> Stats {
-    if span < params.spans {
+    if span < span_count() {
         return load_span(span, lane);
     }
     return no_stats();
@@ -88,18 +98,26 @@ fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
 // only once.
 var<private> span_sums: array<f32, REGS_PER_LANE>;
 
+// Four spans, relative to the maximum of all.
+fn rescaled_spans(kind: u32, first: u32, base: f32, lane: Lane) -> Rescaled {
+    let a = load_span_or_none(first, lane);
+    let b = load_span_or_none(first + 1u, lane);
+    let c = load_span_or_none(first + 2u, lane);
+    let d = load_span_or_none(first + 3u, lane);
+    return rescale_to_max(kind, a, b, c, d, base);
+}
+
 // The tree over the spans, four to a vec4, relative to the maximum of all.
 fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
+    if is_one_vec4() {
+        let rescaled = rescaled_spans(kind, 0u, base, lane);
+        return without_neg_zero(vec2<f32>(fold_vec4(rescaled.sum), fold_vec4(rescaled.max_count)));
+    }
     // The sums of the other registers stay 0.
-    let used = min(REGS_PER_LANE, (params.spans + 4u * LANES - 1u) / (4u * LANES));
+    let used = min(REGS_PER_LANE, (span_count() + 4u * LANES - 1u) / (4u * LANES));
     var count = 0.0;
     for (var reg = 0u; reg < used; reg++) {
-        let first = 4u * (reg * LANES + lane.index);
-        let a = load_span_or_none(first, lane);
-        let b = load_span_or_none(first + 1u, lane);
-        let c = load_span_or_none(first + 2u, lane);
-        let d = load_span_or_none(first + 3u, lane);
-        let rescaled = rescale_to_max(kind, a, b, c, d, base);
+        let rescaled = rescaled_spans(kind, 4u * (reg * LANES + lane.index), base, lane);
         span_sums[reg] = fold_vec4(rescaled.sum);
         count += fold_vec4(rescaled.max_count);
     }
@@ -113,20 +131,24 @@ fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
 fn combine_spans(lane: Lane) -> Stats {
     var max_key = KEY_NEG_INF;
     var target_error = TARGET_OK;
-    for (var span = lane.index; span < params.spans; span += LANES) {
+    let step = select(LANES, 1u, is_one_vec4());
+    for (var span = select(lane.index, 0u, is_one_vec4()); span < span_count(); span += step) {
         let part = load_span(span, lane);
         max_key = max(max_key, part.max_key);
         target_error = max(target_error, part.target_error);
     }
     var s = no_stats();
-    s.max_key = lanes_max(max_key, lane);
+    s.max_key = max_key;
+    if !is_one_vec4() {
+        s.max_key = lanes_max(max_key, lane);
+    }
     let base = exp_base(s.max_key);
     let row_sums = combine_sums(STATS_SUM, base, lane);
     s.sum = row_sums.x;
     s.max_count = row_sums.y;
     if HAS_ARGMAX {
         var argmax = NO_CLASS;
-        for (var span = lane.index; span < params.spans; span += LANES) {
+        for (var span = lane.index; span < span_count(); span += LANES) {
             let part = load_span(span, lane);
             argmax = select(argmax, min(argmax, part.argmax), part.max_key == s.max_key);
         }
