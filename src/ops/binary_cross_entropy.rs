@@ -22,8 +22,8 @@ use wgpu::BufferUsages as Usage;
 /// The gradient is `w ((1 − t) σ(x) − p t σ(−x))`, which for p = w = 1 is `σ(x) − t`. The mean is over all elements.
 ///
 /// It is the cross-entropy of the two classes with logits (0, x). NaN logits and targets give NaN; the loss of an
-/// infinite logit is 0 where the target is exactly the class of its sign, else +∞. Results are within 2e-6 · max(1, ℓ)
-/// of the reference.
+/// infinite logit is 0 where the target is exactly the class of its sign, else +∞. Losses are within 4 ULP of themselves,
+/// gradients within 6, however small: for x = 20 and t = 1 the loss is 2.06e-9.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BinaryCrossEntropy {
     /// w: none, one for each class, or laid out as the logits are.

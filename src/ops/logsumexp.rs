@@ -20,8 +20,8 @@ use wgpu::BufferUsages as Usage;
 /// `y_c = exp(a_c − lse)`.
 ///
 /// A row with a NaN or +∞ gives NaN. Classes with −∞ count as absent, and their gradient is 0. A row of −∞ alone gives
-/// NaN, or −∞ with gradient 0, or −ln C with `y = 1/C`, as [`FullyMasked`] says. The lse is within 1e-6 · max(1, |lse|)
-/// of the reference.
+/// NaN, or −∞ with gradient 0, or −ln C with `y = 1/C`, as [`FullyMasked`] says. The lse is `m + ln d` rounded, with a
+/// `ln d` that is within 4 ULP of itself.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogSumExp {
     /// Scale, bias, softcap and mask.

@@ -41,8 +41,11 @@ pub enum Targets {
 /// - soft targets: `ℓ = Σ_c w_c q'_c (lse − a_c) + λ lse²`, `q' = (1−ε) q + ε/C`,
 ///   gradient `(y_c Σ_k w_k q'_k − w_c q'_c + 2λ lse y_c) · da/dx`.
 ///
-/// `lse − a_t` is computed as `ln d − (a_t − m)`, which loses no digits to a large offset common to all logits. The
-/// gradient is that of the reduced loss, times [`CrossEntropy::upstream`].
+/// `lse − a_t` is computed as `ln d − (a_t − m)`, which loses no digits to a large offset common to all logits; and of d
+/// the maxima are counted apart from the sum s of the others, so that neither a loss nor a gradient loses digits where a
+/// row is all but certain: `ln d = log1p(s)` and, at a target that is the maximum, `y − 1 = −s / d`. Losses are within
+/// 4 ULP of themselves, gradients within 6 ULP of their largest term. The gradient is that of the reduced loss, times
+/// [`CrossEntropy::upstream`].
 ///
 /// | row | loss | gradient |
 /// |---|---|---|

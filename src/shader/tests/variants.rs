@@ -77,6 +77,15 @@ fn softmax_specs() -> [RowSpec; 6] {
     ]
 }
 
+const ROW_OUTPUTS: [Slot; 6] = [
+    Slot::Loss,
+    Slot::Lse,
+    Slot::RowZLoss,
+    Slot::LogProb,
+    Slot::Entropy,
+    Slot::Argmax,
+];
+
 /// The same for the losses.
 fn loss_specs() -> [RowSpec; 9] {
     let every = CrossEntropySpec {
@@ -105,20 +114,16 @@ fn loss_specs() -> [RowSpec; 9] {
         slots: slots(bound).with([Slot::SoftTargets, Slot::Loss, Slot::GradScale]),
         ..PLAIN
     };
-    let outputs = [
-        Slot::Loss,
-        Slot::Lse,
-        Slot::RowZLoss,
-        Slot::LogProb,
-        Slot::Entropy,
-        Slot::Argmax,
-    ];
     let with_targets = [Slot::Targets, Slot::GradScale, Slot::Loss];
     let upstream = [Slot::SoftTargets, Slot::Upstream, Slot::Loss, Slot::RowZLoss];
     let mut everything = cross_entropy(every, &with_targets);
     everything.equal_rows = true;
     everything.adjust = softcap(MaskKind::PerClass);
-    everything.slots = everything.slots.with(outputs).with(ADJUST_SLOTS).with([Slot::Weights]);
+    everything.slots = everything
+        .slots
+        .with(ROW_OUTPUTS)
+        .with(ADJUST_SLOTS)
+        .with([Slot::Weights]);
     let saved = [Slot::Targets, Slot::GradScale, Slot::Weights, Slot::SavedLse];
     [
         cross_entropy(CrossEntropySpec::default(), &with_targets),
