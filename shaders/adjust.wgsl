@@ -97,9 +97,9 @@ fn adjust_logits(bits: vec4<u32>, start: u32, index: u32, lane: Lane) -> vec4<u3
     return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(class_count()));
 }
 
-// g times da/dx.
+// g times da/dx. A g that is subnormal counts as 0 on every adapter, whatever the scale would make of it.
 fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
-    let scaled = mul4(opaque4(g), vec4<f32>(row_scale_of(lane)));
+    let scaled = mul4(opaque4(bitcast<vec4<f32>>(flush4(bitcast<vec4<u32>>(g)))), vec4<f32>(row_scale_of(lane)));
     if HAS_SOFTCAP {
         let v = scaled_and_biased(source_vec4(SOFTCAP_SOURCE, start, index, NEG_INF), index, lane);
         let t = tanh4(mul4(bitcast<vec4<f32>>(v), vec4<f32>(params.softcap_reciprocal)));

@@ -200,7 +200,7 @@ impl WorkGroup {
             false => 0,
         };
         let fits = |size: u32| {
-            let span_bytes = spans(size).next_power_of_two() * span_words * 4;
+            let span_bytes = spans(size).next_power_of_two().max(16) * span_words * 4;
             // The exchange between lanes takes four words for each invocation.
             span_bytes + size as usize * 16 <= adapter.group_memory as usize
         };

@@ -84,7 +84,7 @@ fn read_source(which: u32, i: u32) -> Source {
 }
 
 //#if !LOGITS_F32
-// Converts four elements, two to a word, to the bits of f32, always exactly.
+// Converts four elements, two to a word, to the bits of f32: exactly, on every adapter tried (tests/dtypes.rs).
 fn widen4(words: vec2<u32>) -> vec4<u32> {
     //#if LOGITS_BF16
     return vec4<u32>(words.x << 16u, words.x & 0xffff0000u, words.y << 16u, words.y & 0xffff0000u);

@@ -1,7 +1,7 @@
 // Writes the result of the chunk that is held: a kernel defines `Row`, of which `is_uniform` says whether all results
 // are one `word`, and `result_vec4`, which gives the result of four neighbouring classes as the bits of f32 otherwise.
-// They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements
-// at once. A kernel without a result of the logits' shape has a `store_vec4` that does nothing.
+// They are stored as io/load.wgsl reads the logits, X4, X2 or X1 elements at once. Without a result of the logits' shape
+// nothing is stored here.
 
 //#import "io/load"
 //#import "row/registers"

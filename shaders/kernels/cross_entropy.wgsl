@@ -67,7 +67,7 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
     }
     let words = flush4(bitcast<vec4<u32>>(adjust_grad(g, start, index, lane)));
     // A masked class takes no part, whatever the grad scale.
-    let is_absent = (bits == vec4<u32>(0u)) & (weights == vec4<f32>(0.0));
+    let is_absent = (bits == vec4<u32>(0u)) & (s == vec4<f32>(0.0)) & !is_target;
     return select(words, vec4<u32>(0u), is_absent);
 }
 //#else
@@ -87,7 +87,7 @@ fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, ro
     if HAS_TARGET_WEIGHT {
         share = mul(share, t.weight);
     }
-    var g = mul(select(y - 1.0, -row.rest, is_max), share);
+    var g = mul(select(opaque(y - 1.0), -row.rest, is_max), share);
     if HAS_Z_LOSS {
         g = mul_add(y, row.z_scale, g);
     }
@@ -156,10 +156,10 @@ fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
         loss = select(mul(loss, target_weight), 0.0, target_weight == 0.0);
     }
     if HAS_TARGET_SUMS {
-        loss = opaque(mul_add(row.target_sum, ln_sum.x, loss)) - row.target_dot;
+        loss = opaque(mul_add(row.target_sum, ln_sum.x, opaque(loss))) - row.target_dot;
     }
     if HAS_Z_LOSS {
-        loss = loss + z_loss_of(row);
+        loss = opaque(loss) + z_loss_of(row);
     }
     return bitcast<u32>(loss);
 }
@@ -271,10 +271,17 @@ fn run(lane: Lane) {
     }
     if HAS_RESULT && lane.live {
         let row = row_of(lane, stats, t, is_masked, is_special);
+        //#if HAS_TARGET_STORE
+        // The same holds for what a softcap's derivative is computed from.
+        var at_target = 0u;
+        if is_owner {
+            at_target = target_result(value, start, lane, stats, t, row);
+        }
+        //#end
         write_row(start, lane, stats.max_key, row);
         //#if HAS_TARGET_STORE
         if is_owner && !row.is_uniform {
-            store_class(start, t.safe_class, target_result(value, start, lane, stats, t, row));
+            store_class(start, t.safe_class, at_target);
         }
         //#end
     }

@@ -166,7 +166,7 @@ fn fold_regs(stride: u32) {
 }
 
 // The halving tree over all vec4s of the lanes that share the row, first within each lane, then across them; and on the
-// same way the sum of the lanes' counts, which are integers, so that their order does not matter.
+// same way the sum of the lanes' counts, which are integers, so that their order does not matter up to 2^24.
 fn tree_sums(count: f32, lane: Lane) -> vec2<f32> {
     fold_regs(16u);
     fold_regs(8u);

@@ -47,7 +47,7 @@ fn span_count() -> u32 {
     return select(ROW_CHUNKS, params.spans, IN_PIECES);
 }
 
-// Whether every lane combines all spans by itself, which takes neither shuffles nor barriers.
+// Whether every lane combines all spans by itself, which for the maximum and the sums takes neither shuffles nor barriers.
 fn is_one_vec4() -> bool {
     return !IN_PIECES && ROW_CHUNKS <= 4u;
 }

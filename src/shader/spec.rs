@@ -137,7 +137,7 @@ impl RowSpec {
 
     /// Whether differences of logits have to be computed in two numbers, because rounded to one they might not be exact.
     pub(super) fn has_exact_diff(&self) -> bool {
-        self.storage.logits == Dtype::F32 || self.adjust.is_adjusted
+        self.storage.logits == Dtype::F32 || self.adjust.is_adjusted || self.stats == RowStatsNeed::SavedLse
     }
 
     /// Whether drivers take long to compile it.

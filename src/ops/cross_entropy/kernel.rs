@@ -116,7 +116,7 @@ pub struct CrossEntropyKernel {
 
 impl CrossEntropy {
     /// Chooses a plan for batches of this shape, compiles its kernels, and allocates what they keep besides the
-    /// caller's buffers and the numbers in the options: at most 16 bytes a row, and for few long rows 12 or 28 bytes
+    /// caller's buffers and the numbers in the options: at most 16 bytes a row, and for few long rows 12 to 32 bytes
     /// for each 1,024 classes.
     ///
     /// # Errors
