@@ -5,6 +5,10 @@ fn opaque4(x: vec4<f32>) -> vec4<f32> {
     return x;
 }
 
+fn opaque2(x: vec2<f32>) -> vec2<f32> {
+    return x;
+}
+
 fn opaque(x: f32) -> f32 {
     return x;
 }

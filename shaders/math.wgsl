@@ -85,11 +85,16 @@ struct Tanh4 {
 //#else
 // No product may be contracted with a sum or folded with another product, and no sum may be re-associated, so that the
 // same words come out whatever the compiler, the schedule or the adapter. A value that must be rounded as it is written
-// passes through `opaque`. Where a product meets a sum, `mul_add` is cheaper, and where a sum would meet a sum, `add`:
+// passes through `opaque`. Where a product meets a sum, `mul_add` is cheaper, and where a single sum meets another, `add`:
 // no compiler knows that `one()` is 1, so it must round what is multiplied by it first, and whether it then fuses the
-// product with `one()` into the sum makes no difference, because that product is exact.
+// product with `one()` into the sum makes no difference, because that product is exact. In a tree of sums, where all are
+// multiplied by it, llvmpipe factors it out: those are opaque.
 fn opaque4(x: vec4<f32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(params.zero));
+}
+
+fn opaque2(x: vec2<f32>) -> vec2<f32> {
+    return bitcast<vec2<f32>>(bitcast<vec2<u32>>(x) ^ vec2<u32>(params.zero));
 }
 
 fn opaque(x: f32) -> f32 {
@@ -253,7 +258,7 @@ fn tanh4(v: vec4<f32>) -> Tanh4 {
         reciprocal(two_plus_w.w),
     );
     let magnitude = bitcast<vec4<u32>>(mul4(-w, inv));
-    let numerator = mul4(power, e.p + vec4<f32>(1.0)) * vec4<f32>(4.0);
+    let numerator = mul4(power, add4(e.p, vec4<f32>(1.0))) * vec4<f32>(4.0);
     return Tanh4(
         bitcast<vec4<f32>>((magnitude & vec4<u32>(0x7fffffffu)) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u))),
         mul4(mul4(numerator, inv), inv),

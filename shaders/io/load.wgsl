@@ -184,9 +184,10 @@ fn source_vec4(which: u32, start: u32, index: u32, fill: u32) -> vec4<u32> {
     //#end
 }
 
-// Missing classes count as -inf.
+// Missing classes count as -inf, but as one that no compiler knows: one that assumes that nothing is infinite may do
+// anything with it.
 fn load_vec4(start: u32, index: u32) -> vec4<u32> {
-    return source_vec4(LOGITS, start, index, NEG_INF);
+    return source_vec4(LOGITS, start, index, NEG_INF ^ params.zero);
 }
 
 fn load_around(start: u32, class_index: u32) -> vec4<u32> {

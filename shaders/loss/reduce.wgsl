@@ -144,8 +144,8 @@ fn sum_of_vec4(source: Source, first: u32) -> f32 {
         lane_special |= select(0u, HAS_NAN, has_nan) | select(0u, HAS_POS_INF, any(bits == vec4<u32>(POS_INF)));
     }
     let x = bitcast<vec4<f32>>(bits);
-    let pair = x.xy + x.zw;
-    return pair.x + pair.y;
+    let pair = opaque2(x.xy + x.zw);
+    return opaque(pair.x + pair.y);
 }
 
 fn sum_of_lane(source: Source, chunk: u32, local: u32) -> f32 {
@@ -154,8 +154,8 @@ fn sum_of_lane(source: Source, chunk: u32, local: u32) -> f32 {
     if GROUP == CHUNK / 4u {
         return sum_of_vec4(source, first);
     }
-    let even = sum_of_vec4(source, first) + sum_of_vec4(source, first + 512u);
-    return even + (sum_of_vec4(source, first + 256u) + sum_of_vec4(source, first + 768u));
+    let even = opaque(sum_of_vec4(source, first) + sum_of_vec4(source, first + 512u));
+    return even + opaque(sum_of_vec4(source, first + 256u) + sum_of_vec4(source, first + 768u));
 }
 
 // The bits of a chunk's sum, by what its words are rather than by float comparisons: with a NaN it is NaN, with +inf it

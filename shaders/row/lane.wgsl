@@ -2,7 +2,7 @@
 // shuffles where the adapter has subgroups, which unlike subgroup adds leave the order of a sum to us, and through
 // work-group memory otherwise and between subgroups. A kernel of rows has a `run(lane: Lane)`.
 
-//#import "params"
+//#import "math"
 
 // Invocations of a work-group, and those of them that share a row, or a chunk of it: a power of two.
 override WORKGROUP_SIZE: u32 = 64u;
@@ -63,7 +63,8 @@ fn fold_sums(x: vec2<f32>, stop: u32, lane: Lane) -> vec2<f32> {
             let part = bitcast<vec2<f32>>(exchange[base + lane.index % width + min(i, parts - 1u) * width]);
             t[i] = select(vec2<f32>(0.0), part, i < parts);
         }
-        value = ((t[0] + t[4]) + (t[2] + t[6])) + ((t[1] + t[5]) + (t[3] + t[7]));
+        let left = opaque2(opaque2(t[0] + t[4]) + opaque2(t[2] + t[6]));
+        value = opaque2(left + opaque2(opaque2(t[1] + t[5]) + opaque2(t[3] + t[7])));
     }
     return value;
 }

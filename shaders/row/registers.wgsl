@@ -112,8 +112,8 @@ fn exp_base(max_key: i32) -> f32 {
 }
 
 fn fold_vec4(v: vec4<f32>) -> f32 {
-    let pair = v.xy + v.zw;
-    return pair.x + pair.y;
+    let pair = opaque2(v.xy + v.zw);
+    return opaque(pair.x + pair.y);
 }
 
 // Which chunk is held, and what its exponentials are relative to.
@@ -155,7 +155,7 @@ fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
 
 fn fold_reg(reg: u32, stride: u32) {
     if reg < stride && stride < REGS_PER_LANE {
-        sums[reg] += sums[reg + stride];
+        sums[reg] = opaque(sums[reg] + sums[reg + stride]);
     }
 }
 

@@ -34,7 +34,8 @@ const TARGET_ON_NEG_INF: i32 = 1;
 const TARGET_IS_NAN: i32 = 2;
 
 fn no_stats() -> Stats {
-    return Stats(KEY_NEG_INF, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
+    // A compiler that assumes that nothing is infinite may do anything with a -inf that it knows.
+    return Stats(KEY_NEG_INF ^ i32(params.zero), 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
 }
 
 fn max_of(s: Stats) -> f32 {
@@ -128,7 +129,7 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
 
 fn merge_sums(kind: u32, a: Stats, b: Stats, base: f32) -> vec2<f32> {
     let both = rescale_to_max(kind, a, b, no_stats(), no_stats(), base);
-    return vec2<f32>(both.sum.x + both.sum.y, both.max_count.x + both.max_count.y);
+    return vec2<f32>(opaque(both.sum.x + both.sum.y), both.max_count.x + both.max_count.y);
 }
 
 fn merge(a: Stats, b: Stats) -> Stats {
