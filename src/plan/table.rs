@@ -48,17 +48,17 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
             lanes: vec4s.div_ceil(REGS_MAX as u32),
         },
         // What a lane does once for its row is shared by 16 classes at least, where it has so many. At 64 classes with 16, 4
-        // and 2 lanes: 70 / 114, 47 / 65 and 43 / 57; but with 2, neighbouring lanes no longer fill a line of memory.
+        // and 2 lanes: 70 / 114, 47 / 59 and less still; but with 2, neighbouring lanes no longer fill a line of memory.
         (..=1024, _) => Schedule::Held {
             lanes: (vec4s / 4).clamp(1, 32),
         },
         _ if rows.inner() > 1 => Schedule::Chunked { lanes: 8 },
-        // 53 / 67 at 4,096 classes. Rows of up to 16 chunks, so that on NVIDIA's GPUs a lane may have 128 hardware
+        // 52 / 59 at 4,096 classes. Rows of up to 16 chunks, so that on NVIDIA's GPUs a lane may have 128 hardware
         // registers, enough for its 8 vec4s.
         _ if (chunks <= 4 || count > 255) && 32 * chunks as u32 <= adapter.invocations.min(512) => {
             Schedule::Held { lanes: 32 }
         }
-        // 79 / 89 at 128,256 classes. Each chunk has 32 lanes, with 8 vec4s each; 256 lanes with one vec4 each took 230,
+        // 80 / 82 at 128,256 classes. Each chunk has 32 lanes, with 8 vec4s each; 256 lanes with one vec4 each took 230,
         // most of it for reductions. Where there are few chunks in all, each gets a work-group, so that they spread over
         // the GPU; else a work-group takes eight at once.
         (_, ..=255) if chunks > 4 && count * chunks <= 4096 => Schedule::Split {
