@@ -22,8 +22,10 @@ struct Row {
     // What the gradient is multiplied by, and what y is multiplied by for the z-loss.
     grad_scale: f32,
     z_scale: f32,
-    // Without targets of all classes, the gradient is exponentials times this factor, but for the target's.
+    // Without targets of all classes, the gradient is exponentials times `factor`, but for the target's; `share` is what
+    // the gradient without the z-loss is multiplied by.
     factor: f32,
+    share: f32,
     // Whether the row is -inf alone, and treated as if all its values were equal.
     is_equal: bool,
     // Whether the result of the whole row is one word, and which.
@@ -83,11 +85,7 @@ fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, ro
     let e = exp_vec4(vec4<u32>(value), exp_base(stats.max_key)).x;
     let is_max = e == 1.0 || row.is_equal;
     let y = mul(select(e, 1.0, is_max), row.inv_sum);
-    var share = row.grad_scale;
-    if HAS_TARGET_WEIGHT {
-        share = mul(share, t.weight);
-    }
-    var g = mul(select(opaque(y - 1.0), -row.rest, is_max), share);
+    var g = mul(select(opaque(y - 1.0), -row.rest, is_max), row.share);
     if HAS_Z_LOSS {
         g = mul_add(y, row.z_scale, g);
     }
@@ -238,10 +236,11 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
     row.weight_sum = t.weight + row.target_sum;
     row.grad_scale = grad_scale_at(at);
-    row.factor = row.grad_scale;
+    row.share = row.grad_scale;
     if HAS_TARGET_WEIGHT {
-        row.factor = mul(row.factor, t.weight);
+        row.share = mul(row.share, t.weight);
     }
+    row.factor = row.share;
     if HAS_Z_LOSS {
         // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.
         let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
