@@ -94,10 +94,6 @@ fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
     return stats;
 }
 
-// The sums for each register. They are computed in a loop, so that the code for one of them, which is long, is compiled
-// only once.
-var<private> span_sums: array<f32, REGS_PER_LANE>;
-
 // Four spans, relative to the maximum of all.
 fn rescaled_spans(kind: u32, first: u32, base: f32, lane: Lane) -> Rescaled {
     let a = load_span_or_none(first, lane);
@@ -107,23 +103,33 @@ fn rescaled_spans(kind: u32, first: u32, base: f32, lane: Lane) -> Rescaled {
     return rescale_to_max(kind, a, b, c, d, base);
 }
 
+fn move_sum_on(reg: u32) {
+    if reg > 0u {
+        sums[reg] = sums[reg - 1u];
+    }
+}
+
 // The tree over the spans, four to a vec4, relative to the maximum of all.
 fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
     if is_one_vec4() {
         let rescaled = rescaled_spans(kind, 0u, base, lane);
         return without_neg_zero(vec2<f32>(fold_vec4(rescaled.sum), fold_vec4(rescaled.max_count)));
     }
-    // The sums of the other registers stay 0.
+    //#unroll REGS_PER_LANE
+    sums[$i] = 0.0;
+    //#end
+    // From the last register to the first, each taking the first's place and moving the others on: so the code, which is
+    // long, is compiled only once, and no register is indexed by a variable.
     let used = min(REGS_PER_LANE, (span_count() + 4u * LANES - 1u) / (4u * LANES));
     var count = 0.0;
-    for (var reg = 0u; reg < used; reg++) {
-        let rescaled = rescaled_spans(kind, 4u * (reg * LANES + lane.index), base, lane);
-        span_sums[reg] = fold_vec4(rescaled.sum);
+    for (var left = used; left > 0u; left--) {
+        let rescaled = rescaled_spans(kind, 4u * ((left - 1u) * LANES + lane.index), base, lane);
+        //#unroll REGS_PER_LANE
+        move_sum_on(REGS_PER_LANE - 1u - $iu);
+        //#end
+        sums[0] = fold_vec4(rescaled.sum);
         count += fold_vec4(rescaled.max_count);
     }
-    //#unroll REGS_PER_LANE
-    sums[$i] = span_sums[$i];
-    //#end
     return tree_sums(count, lane);
 }
 

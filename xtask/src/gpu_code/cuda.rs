@@ -13,12 +13,17 @@ enum Parameter {
     Local(String),
 }
 
+/// Invocations that are to run on a multiprocessor at once, of 2,048 at most, which leaves each 85 of its 65,536 registers.
+/// Without a number the compiler decides by rules of its own, and for two kernels it decided to spill what it need not.
+const RESIDENT: u32 = 768;
+
 pub(crate) fn from_metal(metal: &str) -> Result<String, String> {
     let (before, kernel) = metal
         .split_once("kernel void main_(\n")
         .ok_or("the Metal code has no kernel")?;
     let (parameters, body) = kernel.split_once("\n) {").ok_or("the kernel has no body")?;
     let (before, size) = split_work_group_size(before);
+    let groups = (RESIDENT / size).max(1);
     let mut passed = Vec::new();
     let mut statements = String::new();
     for line in parameters.lines() {
@@ -32,17 +37,17 @@ pub(crate) fn from_metal(metal: &str) -> Result<String, String> {
     }
     let signature = passed.join(", ");
     Ok(format!(
-        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}) main_({signature}) {{\n{statements}{}",
+        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}, {groups}) main_({signature}) {{\n{statements}{}",
         without_address_spaces(before),
         without_address_spaces(body)
     ))
 }
 
 /// The code without the attribute at its end that says how many invocations a work-group has, and that number.
-fn split_work_group_size(before: &str) -> (&str, &str) {
+fn split_work_group_size(before: &str) -> (&str, u32) {
     let split = before.rsplit_once("[[max_total_threads_per_threadgroup(");
-    let number = split.and_then(|(before, rest)| Some((before, rest.split(')').next()?)));
-    number.unwrap_or((before, "1024"))
+    let number = split.and_then(|(before, rest)| Some((before, rest.split(')').next()?.parse().ok()?)));
+    number.unwrap_or((before, 1024))
 }
 
 fn without_address_spaces(code: &str) -> String {
@@ -155,7 +160,7 @@ mod tests {
         let cuda = from_metal(metal).unwrap_or_default();
         for part in [
             "static constexpr uint A",
-            "__launch_bounds__(64) main_()",
+            "__launch_bounds__(64, 12) main_()",
             "__shared__ T t",
             "v.get_xy()",
         ] {
