@@ -219,8 +219,8 @@ fn ln_two_float(d: f32) -> vec2<f32> {
     p = mul_add(p, f, -0.25000009);
     p = mul_add(p, f, 0.33333313);
     let square = mul(f, f);
-    // The products with k and with 1/2 are exact.
-    let tail = mul_add(square, -0.5, mul_add(mul(square, f), p, k * LN2_LOW));
+    // The products with k and with 1/2 are exact; but clang would add `rest` within the chain, before its first product.
+    let tail = mul_add(square, -0.5, mul_add(mul(square, f), p, mul(k, LN2_LOW)));
     let whole = k * LN2_HIGH;
     let sum = opaque(whole + f);
     let rest = opaque(opaque(f - opaque(sum - whole)) + tail);

@@ -41,7 +41,7 @@ fn element(bits: u32, e: f32, t: f32, start: u32, c: u32, grad_scale: f32) -> El
     let target_for = select(positive, negative, is_negative);
     let abs_x = bitcast<f32>(min(magnitude, POS_INF - 1u));
     let softplus = ln_1p(e);
-    let inv = reciprocal(1.0 + e);
+    let inv = reciprocal(opaque(1.0 + e));
     var loss = bitcast<u32>(mul(w, opaque(mul(target_against, abs_x + softplus) + mul(target_for, softplus))));
     if magnitude == POS_INF {
         let cost = mul(target_against, w);

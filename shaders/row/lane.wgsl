@@ -111,7 +111,8 @@ fn tree_over_lanes(x: vec2<f32>, lane: Lane) -> vec2<f32> {
     for (var stride = min(LANES, SUBGROUP_LANES) / 2u; stride > 0u; stride /= 2u) {
         value += vec2<f32>(subgroupShuffleXor(value.x, stride), subgroupShuffleXor(value.y, stride));
     }
-    return value;
+    // The last sum may meet another.
+    return opaque2(value);
 }
 //#else
 // Neighbouring invocations take neighbouring rows rather than neighbouring vec4s, because rows lie side by side when

@@ -129,7 +129,7 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
 
 fn merge_sums(kind: u32, a: Stats, b: Stats, base: f32) -> vec2<f32> {
     let both = rescale_to_max(kind, a, b, no_stats(), no_stats(), base);
-    return vec2<f32>(opaque(both.sum.x + both.sum.y), both.max_count.x + both.max_count.y);
+    return vec2<f32>(opaque(both.sum.x + both.sum.y), opaque(both.max_count.x + both.max_count.y));
 }
 
 fn merge(a: Stats, b: Stats) -> Stats {
