@@ -41,8 +41,20 @@ struct Params {
     empty_mean: u32,
     // Rows of the whole batch, where `rows` counts partial results of loss/reduce.wgsl.
     batch_rows: u32,
-    // For each binding, the offset of its data, in elements of its buffer; there is room for 32.
-    offsets: array<vec4<u32>, 8>,
+    // Words from the parameters of a row to those of the next, 0 if all rows share them; likewise of the bits of allowed
+    // classes, and of the edits (sample/values.wgsl).
+    sample_stride: u32,
+    allowed_stride: u32,
+    edits_stride: u32,
+    // Tokens of a row's history, biased classes of a row, and how far those of the next row are, 0 if all share them.
+    history_length: u32,
+    bias_length: u32,
+    bias_stride: u32,
+    // The number of classes with the largest log-probabilities that are asked for.
+    top_n: u32,
+    unused: u32,
+    // For each binding, the offset of its data, in elements of its buffer; there is room for 40.
+    offsets: array<vec4<u32>, 10>,
 }
 
 // What a row of -inf alone gives.

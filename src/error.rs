@@ -256,6 +256,18 @@ pub enum RunError {
     /// The call could not be prepared or recorded.
     #[error(transparent)]
     Encode(EncodeError),
+    /// A history or a bias that names a class that the rows do not have.
+    #[error("{what} of row {row} names class {class}, but there are {classes} classes")]
+    ClassOutOfRange {
+        /// Which option.
+        what: &'static str,
+        /// The row.
+        row: usize,
+        /// The class.
+        class: u32,
+        /// Classes of a row.
+        classes: usize,
+    },
     /// A slice of the wrong length.
     #[error("{what} has {got} elements, but the shape asks for {expected}")]
     WrongLength {

@@ -72,6 +72,10 @@ pub use ops::cross_entropy::{
 pub use ops::logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
 pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
 pub use ops::row_op::FullyMasked;
+pub use ops::sample::{
+    Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput, SampleParams,
+    SampleRows, Words,
+};
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
 pub use ops::softmax_jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};

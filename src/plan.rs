@@ -49,6 +49,24 @@ impl Plan {
         })
     }
 
+    /// The plan for kernels that go through rows chunk by chunk, in passes of which the first leave statistics.
+    pub(crate) fn split(rows: &Rows, adapter: &Capabilities, forced: Option<Schedule>) -> Result<Self, EncodeError> {
+        let schedule = match forced {
+            Some(Schedule::Chunked { lanes }) => Schedule::Split { lanes, pieces: 1 },
+            Some(other) => other,
+            None => table::choose_split(rows, adapter),
+        };
+        let plan = match schedule {
+            Schedule::Held { .. } => Err("several passes go through a row; use split or chunked"),
+            _ => Self::of(schedule, rows, adapter, 3),
+        };
+        plan.map_err(|why| EncodeError::Schedule {
+            schedule,
+            classes: rows.classes(),
+            why,
+        })
+    }
+
     fn of(schedule: Schedule, rows: &Rows, adapter: &Capabilities, span_words: usize) -> Result<Self, &'static str> {
         let cut = RowCut::new(rows);
         let is_held = matches!(schedule, Schedule::Held { .. });
@@ -82,11 +100,7 @@ impl Plan {
                 lanes,
                 row_chunks,
                 regs_per_lane: regs as u32,
-                used_regs: if is_held {
-                    cut.vec4s.min(CHUNK / 4).div_ceil(lanes as usize) as u32
-                } else {
-                    regs as u32
-                },
+                used_regs: cut.vec4s.min(CHUNK / 4).div_ceil(lanes as usize) as u32,
                 is_software: adapter.is_software,
                 is_full: cut.is_full(rows.classes(), is_held),
                 // With one lane, each number of classes gets a kernel of its own, but a short one that compiles

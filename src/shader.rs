@@ -13,7 +13,7 @@ pub(crate) use params::{Params, SummaryWords};
 pub(crate) use slot::{Slot, Slots};
 pub(crate) use spec::{
     AdjustSpec, CrossEntropySpec, FinalStep, LossPass, MaskKind, NormalizerKind, ResultPlace, RowOp, RowSpec,
-    RowStatsNeed,
+    RowStatsNeed, SampleSpec, SampleStep,
 };
 pub(crate) use template::TemplateError;
 pub(crate) use variant::Variant;

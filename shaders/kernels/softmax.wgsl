@@ -64,6 +64,9 @@ fn row_of(lane: Lane, stats: Stats) -> Row {
 
 fn run(lane: Lane) {
     let start = row_start(lane.row);
+    //#if IS_SAMPLED
+    begin_row(lane.row);
+    //#end
     let stats = row_stats(start, lane);
     if HAS_LSE && lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
         put_lse(lane.row, lse_bits(stats));

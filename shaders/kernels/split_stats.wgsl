@@ -4,8 +4,23 @@
 //#import "row/spans"
 //#import "schedule/split"
 
+//#if HAS_MAXIMA
+// The largest value of each lane's classes, for those who look for large ones (sample/scan.wgsl).
+const MAXIMA: u32 = 29u;
+@group(0) @binding(MAXIMA) var<storage, read_write> maxima: array<i32>;
+
+fn store_maximum(chunk: u32, lane: Lane) {
+    if lane.live && chunk < row_chunks() {
+        maxima[(lane.row * row_chunks() + chunk) * LANES + lane.index] = lane_max_key;
+    }
+}
+//#end
+
 fn run(lane: Lane) {
     let start = row_start(lane.row);
+    //#if IS_SAMPLED
+    begin_row(lane.row);
+    //#end
     let end = min((lane.piece + 1u) * piece_spans(), params.spans);
     // Every lane takes the same number of steps, because there are barriers in them.
     for (var i = 0u; i < piece_spans(); i += ROW_CHUNKS) {

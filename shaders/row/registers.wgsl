@@ -18,6 +18,9 @@
 //#if IS_ADJUSTED
 //#import "adjust"
 //#end
+//#if IS_SAMPLED
+//#import "sample/values"
+//#end
 
 const CHUNK: u32 = 1024u;
 const CHUNK_VEC4S: u32 = 256u;
@@ -41,6 +44,11 @@ var<private> max_counts: vec4<i32>;
 override USED_REGS: u32 = REGS_PER_LANE;
 // What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
 var<private> exp_rescale: f32 = 1.0;
+
+//#if HAS_MAXIMA
+// The largest value that the lane itself holds.
+var<private> lane_max_key: i32;
+//#end
 
 fn row_chunks() -> u32 {
     return (class_count() + CHUNK - 1u) / CHUNK;
@@ -66,10 +74,19 @@ fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
 }
 //#end
 
+// The values of four classes, of which the statistics are.
+fn value_vec4(start: u32, index: u32, lane: Lane) -> vec4<u32> {
+    let adjusted = adjust_logits(load_vec4(start, index), start, index, lane);
+    //#if IS_SAMPLED
+    return values_of(adjusted, index, lane);
+    //#else
+    return adjusted;
+    //#end
+}
+
 fn load_reg(reg: u32, start: u32, chunk: u32, lane: Lane) {
     if reg < USED_REGS {
-        let index = vec4_index_of(reg, chunk, lane);
-        regs[reg] = adjust_logits(load_vec4(start, index), start, index, lane);
+        regs[reg] = value_vec4(start, vec4_index_of(reg, chunk, lane), lane);
     }
 }
 
@@ -92,7 +109,12 @@ fn chunk_max(lane: Lane) -> i32 {
     //#unroll REGS_PER_LANE
     e = extremes_with_reg(e, $iu);
     //#end
+    //#if HAS_MAXIMA
+    lane_max_key = extremes_key(e);
+    return lanes_max(lane_max_key, lane);
+    //#else
     return lanes_max(extremes_key(e), lane);
+    //#end
 }
 
 // e^(x - m), for a finite m; a class of -inf gives exactly 0, a maximum exactly 1.

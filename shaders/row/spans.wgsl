@@ -85,6 +85,9 @@ fn span_stats(start: u32, span: u32, lane: Lane) -> Stats {
         let chunk = select(first + i, min(first + i, row_chunks() - 1u), IS_FULL);
         load_chunk(start, chunk, lane);
         let part = chunk_stats(start, chunk, lane);
+        //#if HAS_MAXIMA
+        store_maximum(first + i, lane);
+        //#end
         if i == 0u {
             stats = part;
         } else {

@@ -17,6 +17,8 @@ pub(crate) enum Extent {
     Matrix(u64),
     /// A word for each row.
     Row,
+    /// This many words for each row.
+    RowWords(usize),
     /// This many words, the same for every part.
     Words(usize),
 }
@@ -25,7 +27,7 @@ impl Extent {
     pub(crate) fn element_bytes(self) -> u64 {
         match self {
             Self::Matrix(bytes) => bytes,
-            Self::Row | Self::Words(_) => ELEMENT_BYTES,
+            Self::Row | Self::RowWords(_) | Self::Words(_) => ELEMENT_BYTES,
         }
     }
 }
@@ -64,6 +66,7 @@ impl<'a> Operand<'a> {
         let (first, elements) = match self.extent {
             Extent::Matrix(_) => (part.first_element, part.elements),
             Extent::Row => (first_row + part.first_row, part.rows),
+            Extent::RowWords(words) => ((first_row + part.first_row) * words, part.rows * words),
             Extent::Words(words) => (0, words),
         };
         window(gpu, self.slice, first, elements, self.extent.element_bytes())
@@ -74,6 +77,7 @@ impl<'a> Operand<'a> {
         let count = match self.extent {
             Extent::Matrix(_) => elements,
             Extent::Row => rows,
+            Extent::RowWords(words) => rows * words,
             Extent::Words(words) => words,
         };
         check(self.name, self.slice, count, self.extent.element_bytes())

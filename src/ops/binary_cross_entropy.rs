@@ -12,7 +12,7 @@ use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
 use crate::rows::Rows;
-use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
+use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 use wgpu::BufferUsages as Usage;
 
 /// Options of binary cross-entropy with logits.
@@ -156,6 +156,7 @@ impl BinaryCrossEntropy {
             place,
             stats: RowStatsNeed::Nothing,
             adjust: AdjustSpec::default(),
+            sample: SampleSpec::default(),
             slots: Slots::from_iter(bound).with(loss.grad_slot()),
         }
     }

@@ -10,7 +10,7 @@ use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::{Gpu, Wait, block_on};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
-use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 use wgpu::BufferUsages as Usage;
 
 /// Options of logsumexp and its backward pass.
@@ -93,6 +93,7 @@ impl LogSumExp {
             place: ResultPlace::None,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,
+            sample: SampleSpec::default(),
             slots: [Slot::Logits, Slot::Lse].into_iter().chain(adjusted.slots()).collect(),
         }
     }

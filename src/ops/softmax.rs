@@ -8,7 +8,7 @@ use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
-use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
 
 /// Options of softmax and log-softmax.
 ///
@@ -117,6 +117,7 @@ impl Softmax {
             place,
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,
+            sample: SampleSpec::default(),
             slots: own.chain(adjusted.slots()).collect(),
         }
     }

@@ -10,7 +10,7 @@ use crate::error::{EncodeError, RunError};
 use crate::gpu::{Gpu, Wait, block_on};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
-use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot};
+use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
 
 /// Options of the backward pass of softmax, and with `log` of log-softmax.
 ///
@@ -84,6 +84,7 @@ impl SoftmaxGrad {
                 grad_only: true,
                 ..adjusted.spec
             },
+            sample: SampleSpec::default(),
             slots: own.chain(logits).chain(adjusted.slots()).collect(),
         }
     }

@@ -72,3 +72,25 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
         _ => Schedule::Chunked { lanes: wide },
     }
 }
+
+/// The split schedule for kernels of several passes, whatever the row's length.
+pub(super) fn choose_split(rows: &Rows, adapter: &Capabilities) -> Schedule {
+    let (count, chunks) = (rows.count().max(1), rows.classes().div_ceil(CHUNK));
+    if adapter.is_software {
+        // As above; a row to itself keeps a core busy, so only fewer rows than cores are shared.
+        let lanes = if adapter.subgroup.is_some() { 8 } else { 32 };
+        return Schedule::Split {
+            lanes: lanes.max(adapter.lanes_in_loops()),
+            pieces: if count < 4 { chunks.min(16) as u32 } else { 1 },
+        };
+    }
+    let wide = adapter.invocations.min(LANES_MAX);
+    let lanes = if chunks == 1 { adapter.chunk_lanes() } else { wide };
+    Schedule::Split {
+        lanes,
+        pieces: chunks
+            .div_ceil((lanes / adapter.chunk_lanes()) as usize)
+            .min(1024 / count)
+            .clamp(1, 128) as u32,
+    }
+}

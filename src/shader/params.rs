@@ -4,7 +4,7 @@
 use super::slot::SLOTS_MAX;
 
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Params {
     pub(crate) rows: u32,
     pub(crate) classes: u32,
@@ -30,7 +30,22 @@ pub(crate) struct Params {
     pub(crate) normalizer: f32,
     pub(crate) empty_mean: u32,
     pub(crate) batch_rows: u32,
+    pub(crate) sample_stride: u32,
+    pub(crate) allowed_stride: u32,
+    pub(crate) edits_stride: u32,
+    pub(crate) history_length: u32,
+    pub(crate) bias_length: u32,
+    pub(crate) bias_stride: u32,
+    pub(crate) top_n: u32,
+    pub(crate) unused: u32,
     pub(crate) offsets: [u32; SLOTS_MAX],
+}
+
+/// All zeros.
+impl Default for Params {
+    fn default() -> Self {
+        bytemuck::Zeroable::zeroed()
+    }
 }
 
 #[repr(C)]

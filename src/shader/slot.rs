@@ -1,7 +1,7 @@
 //! [`Slot`]: the buffers that kernels are bound to, by the number of their binding.
 
 /// Slots that there can be: `Params` has an offset for each, and [`Slots`] a bit.
-pub(crate) const SLOTS_MAX: usize = 32;
+pub(crate) const SLOTS_MAX: usize = 40;
 
 /// A binding. Its number is also the index of its offset in `Params::offsets`. The shaders have the same names and
 /// numbers, mostly in `shaders/bindings.wgsl`; a test compares them.
@@ -33,6 +33,20 @@ pub(crate) enum Slot {
     Normalizer = 23,
     Partials = 24,
     NextPartials = 25,
+    SampleParams = 26,
+    Allowed = 27,
+    Edits = 28,
+    Maxima = 29,
+    Edges = 30,
+    Tokens = 31,
+    History = 32,
+    BiasClasses = 33,
+    BiasValues = 34,
+    Ranks = 35,
+    Kept = 36,
+    TopIds = 37,
+    TopLogProbs = 38,
+    TopEdges = 39,
 }
 
 impl Slot {
@@ -55,6 +69,11 @@ impl Slot {
         (Self::RowScale, "HAS_ROW_SCALE"),
         (Self::Weights, "HAS_WEIGHTS"),
         (Self::PosWeights, "HAS_POS_WEIGHTS"),
+        (Self::History, "HAS_HISTORY"),
+        (Self::BiasClasses, "HAS_BIAS_CLASSES"),
+        (Self::Ranks, "HAS_RANKS"),
+        (Self::Kept, "HAS_KEPT"),
+        (Self::TopIds, "HAS_TOP"),
     ];
 
     /// Whether what it holds is laid out, and stored, as the logits are.
@@ -68,14 +87,14 @@ impl Slot {
 
 /// A set of slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub(crate) struct Slots(u32);
+pub(crate) struct Slots(u64);
 
 impl Slots {
     #[cfg(test)]
     pub(super) const NONE: Self = Self(0);
 
     pub(crate) fn has(self, slot: Slot) -> bool {
-        self.0 & (1 << slot as u32) != 0
+        self.0 & (1 << slot as u64) != 0
     }
 
     pub(crate) fn len(self) -> u32 {
@@ -97,6 +116,6 @@ impl FromIterator<(Slot, bool)> for Slots {
 
 impl FromIterator<Slot> for Slots {
     fn from_iter<I: IntoIterator<Item = Slot>>(slots: I) -> Self {
-        Self(slots.into_iter().fold(0, |all, slot| all | 1 << slot as u32))
+        Self(slots.into_iter().fold(0, |all, slot| all | 1 << slot as u64))
     }
 }

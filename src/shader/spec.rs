@@ -68,6 +68,7 @@ pub(crate) enum RowOp {
     BinaryCrossEntropy {
         weight: MaskKind,
     },
+    Sample(SampleStep),
 }
 
 /// The options of cross-entropy, apart from those that have a slot.
@@ -83,6 +84,38 @@ pub(crate) struct CrossEntropySpec {
     pub(crate) entropy: bool,
 }
 
+/// What is done to the logits of a row before a class is drawn, and what a kernel of sampling needs besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub(crate) struct SampleSpec {
+    /// Whether the values are those that a row is sampled by.
+    pub(crate) is_sampled: bool,
+    pub(crate) temperature: bool,
+    /// Penalties or biases.
+    pub(crate) edits: bool,
+    pub(crate) allowed: bool,
+    /// Whether only the classes count that the filters leave.
+    pub(crate) edges: bool,
+    /// Whether the statistics pass leaves the largest value of each lane.
+    pub(crate) maxima: bool,
+    pub(crate) joint: bool,
+    /// Whether the filter finds the first classes that are asked for.
+    pub(crate) is_top: bool,
+    /// Whether a span has more than one chunk.
+    pub(crate) long_spans: bool,
+}
+
+/// A step of sampling that has a kernel of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum SampleStep {
+    /// What history and biases make of logits.
+    Edits,
+    /// Which classes are kept.
+    Filter,
+    Draw,
+    /// What is reported of the drawn class.
+    Report,
+}
+
 /// A kernel of rows, apart from its plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RowSpec {
@@ -95,6 +128,7 @@ pub(crate) struct RowSpec {
     pub(crate) place: ResultPlace,
     pub(crate) stats: RowStatsNeed,
     pub(crate) adjust: AdjustSpec,
+    pub(crate) sample: SampleSpec,
     pub(crate) slots: Slots,
 }
 
@@ -115,7 +149,7 @@ impl RowSpec {
         match self.op {
             RowOp::Softmax { log, .. } => !log,
             RowOp::CrossEntropy(op) => !op.nll,
-            RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } => false,
+            RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => false,
         }
     }
 
@@ -137,7 +171,8 @@ impl RowSpec {
 
     /// Whether differences of logits have to be computed in two numbers, because rounded to one they might not be exact.
     pub(super) fn has_exact_diff(&self) -> bool {
-        self.storage.logits == Dtype::F32 || self.adjust.is_adjusted || self.stats == RowStatsNeed::SavedLse
+        let is_changed = self.adjust.is_adjusted || self.sample.temperature || self.sample.edits;
+        self.storage.logits == Dtype::F32 || is_changed || self.stats == RowStatsNeed::SavedLse
     }
 
     /// Whether drivers take long to compile it.

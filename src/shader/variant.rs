@@ -3,7 +3,7 @@
 
 use super::files;
 use super::slot::Slot;
-use super::spec::{FinalStep, LossPass, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed};
+use super::spec::{FinalStep, LossPass, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleStep};
 use super::template::{Definitions, Rendered, TemplateError, render};
 use crate::dtype::Dtype;
 use crate::plan::{Plan, Reduce, RowShape, VectorWidth};
@@ -121,6 +121,10 @@ impl Variant {
                 RowOp::SoftmaxGrad { .. } => "kernels/softmax_grad",
                 RowOp::CrossEntropy(_) => "kernels/cross_entropy",
                 RowOp::BinaryCrossEntropy { .. } => "kernels/binary_cross_entropy",
+                RowOp::Sample(SampleStep::Edits) => "kernels/sample_edits",
+                RowOp::Sample(SampleStep::Filter) => "kernels/sample_filter",
+                RowOp::Sample(SampleStep::Draw) => "kernels/sample_draw",
+                RowOp::Sample(SampleStep::Report) => "kernels/sample_report",
             },
             KernelKind::Loss { .. } => "loss/reduce",
             KernelKind::Jacobian => "kernels/softmax_jacobian",
@@ -188,13 +192,19 @@ impl Variant {
 const FLAGS: &[&str] = &[
     "ADJUSTS_GRAD_ONLY",
     "CACHES_EXP",
+    "COUNTS_CLASSES",
     "COUNTS_CORRECT",
     "COUNTS_TARGETS",
     "FAST",
     "FROM_SAVED_LSE",
+    "HAS_ALLOWED",
+    "HAS_EDGES",
+    "HAS_EDITS",
     "HAS_ENTROPY_SUM",
     "HAS_EQUAL_EXP",
     "HAS_EXACT_DIFF",
+    "HAS_LONG_SPANS",
+    "HAS_MAXIMA",
     "HAS_NORMALIZER_BUFFER",
     "HAS_RESULT",
     "HAS_SOFTCAP",
@@ -202,6 +212,7 @@ const FLAGS: &[&str] = &[
     "HAS_TARGET_STORE",
     "HAS_TARGET_SUMS",
     "HAS_TARGET_WEIGHT",
+    "HAS_TEMPERATURE",
     "HAS_UPSTREAM_TERMS",
     "HAS_Z_LOSS",
     "IN_PIECES",
@@ -217,6 +228,7 @@ const FLAGS: &[&str] = &[
     "IS_NLL",
     "IS_PROBS",
     "IS_RASTERISER",
+    "IS_SAMPLED",
     "LOGITS_BF16",
     "LOGITS_F16",
     "LOGITS_F32",
@@ -261,6 +273,20 @@ impl RowVariant {
             ("IS_RASTERISER", self.shape.is_software),
             ("IS_PROBS", self.spec.gives_probs()),
         ]);
+        let sample = self.spec.sample;
+        all.flags.extend([
+            ("IS_SAMPLED", sample.is_sampled),
+            ("HAS_TEMPERATURE", sample.temperature),
+            ("HAS_EDITS", sample.edits),
+            ("HAS_ALLOWED", sample.allowed),
+            ("HAS_EDGES", sample.edges),
+            ("HAS_MAXIMA", sample.maxima && first_pass),
+            ("HAS_LONG_SPANS", sample.long_spans),
+            (
+                "COUNTS_CLASSES",
+                self.spec.slots.has(Slot::Ranks) || self.spec.slots.has(Slot::Kept),
+            ),
+        ]);
         match self.spec.op {
             RowOp::Softmax { log, lse_grad } => {
                 all.flags.extend([("IS_LOG", log), ("IS_LSE_GRAD", lse_grad)]);
@@ -276,7 +302,7 @@ impl RowVariant {
                 ("HAS_Z_LOSS", op.z_loss),
                 ("IS_NLL", op.nll),
             ]),
-            RowOp::BinaryCrossEntropy { .. } => {}
+            RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => {}
         }
     }
 
@@ -310,7 +336,7 @@ impl RowVariant {
         if self.stats.has_group_spans() {
             all.push(("GROUP_WORDS", self.shape.group_spans * self.spec.span_words()));
         }
-        if self.stats.has_spans() {
+        if self.stats.has_spans() && self.spec.op != RowOp::Sample(SampleStep::Edits) {
             all.push(("SPAN_WORDS", self.spec.span_words()));
         }
         if self.spec.adjust.is_adjusted {
@@ -318,6 +344,10 @@ impl RowVariant {
         }
         if let RowOp::BinaryCrossEntropy { weight } = self.spec.op {
             all.push(("WEIGHT_KIND", weight as u32));
+        }
+        if self.spec.op == RowOp::Sample(SampleStep::Filter) {
+            all.push(("IS_JOINT", self.spec.sample.joint.into()));
+            all.push(("IS_TOP", self.spec.sample.is_top.into()));
         }
         all
     }

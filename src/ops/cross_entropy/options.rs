@@ -6,7 +6,7 @@ use crate::ops::loss::{EmptyMean, Gradient, LossSpec, Normalizer, Reduction, Row
 use crate::ops::row_op::FullyMasked;
 use crate::ops::values::Values;
 use crate::schedule::Schedule;
-use crate::shader::{CrossEntropySpec, RowOp, RowSpec, RowStatsNeed, Slot, Slots};
+use crate::shader::{CrossEntropySpec, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
 /// What the logits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
@@ -235,6 +235,7 @@ impl CrossEntropy {
             place: self.gradient.place(),
             stats,
             adjust: adjusted.spec,
+            sample: SampleSpec::default(),
             slots: bound.with(adjusted.slots()),
         }
     }

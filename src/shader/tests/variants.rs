@@ -26,6 +26,17 @@ pub(super) const PLAIN: RowSpec = RowSpec {
         mask: MaskKind::None,
         grad_only: false,
     },
+    sample: SampleSpec {
+        is_sampled: false,
+        temperature: false,
+        edits: false,
+        allowed: false,
+        edges: false,
+        maxima: false,
+        joint: false,
+        is_top: false,
+        long_spans: false,
+    },
     slots: Slots::NONE,
 };
 

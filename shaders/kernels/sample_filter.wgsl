@@ -1,0 +1,279 @@
+// Which classes of a row min_p, top_k and top_p leave: those up to an edge in the order of falling b and then of rising
+// class. A work-group has a row to itself, and looks at what may be in question only (sample/scan.wgsl).
+// min_p keeps b >= m + ln min_p; top_k the first k; top_p the shortest beginning of what these leave, the sum of whose
+// exp(b - m) is at least top_p times that of all of them, or, with IS_JOINT or where the other two are off, of the row.
+// Twin: `edge_of` in src/twin/sample.rs.
+
+//#import "row/spans"
+//#import "schedule/scratch"
+//#import "sample/search"
+
+const EDGES: u32 = 30u;
+@group(0) @binding(EDGES) var<storage, read_write> edges: array<u32>;
+
+override IS_JOINT: bool = false;
+// Whether the first `params.top_n` classes are looked for, instead of those that the filters leave.
+override IS_TOP: bool = false;
+
+// The k-th of the maxima is a bound for the k-th class; then that class; then the sum of what is kept, and where it reaches
+// its share.
+const STAGE_MAXIMA: u32 = 0u;
+const STAGE_COUNT: u32 = 1u;
+const STAGE_TOTAL: u32 = 2u;
+const STAGE_MASS: u32 = 3u;
+const STAGE_DONE: u32 = 4u;
+
+const ALL_CLASSES: u32 = 0xffffffffu;
+const LOWEST_KEY: i32 = KEY_NEG_INF + 1;
+
+var<workgroup> search: Search;
+var<private> asked: Search;
+var<private> row: Stats;
+var<private> row_params: SampleParams;
+
+fn shift_of(s: Search) -> u32 {
+    if s.low < s.high {
+        return bucket_shift(bitcast<u32>(s.high) - bitcast<u32>(s.low));
+    }
+    return bucket_shift(s.last_class - s.first_class);
+}
+
+fn add_to_bucket(bucket: u32, e: f32) {
+    atomicAdd(&bucket_counts[bucket], 1u);
+    if asked.stage == STAGE_TOTAL || asked.stage == STAGE_MASS {
+        let mass = fixed_point(e);
+        let before = atomicAdd(&bucket_masses[bucket], mass.x);
+        let upper = mass.y + select(0u, 1u, before + mass.x < before);
+        if upper > 0u {
+            atomicAdd(&bucket_masses[BUCKETS + bucket], upper);
+        }
+    }
+}
+
+fn visit_vec4(bits: vec4<u32>, index: u32) {
+    var exponentials = vec4<f32>(0.0);
+    if asked.stage != STAGE_COUNT {
+        exponentials = exp_vec4(bits, exp_base(row.max_key));
+    }
+    let shift = shift_of(asked);
+    for (var i = 0u; i < 4u; i++) {
+        let key = order_key(bits[i]);
+        let class_index = 4u * index + i;
+        let by_key = asked.low < asked.high;
+        let is_asked = key >= asked.low && key <= asked.high
+            && (by_key || (class_index >= asked.first_class && class_index <= asked.last_class));
+        if is_asked && is_within(asked.edge, key, class_index) {
+            let step = select(class_index - asked.first_class, bitcast<u32>(asked.high) - bitcast<u32>(key), by_key);
+            add_to_bucket(step >> shift, exponentials[i]);
+        }
+    }
+}
+
+fn count_maxima(lane: Lane) {
+    let shift = shift_of(asked);
+    for (var group = local_index(lane); group < group_count(); group += WORKGROUP_SIZE) {
+        let key = maximum_at(lane.row, group);
+        if key >= asked.low && key <= asked.high {
+            atomicAdd(&bucket_counts[(bitcast<u32>(asked.high) - bitcast<u32>(key)) >> shift], 1u);
+        }
+    }
+    workgroupBarrier();
+}
+
+fn sum_blocks(local: u32) {
+    for (var block = local; block < BLOCKS; block += WORKGROUP_SIZE) {
+        var count = 0u;
+        var mass = vec2<u32>(0u);
+        for (var bucket = BLOCKS * block; bucket < BLOCKS * (block + 1u); bucket++) {
+            count += atomicLoad(&bucket_counts[bucket]);
+            mass = add_wide(mass, mass_of(bucket));
+        }
+        block_counts[block] = count;
+        block_masses[block] = mass;
+    }
+    workgroupBarrier();
+}
+
+fn mass_of(bucket: u32) -> vec2<u32> {
+    return vec2<u32>(atomicLoad(&bucket_masses[bucket]), atomicLoad(&bucket_masses[BUCKETS + bucket]));
+}
+
+fn is_reached(s: Search, count: u32, mass: vec2<u32>) -> bool {
+    if s.stage == STAGE_MASS {
+        return count > 0u && !is_less_wide(mass, s.target_mass);
+    }
+    return count >= s.target_count;
+}
+
+// The share top_p of a sum.
+fn share_of(total: f32) -> vec2<u32> {
+    return fixed_point(mul(row_params.top_p, total));
+}
+
+// The smallest key whose b - m is at least ln min_p.
+fn min_p_key() -> i32 {
+    if bitcast<u32>(row_params.min_p) < 0x00800000u {
+        return LOWEST_KEY;
+    }
+    let ln_min_p = ln_two_float(row_params.min_p);
+    let m = vec4<f32>(exp_base(row.max_key));
+    let bound = sub_rounded4(two_float4(m), splat_two_float4(-ln_min_p)).x;
+    let is_below = sub_rounded4(two_diff4(vec4<f32>(bound), m), splat_two_float4(ln_min_p)).x < 0.0;
+    return max(order_key(bitcast<u32>(bound)) + select(0, 1, is_below), LOWEST_KEY);
+}
+
+fn first_search() -> Search {
+    var s: Search;
+    s.edge = Edge(LOWEST_KEY, ALL_CLASSES);
+    s.stage = STAGE_DONE;
+    if has_nan_or_inf(row.max_key) || row.max_key == KEY_NEG_INF || !are_valid(row_params) {
+        return s;
+    }
+    var k = top_k_of(row_params);
+    if IS_TOP {
+        k = params.top_n;
+    } else if !is_greedy(row_params) {
+        s.edge.key = min_p_key();
+    }
+    if k == 0u {
+        return search_mass(s);
+    }
+    s.target_count = k;
+    return all_in_question(s, select(STAGE_COUNT, STAGE_MAXIMA, k <= group_count()), s.edge.key);
+}
+
+fn all_in_question(before: Search, stage: u32, low: i32) -> Search {
+    var s = before;
+    s.stage = stage;
+    s.low = low;
+    s.high = order_key(bits_of_key(row.max_key));
+    s.first_class = 0u;
+    s.last_class = class_count() - 1u;
+    s.count = 0u;
+    s.mass = vec2<u32>(0u);
+    return s;
+}
+
+fn search_mass(before: Search) -> Search {
+    var s = before;
+    s.stage = STAGE_DONE;
+    if IS_TOP || is_greedy(row_params) || bitcast<u32>(row_params.top_p) >= ONE_BITS {
+        return s;
+    }
+    let is_filtered = top_k_of(row_params) > 0u || bitcast<u32>(row_params.min_p) >= 0x00800000u;
+    if is_filtered && !IS_JOINT {
+        return all_in_question(s, STAGE_TOTAL, s.edge.key);
+    }
+    let d = row.max_count + row.sum;
+    s.target_mass = share_of(d);
+    // Classes so small that all of them together are less than half of what may be left out are not in question.
+    let small = max((1.0 - row_params.top_p) * d / f32(2u * class_count()), 1e-30);
+    let bound = exp_base(row.max_key) + ln_two_float(small).x;
+    return all_in_question(s, STAGE_MASS, max(s.edge.key, order_key(bitcast<u32>(bound))));
+}
+
+// What follows when a stage has found its edge, or has not.
+fn next_stage(before: Search, is_found: bool, edge: Edge) -> Search {
+    var s = before;
+    if s.stage == STAGE_MAXIMA {
+        return all_in_question(s, STAGE_COUNT, select(s.edge.key, edge.key, is_found));
+    }
+    if !is_found && s.stage == STAGE_MASS && s.low > s.edge.key {
+        return all_in_question(s, STAGE_MASS, s.edge.key);
+    }
+    if is_found {
+        s.edge = edge;
+    }
+    if s.stage == STAGE_COUNT {
+        return search_mass(s);
+    }
+    s.stage = STAGE_DONE;
+    return s;
+}
+
+// The search after the buckets of this one are counted.
+fn narrowed(before: Search) -> Search {
+    var s = before;
+    if s.stage == STAGE_TOTAL {
+        var total = vec2<u32>(0u);
+        for (var block = 0u; block < BLOCKS; block++) {
+            total = add_wide(total, block_masses[block]);
+        }
+        s.target_mass = share_of(from_fixed_point(total));
+        s.stage = STAGE_MASS;
+    }
+    var block = 0u;
+    while block < BLOCKS && !is_reached(s, s.count + block_counts[block], add_wide(s.mass, block_masses[block])) {
+        s.count += block_counts[block];
+        s.mass = add_wide(s.mass, block_masses[block]);
+        block += 1u;
+    }
+    if block == BLOCKS {
+        s.low = before.low;
+        return next_stage(s, false, s.edge);
+    }
+    var bucket = BLOCKS * block;
+    while bucket < BLOCKS * (block + 1u) - 1u
+        && !is_reached(s, s.count + atomicLoad(&bucket_counts[bucket]), add_wide(s.mass, mass_of(bucket))) {
+        s.count += atomicLoad(&bucket_counts[bucket]);
+        s.mass = add_wide(s.mass, mass_of(bucket));
+        bucket += 1u;
+    }
+    return within_bucket(s, bucket);
+}
+
+fn within_bucket(before: Search, bucket: u32) -> Search {
+    var s = before;
+    let shift = shift_of(s);
+    let width = (1u << shift) - 1u;
+    var edge = Edge(s.low, ALL_CLASSES);
+    if s.low < s.high {
+        s.high -= i32(bucket << shift);
+        s.low = s.high - i32(min(width, bitcast<u32>(s.high) - bitcast<u32>(s.low)));
+        edge.key = s.low;
+    } else {
+        s.first_class += bucket << shift;
+        s.last_class = min(s.last_class, s.first_class + width);
+        edge.class_index = s.last_class;
+    }
+    // All classes of the bucket are within the edge if there is but one, or if there are just as many as are asked for.
+    let found = atomicLoad(&bucket_counts[bucket]);
+    let is_last = s.low == s.high && (s.first_class == s.last_class || s.stage == STAGE_MAXIMA);
+    if found == 1u || is_last || (s.stage == STAGE_COUNT && s.count + found == s.target_count) {
+        return next_stage(s, true, edge);
+    }
+    return s;
+}
+
+fn run(lane: Lane) {
+    let start = row_start(lane.row);
+    let local = local_index(lane);
+    begin_row(lane.row);
+    row = combine_spans(lane);
+    row_params = sample_params_of(lane.row);
+    if local == 0u {
+        search = first_search();
+    }
+    // Each stage takes a round for every eight bits of a key and of a class at most; twice as many for STAGE_MASS.
+    for (var round = 0u; round < 40u; round++) {
+        let current = workgroupUniformLoad(&search);
+        if current.stage == STAGE_DONE {
+            break;
+        }
+        asked = current;
+        clear_buckets(local);
+        if current.stage == STAGE_MAXIMA {
+            count_maxima(lane);
+        } else {
+            scan_row(current.low, start, lane);
+        }
+        sum_blocks(local);
+        if local == 0u {
+            search = narrowed(current);
+        }
+    }
+    if local == 0u && lane.live {
+        edges[2u * lane.row] = bitcast<u32>(search.edge.key);
+        edges[2u * lane.row + 1u] = search.edge.class_index;
+    }
+}

@@ -1,0 +1,51 @@
+// Visits the classes of a row whose b is not below a bound. The statistics pass has left the largest b of each of its lanes'
+// classes (`maxima`), and only the groups of classes that these name are loaded: after a bound from 50 classes of a hundred
+// thousand, some percent of the row. A file that imports this one defines `visit_vec4`, which is called in any order.
+
+//#import "row/registers"
+
+const MAXIMA: u32 = 29u;
+@group(0) @binding(MAXIMA) var<storage, read> maxima: array<i32>;
+
+// Maxima that are looked at in one step, and the groups among them that are visited.
+const SCAN_BATCH: u32 = 1024u;
+var<workgroup> scan_groups: array<u32, SCAN_BATCH>;
+var<workgroup> scan_count: atomic<u32>;
+
+fn group_count() -> u32 {
+    return row_chunks() * LANES;
+}
+
+fn maximum_at(row: u32, group: u32) -> i32 {
+    return maxima[row * group_count() + group];
+}
+
+// The invocation's number in its work-group, which has a row to itself.
+fn local_index(lane: Lane) -> u32 {
+    return lane.chunk * LANES + lane.index;
+}
+
+fn scan_row(lowest_key: i32, start: u32, lane: Lane) {
+    let local = local_index(lane);
+    for (var first = 0u; first < group_count(); first += SCAN_BATCH) {
+        workgroupBarrier();
+        if local == 0u {
+            atomicStore(&scan_count, 0u);
+        }
+        workgroupBarrier();
+        let end = min(first + SCAN_BATCH, group_count());
+        for (var group = first + local; group < end; group += WORKGROUP_SIZE) {
+            if maximum_at(lane.row, group) >= lowest_key {
+                scan_groups[atomicAdd(&scan_count, 1u)] = group;
+            }
+        }
+        workgroupBarrier();
+        let items = atomicLoad(&scan_count) * USED_REGS;
+        for (var item = local; item < items; item += WORKGROUP_SIZE) {
+            let group = scan_groups[item / USED_REGS];
+            let index = (group / LANES) * CHUNK_VEC4S + (item % USED_REGS) * LANES + group % LANES;
+            visit_vec4(value_vec4(start, index, lane), index);
+        }
+    }
+    workgroupBarrier();
+}

@@ -1,0 +1,72 @@
+// Finds a class in the order of falling b and then of rising class: the k-th, or the first with which a sum of
+// exponentials is reached. The classes in question, at first all, are counted in 256 buckets of equal width, by key and,
+// where all keys are equal, by class; those of one bucket are the next in question. Counts are integers, and so are the
+// sums (`fixed_point`), so that neither depends on an order.
+
+//#import "sample/scan"
+
+// What is in question.
+struct Search {
+    // One of the STAGE constants of the kernel; the last is STAGE_DONE.
+    stage: u32,
+    low: i32,
+    high: i32,
+    first_class: u32,
+    last_class: u32,
+    // Classes before those in question, and the sum of their exponentials.
+    count: u32,
+    mass: vec2<u32>,
+    // What is to be reached.
+    target_count: u32,
+    target_mass: vec2<u32>,
+    // The classes that are kept so far.
+    edge: Edge,
+}
+
+const BUCKETS: u32 = 256u;
+var<workgroup> bucket_counts: array<atomic<u32>, BUCKETS>;
+// The lower words of the sums, then the upper ones.
+const BUCKET_MASSES: u32 = 512u;
+var<workgroup> bucket_masses: array<atomic<u32>, BUCKET_MASSES>;
+// For each 16 buckets.
+const BLOCKS: u32 = 16u;
+var<workgroup> block_counts: array<u32, BLOCKS>;
+var<workgroup> block_masses: array<vec2<u32>, BLOCKS>;
+
+// A sum of 64 bits, of which x are the lower 32.
+fn add_wide(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
+    let low = a.x + b.x;
+    return vec2<u32>(low, a.y + b.y + select(0u, 1u, low < a.x));
+}
+
+fn is_less_wide(a: vec2<u32>, b: vec2<u32>) -> bool {
+    return a.y < b.y || (a.y == b.y && a.x < b.x);
+}
+
+// x in units of 2^-44, rounded down; each step is exact.
+fn fixed_point(x: f32) -> vec2<u32> {
+    let scaled = x * 4096.0;
+    let high = u32(scaled);
+    return vec2<u32>(u32((scaled - f32(high)) * 4294967296.0), high);
+}
+
+// The number, in 16 bits at a time, so that each conversion is exact.
+fn from_fixed_point(x: vec2<u32>) -> f32 {
+    let upper = opaque(f32(x.y >> 16u) * 16.0 + f32(x.y & 0xffffu) * 0.000244140625);
+    let lower = f32(x.x >> 16u) * 3.7252902984619140625e-9 + f32(x.x & 0xffffu) * 5.684341886080801486968994140625e-14;
+    return opaque(upper + opaque(lower));
+}
+
+// How far a range of this many steps has to be shifted to fit the buckets.
+fn bucket_shift(range: u32) -> u32 {
+    return max(32u - countLeadingZeros(range), 8u) - 8u;
+}
+
+fn clear_buckets(local: u32) {
+    for (var i = local; i < BUCKETS; i += WORKGROUP_SIZE) {
+        atomicStore(&bucket_counts[i], 0u);
+        atomicStore(&bucket_masses[i], 0u);
+        atomicStore(&bucket_masses[BUCKETS + i], 0u);
+    }
+    workgroupBarrier();
+}

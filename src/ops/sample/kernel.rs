@@ -1,0 +1,432 @@
+//! [`SampleKernel`]: sampling over one shape, with its plan chosen and its pipelines made.
+
+use super::buffers::SampleBuffers;
+use super::options::{Allowed, LogitBias, Sample, SampleRows, Words};
+use super::params::{PARAM_WORDS, SampleParams};
+use super::steps::{Own, Step, Steps};
+use crate::dispatch::{
+    Bound, Dispatch, Extent, NewlyBound, Operand, Part, Recorded, bind, bindable_bytes, check_apart, parts, require_iff,
+};
+use crate::error::{EncodeError, check_length};
+use crate::gpu::Gpu;
+use crate::ops::adjust::Adjusted;
+use crate::ops::values::{OptionBuffer, Values, option_operand};
+use crate::plan::{CHUNK, Plan, VectorWidth};
+use crate::rows::{ELEMENT_BYTES, Rows};
+use crate::schedule::Schedule;
+use crate::shader::{Params, Slot, Variant};
+use std::collections::BTreeMap;
+use wgpu::BufferUsages as Usage;
+
+/// Sampling over one shape, ready to be recorded any number of times.
+///
+/// ```
+/// use wgpu_softmax::{Gpu, Rows, Sample, SampleBuffers, SampleParams, wgpu};
+/// let gpu = Gpu::new()?;
+/// let params = SampleParams { temperature: 0.8, top_k: 2, ..SampleParams::default() }.at(1, 0);
+/// let kernel = Sample::new(params).prepare(&gpu, Rows::new(2, 4))?;
+/// let buffer = |size| gpu.device().create_buffer(&wgpu::BufferDescriptor {
+///     label: None, size, usage: wgpu::BufferUsages::STORAGE, mapped_at_creation: false,
+/// });
+/// let (logits, tokens) = (buffer(32), buffer(8));
+/// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+/// kernel.encode(&mut encoder, &SampleBuffers::new(logits.slice(..), tokens.slice(..)))?;
+/// gpu.queue().submit([encoder.finish()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SampleKernel {
+    gpu: Gpu,
+    rows: Rows,
+    plan: Plan,
+    options: Sample,
+    adjusted: Adjusted,
+    params: Params,
+    parts: Vec<Part>,
+    steps: Vec<Step>,
+    own: BTreeMap<Own, wgpu::Buffer>,
+    inputs: Inputs,
+}
+
+/// What options keep on the device for the rows of a batch.
+#[derive(Debug, Clone, Default)]
+struct Inputs {
+    sample_params: Option<wgpu::Buffer>,
+    history: Option<wgpu::Buffer>,
+    allowed: Option<wgpu::Buffer>,
+    bias_classes: Option<wgpu::Buffer>,
+    bias_values: Option<OptionBuffer>,
+}
+
+fn words_of_class_bits(classes: usize) -> usize {
+    classes.div_ceil(32)
+}
+
+/// The words that an option keeps on the host, on the device.
+fn uploaded(gpu: &Gpu, what: &'static str, count: usize, words: &Words) -> Result<Option<wgpu::Buffer>, EncodeError> {
+    match words {
+        Words::Buffer => Ok(None),
+        Words::Host(words) => {
+            check_length(what, count, words.len())?;
+            (gpu.buffer_of(what, bytemuck::cast_slice(words), Usage::STORAGE)).map(Some)
+        }
+    }
+}
+
+impl Inputs {
+    fn new(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Self, EncodeError> {
+        let mut inputs = Self::default();
+        let (count, bits) = (rows.count(), words_of_class_bits(rows.classes()));
+        let all: Option<Vec<SampleParams>> = match &options.rows {
+            SampleRows::Buffer => None,
+            SampleRows::All(params) => Some(vec![params.checked(None)?]),
+            SampleRows::PerRow(all) => {
+                check_length("rows: PerRow", count, all.len())?;
+                let checked = all.iter().enumerate().map(|(row, params)| params.checked(Some(row)));
+                Some(checked.collect::<Result<_, _>>()?)
+            }
+        };
+        if let Some(all) = all {
+            let buffer = gpu.buffer_of("sampling parameters", bytemuck::cast_slice(&all), Usage::STORAGE)?;
+            inputs.sample_params = Some(buffer);
+        }
+        if let Some(history) = &options.history {
+            inputs.history = uploaded(gpu, "history", count * history.length, &history.tokens)?;
+        }
+        inputs.allowed = match &options.allowed {
+            None => None,
+            Some(Allowed::All(words)) => uploaded(gpu, "allowed", bits, words)?,
+            Some(Allowed::PerRow(words)) => uploaded(gpu, "allowed", count * bits, words)?,
+        };
+        if let Some(bias) = &options.bias {
+            let values = bias.count(rows);
+            check_bias(&bias.values)?;
+            inputs.bias_classes = uploaded(gpu, "bias.classes", values, &bias.classes)?;
+            let (extent, name) = (bias.extent(), "bias.values");
+            let values = OptionBuffer::new(gpu, Slot::BiasValues, name, extent, values, &bias.values)?;
+            inputs.bias_values = Some(values);
+        }
+        Ok(inputs)
+    }
+}
+
+fn check_bias(values: &Values) -> Result<(), EncodeError> {
+    let Values::Host(values) = values else { return Ok(()) };
+    let is_bad = |v: &&f32| v.is_nan() || **v == f32::INFINITY;
+    match values.iter().find(is_bad) {
+        None => Ok(()),
+        Some(value) => Err(EncodeError::BadNumber {
+            option: "bias.values",
+            value: value.to_string(),
+            must: "finite or -inf",
+        }),
+    }
+}
+
+impl LogitBias {
+    fn count(&self, rows: &Rows) -> usize {
+        if self.per_row {
+            rows.count() * self.length
+        } else {
+            self.length
+        }
+    }
+
+    fn extent(&self) -> Extent {
+        if self.per_row {
+            Extent::RowWords(self.length)
+        } else {
+            Extent::Words(self.length)
+        }
+    }
+}
+
+impl Sample {
+    /// Chooses a plan for batches of this shape and compiles its kernels.
+    ///
+    /// # Errors
+    /// An invalid shape, schedule or option, and everything the driver refuses.
+    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SampleKernel, EncodeError> {
+        self.validate(&rows)?;
+        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        self.prepare_adjusted(gpu, rows, adjusted)
+    }
+
+    pub(super) fn prepare_adjusted(
+        &self,
+        gpu: &Gpu,
+        rows: Rows,
+        adjusted: Adjusted,
+    ) -> Result<SampleKernel, EncodeError> {
+        rows.elements()?;
+        if u32::try_from(rows.count()).is_err() {
+            return Err(rows.too_large());
+        }
+        let parts = parts(&rows, gpu.limits())?;
+        let plan = Plan::split(&rows, gpu.capabilities(), self.schedule)?;
+        let steps = Steps::list(self, &adjusted, rows.classes(), &plan);
+        let mut kernel = SampleKernel {
+            gpu: gpu.clone(),
+            rows,
+            plan,
+            options: self.clone(),
+            params: self.params(&rows, &adjusted),
+            adjusted,
+            parts,
+            steps,
+            own: BTreeMap::new(),
+            inputs: Inputs::new(gpu, &rows, self)?,
+        };
+        kernel.make_own_buffers()?;
+        for step in &kernel.steps {
+            gpu.pipeline(&kernel.variant(step, VectorWidth::of_rows(&rows)))?;
+        }
+        Ok(kernel)
+    }
+
+    fn params(&self, rows: &Rows, adjusted: &Adjusted) -> Params {
+        let bits = words_of_class_bits(rows.classes()) as u32;
+        let history = self.history.as_ref().map_or(0, |history| history.length as u32);
+        let (bias, bias_per_row) = self.bias.as_ref().map_or((0, false), |b| (b.length as u32, b.per_row));
+        Params {
+            classes: rows.classes() as u32,
+            inner: 1,
+            outer_stride: rows.outer_stride() as u32,
+            sample_stride: match self.rows {
+                SampleRows::All(_) => 0,
+                _ => PARAM_WORDS as u32,
+            },
+            allowed_stride: match self.allowed {
+                Some(Allowed::PerRow(_)) => bits,
+                _ => 0,
+            },
+            history_length: history,
+            bias_length: bias,
+            bias_stride: if bias_per_row { bias } else { 0 },
+            edits_stride: 2 * bits + 1 + 3 * (history + bias),
+            top_n: self.top_n as u32,
+            ..adjusted.params
+        }
+    }
+}
+
+impl SampleKernel {
+    /// The schedule that runs.
+    pub fn schedule(&self) -> Schedule {
+        self.plan.schedule
+    }
+
+    /// Checks the buffers and binds the operation to them: see [`Bound`].
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind(&self, buffers: &SampleBuffers<'_>) -> Result<Bound, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.bound)
+    }
+
+    /// Records the operation; nothing is submitted, polled or waited for.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn encode(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        buffers: &SampleBuffers<'_>,
+    ) -> Result<Recorded, EncodeError> {
+        self.newly_bound(buffers).map(|new| new.encode(encoder))
+    }
+
+    fn newly_bound(&self, buffers: &SampleBuffers<'_>) -> Result<NewlyBound, EncodeError> {
+        let mut operands = vec![Operand::read(
+            Slot::Logits,
+            "logits",
+            buffers.logits,
+            Extent::Matrix(self.options.dtype.bytes()),
+        )];
+        operands.extend(self.operands(buffers)?);
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        let (rows, elements) = (self.rows.count(), self.rows.elements()?);
+        for operand in &operands {
+            operand.check(rows, elements)?;
+        }
+        check_apart(&self.gpu, &operands)?;
+        bind(&self.gpu, &self.dispatches(&operands, 0)?)
+    }
+
+    /// The operands besides the logits and those of the adjustment.
+    pub(super) fn operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
+        let (options, inputs) = (&self.options, &self.inputs);
+        let bits = words_of_class_bits(self.rows.classes());
+        let params = match options.rows {
+            SampleRows::All(_) => Extent::Words(PARAM_WORDS),
+            _ => Extent::RowWords(PARAM_WORDS),
+        };
+        let allowed = match options.allowed {
+            Some(Allowed::PerRow(_)) => Extent::RowWords(bits),
+            _ => Extent::Words(bits),
+        };
+        let history = Extent::RowWords(options.history.as_ref().map_or(0, |h| h.length));
+        let bias = options.bias.as_ref().map_or(Extent::Words(0), LogitBias::extent);
+        let is_from_buffer = |words: Option<&Words>| words == Some(&Words::Buffer);
+        let asks_allowed = options.allowed.as_ref().map(|allowed| match allowed {
+            Allowed::All(words) | Allowed::PerRow(words) => words,
+        });
+        let mut all = vec![Operand::written(Slot::Tokens, "tokens", buffers.tokens, Extent::Row)];
+        for (slot, name, option, asks, given, own, extent) in [
+            (
+                Slot::SampleParams,
+                "params",
+                "rows: Buffer",
+                matches!(options.rows, SampleRows::Buffer),
+                buffers.params,
+                &inputs.sample_params,
+                params,
+            ),
+            (
+                Slot::History,
+                "history",
+                "Words::Buffer",
+                is_from_buffer(options.history.as_ref().map(|h| &h.tokens)),
+                buffers.history,
+                &inputs.history,
+                history,
+            ),
+            (
+                Slot::Allowed,
+                "allowed",
+                "Words::Buffer",
+                is_from_buffer(asks_allowed),
+                buffers.allowed,
+                &inputs.allowed,
+                allowed,
+            ),
+            (
+                Slot::BiasClasses,
+                "bias_classes",
+                "Words::Buffer",
+                is_from_buffer(options.bias.as_ref().map(|b| &b.classes)),
+                buffers.bias_classes,
+                &inputs.bias_classes,
+                bias,
+            ),
+        ] {
+            let given = require_iff(asks, name, option, given)?;
+            let slice = given.or(own.as_ref().map(|own| own.slice(..)));
+            all.extend(slice.map(|slice| Operand::read(slot, name, slice, extent)));
+        }
+        all.extend(option_operand(&inputs.bias_values, "bias_values", buffers.bias_values)?);
+        all.extend(self.outputs(buffers)?);
+        Ok(all)
+    }
+
+    fn outputs<'a>(&self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
+        let options = &self.options;
+        let (has_log_probs, top) = (options.log_probs != super::LogProbs::None, options.top_n);
+        let mut all = Vec::new();
+        for (slot, name, is_wanted, slice, extent) in [
+            (
+                Slot::LogProb,
+                "log_probs",
+                has_log_probs,
+                buffers.log_probs,
+                Extent::Row,
+            ),
+            (Slot::Ranks, "ranks", options.ranks, buffers.ranks, Extent::Row),
+            (Slot::Kept, "kept", options.kept, buffers.kept, Extent::Row),
+            (Slot::TopIds, "top_ids", top > 0, buffers.top_ids, Extent::RowWords(top)),
+            (
+                Slot::TopLogProbs,
+                "top_log_probs",
+                top > 0,
+                buffers.top_log_probs,
+                Extent::RowWords(top),
+            ),
+            (Slot::Result, "probs", options.probs, buffers.probs, Extent::Matrix(4)),
+        ] {
+            let slice = require_iff(is_wanted, name, name, slice)?;
+            all.extend(slice.map(|slice| Operand::written(slot, name, slice, extent)));
+        }
+        Ok(all)
+    }
+
+    fn variant(&self, step: &Step, width: VectorWidth) -> Variant {
+        Variant::row(step.spec, width, step.is_stats, &self.plan)
+    }
+
+    /// Makes the buffers that the steps need between them, for the largest part.
+    fn make_own_buffers(&mut self) -> Result<(), EncodeError> {
+        let rows = self.parts.iter().map(|part| part.rows).max().unwrap_or(0);
+        let chunks = self.rows.classes().div_ceil(CHUNK);
+        for (_, own) in self.steps.iter().flat_map(|step| &step.own) {
+            let (what, words) = match own {
+                Own::Stats(_) => ("the sums of the parts of rows", 3 * self.plan.spans as usize),
+                Own::Maxima(_) => (
+                    "the maxima of the parts of rows",
+                    chunks * self.plan.shape.lanes as usize,
+                ),
+                Own::Edges | Own::TopEdges => ("the edges of what is kept", 2),
+                Own::Edits => ("penalised logits", self.params.edits_stride as usize),
+            };
+            let bytes = (rows * words) as u64 * ELEMENT_BYTES;
+            if bytes > bindable_bytes(self.gpu.limits()) {
+                return Err(EncodeError::OutOfMemory { what, bytes });
+            }
+            if !self.own.contains_key(own) {
+                self.own.insert(*own, self.gpu.buffer(what, bytes, Usage::STORAGE)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The dispatches for these rows, whose first is row `first_row` of the whole batch; matrices begin with that row.
+    pub(super) fn dispatches<'a>(
+        &'a self,
+        operands: &[Operand<'a>],
+        first_row: usize,
+    ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        let mut dispatches = Vec::new();
+        for part in &self.parts {
+            for step in &self.steps {
+                dispatches.push(self.dispatch(step, part, operands, first_row)?);
+            }
+        }
+        Ok(dispatches)
+    }
+
+    fn dispatch<'a>(
+        &'a self,
+        step: &Step,
+        part: &Part,
+        operands: &[Operand<'a>],
+        first_row: usize,
+    ) -> Result<Dispatch<'a>, EncodeError> {
+        let pieces = if step.is_stats { self.plan.pieces() } else { 1 };
+        let mut params = Params {
+            rows: part.rows as u32,
+            first_row: (first_row + part.first_row) as u32,
+            pieces,
+            spans: self.plan.spans,
+            ..self.params
+        };
+        let mut width = VectorWidth::of_rows(&self.rows);
+        let mut bindings = Vec::new();
+        for operand in operands.iter().filter(|operand| step.binds(operand.slot)) {
+            let (binding, offset) = operand.window(&self.gpu, part, first_row);
+            params.offsets[operand.slot as usize] = offset;
+            bindings.push((operand.slot, binding));
+            if operand.slot.is_laid_out_as_logits() {
+                width = width.min(VectorWidth::of(offset as usize));
+            }
+        }
+        for (slot, own) in &step.own {
+            let buffer = self.own.get(own);
+            bindings.extend(buffer.map(|buffer| (*slot, buffer.as_entire_buffer_binding())));
+        }
+        Ok(Dispatch {
+            pipeline: self.gpu.pipeline(&self.variant(step, width))?,
+            params,
+            bindings,
+            groups: part.rows * pieces as usize,
+        })
+    }
+}

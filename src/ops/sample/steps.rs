@@ -1,0 +1,290 @@
+//! The dispatches of sampling, in the order in which they are recorded, and what each of them reads and writes.
+
+use super::options::{LogProbs, Sample};
+use super::params::SampleParams;
+use crate::dtype::{Dtype, Storage};
+use crate::ops::adjust::Adjusted;
+use crate::plan::Plan;
+use crate::shader::{ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, SampleStep, Slot, Slots};
+
+/// Whose values a step takes: the model's, those after penalties, biases and temperature, or of these the ones that are
+/// kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum View {
+    Model,
+    Tempered,
+    Kept,
+}
+
+/// A buffer that the kernel keeps for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Own {
+    Stats(View),
+    Maxima(View),
+    Edges,
+    TopEdges,
+    Edits,
+}
+
+/// One dispatch for each part of a batch.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) spec: RowSpec,
+    /// Whether it is a pass that leaves statistics, for which several work-groups share a row.
+    pub(super) is_stats: bool,
+    pub(super) own: Vec<(Slot, Own)>,
+}
+
+impl Step {
+    /// Whether it binds one of the caller's buffers.
+    pub(super) fn binds(&self, slot: Slot) -> bool {
+        let (sample, op) = (self.spec.sample, self.spec.op);
+        let is = |step| op == RowOp::Sample(step);
+        match slot {
+            Slot::Logits => true,
+            Slot::Mask | Slot::Bias | Slot::RowScale => self.spec.adjust.is_adjusted,
+            Slot::Allowed => sample.allowed,
+            Slot::SampleParams => {
+                sample.temperature || is(SampleStep::Edits) || is(SampleStep::Filter) || is(SampleStep::Draw)
+            }
+            Slot::Tokens => is(SampleStep::Draw) || is(SampleStep::Report),
+            slot => self.spec.slots.has(slot),
+        }
+    }
+}
+
+/// What some row of a batch asks for.
+struct Needs {
+    /// What is done to the model's values: see [`SampleSpec`].
+    changes: SampleSpec,
+    edges: bool,
+    top: bool,
+    maxima: bool,
+}
+
+impl Needs {
+    fn new(options: &Sample, classes: usize) -> Self {
+        let has_temperature = |p: &SampleParams| !p.is_greedy() && p.temperature != 1.0;
+        let reports_kept = options.log_probs == LogProbs::Final || options.kept || options.probs;
+        let needs_edge = |p: &SampleParams| p.is_filtered(classes) || (p.is_greedy() && reports_kept);
+        let (edges, top) = (options.any_row(needs_edge), options.top_n > 0);
+        Self {
+            changes: SampleSpec {
+                is_sampled: true,
+                temperature: options.any_row(has_temperature),
+                edits: options.history.is_some() || options.bias.is_some(),
+                allowed: options.allowed.is_some(),
+                joint: options.joint,
+                ..SampleSpec::default()
+            },
+            edges,
+            top,
+            maxima: edges || top || options.ranks || options.kept,
+        }
+    }
+
+    fn is_changed(&self) -> bool {
+        self.changes.temperature || self.changes.edits || self.changes.allowed
+    }
+
+    /// The view that has the same values as this one.
+    fn view(&self, view: View) -> View {
+        match view {
+            View::Kept if self.edges => View::Kept,
+            View::Model if self.is_changed() => View::Model,
+            _ => View::Tempered,
+        }
+    }
+
+    fn sample(&self, view: View) -> SampleSpec {
+        match view {
+            View::Model => SampleSpec {
+                is_sampled: true,
+                ..SampleSpec::default()
+            },
+            View::Tempered => self.changes,
+            View::Kept => SampleSpec {
+                edges: self.edges,
+                ..self.changes
+            },
+        }
+    }
+}
+
+/// Lists the steps.
+pub(super) struct Steps<'a> {
+    options: &'a Sample,
+    adjusted: &'a Adjusted,
+    needs: Needs,
+    long_spans: bool,
+    steps: Vec<Step>,
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn list(options: &'a Sample, adjusted: &'a Adjusted, classes: usize, plan: &Plan) -> Vec<Step> {
+        let mut steps = Self {
+            options,
+            adjusted,
+            needs: Needs::new(options, classes),
+            long_spans: classes.div_ceil(crate::plan::CHUNK) > plan.spans as usize,
+            steps: Vec::new(),
+        };
+        steps.add_draw();
+        steps.add_reports();
+        steps.steps
+    }
+
+    fn spec(&self, op: RowOp, sample: SampleSpec, slots: Slots) -> RowSpec {
+        RowSpec {
+            op,
+            storage: Storage {
+                logits: self.options.dtype,
+                result: Dtype::F32,
+            },
+            fast: false,
+            equal_rows: false,
+            place: if slots.has(Slot::Result) {
+                ResultPlace::Apart
+            } else {
+                ResultPlace::None
+            },
+            stats: RowStatsNeed::Sums,
+            adjust: self.adjusted.spec,
+            sample,
+            slots: slots.with(self.adjusted.slots()),
+        }
+    }
+
+    /// A step with a kernel of its own, which takes the values of a view.
+    fn add(&mut self, step: SampleStep, view: View, slots: &[Slot], own: &[(Slot, Own)]) {
+        let sample = SampleSpec {
+            long_spans: self.long_spans && step == SampleStep::Draw,
+            ..self.needs.sample(self.needs.view(view))
+        };
+        self.push(RowOp::Sample(step), sample, slots, own, false);
+    }
+
+    fn push(&mut self, op: RowOp, sample: SampleSpec, slots: &[Slot], own: &[(Slot, Own)], is_stats: bool) {
+        let mut own = own.to_vec();
+        own.extend(sample.edits.then_some((Slot::Edits, Own::Edits)));
+        own.extend(sample.edges.then_some((Slot::Edges, Own::Edges)));
+        let slots = slots.iter().copied().collect();
+        self.steps.push(Step {
+            spec: self.spec(op, sample, slots),
+            is_stats,
+            own,
+        });
+    }
+
+    /// The statistics of a view, and the maxima that searches start from.
+    fn add_stats(&mut self, view: View, maxima: bool) {
+        let softmax = RowOp::Softmax {
+            log: false,
+            lse_grad: false,
+        };
+        let sample = SampleSpec {
+            maxima,
+            ..self.needs.sample(view)
+        };
+        let mut own = vec![(Slot::Scratch, Own::Stats(view))];
+        own.extend(maxima.then_some((Slot::Maxima, Own::Maxima(view))));
+        self.push(softmax, sample, &[Slot::Logits], &own, true);
+    }
+
+    fn stats(&self, view: View) -> (Slot, Own) {
+        (Slot::Scratch, Own::Stats(self.needs.view(view)))
+    }
+
+    /// What the filters leave is a part of the tempered values.
+    fn unfiltered(&self, view: View) -> View {
+        match self.needs.view(view) {
+            View::Kept => View::Tempered,
+            view => view,
+        }
+    }
+
+    fn maxima(&self, view: View) -> (Slot, Own) {
+        (Slot::Maxima, Own::Maxima(self.unfiltered(view)))
+    }
+
+    fn add_draw(&mut self) {
+        if self.needs.changes.edits {
+            let mut slots = Vec::new();
+            slots.extend(self.options.history.as_ref().map(|_| Slot::History));
+            if self.options.bias.is_some() {
+                slots.extend([Slot::BiasClasses, Slot::BiasValues]);
+            }
+            let model = self.needs.sample(View::Model);
+            let own = [(Slot::Edits, Own::Edits)];
+            self.push(RowOp::Sample(SampleStep::Edits), model, &slots, &own, false);
+        }
+        self.add_stats(View::Tempered, self.needs.maxima);
+        if self.needs.edges {
+            let own = [
+                self.stats(View::Tempered),
+                self.maxima(View::Tempered),
+                (Slot::Edges, Own::Edges),
+            ];
+            self.add(SampleStep::Filter, View::Tempered, &[], &own);
+            self.add_stats(View::Kept, false);
+        }
+        let own = [self.stats(View::Kept)];
+        self.add(SampleStep::Draw, View::Kept, &[], &own);
+    }
+
+    fn add_reports(&mut self) {
+        let options = self.options;
+        let (mut of_model, mut of_kept) = (Vec::new(), Vec::new());
+        let (view, reported) = match options.log_probs {
+            LogProbs::Model => (View::Model, &mut of_model),
+            _ => (View::Kept, &mut of_kept),
+        };
+        if options.log_probs != LogProbs::None {
+            reported.push(Slot::LogProb);
+        }
+        if self.needs.top {
+            reported.extend([Slot::TopIds, Slot::TopLogProbs]);
+        }
+        of_kept.extend(options.ranks.then_some(Slot::Ranks));
+        of_kept.extend(options.kept.then_some(Slot::Kept));
+        if !of_model.is_empty() && self.needs.view(View::Model) == View::Model {
+            self.add_stats(View::Model, self.needs.top);
+        }
+        if self.needs.top {
+            // Kept classes come first, so their first ones are found among all.
+            let sample = SampleSpec {
+                is_top: true,
+                ..self.needs.sample(self.unfiltered(view))
+            };
+            let own = [self.stats(view), self.maxima(view), (Slot::Edges, Own::TopEdges)];
+            self.push(RowOp::Sample(SampleStep::Filter), sample, &[], &own, false);
+        }
+        for (view, slots) in [(View::Model, of_model), (View::Kept, of_kept)] {
+            self.add_report(view, &slots);
+        }
+        if options.probs {
+            let softmax = RowOp::Softmax {
+                log: false,
+                lse_grad: false,
+            };
+            let own = [self.stats(View::Kept)];
+            let sample = self.needs.sample(self.needs.view(View::Kept));
+            self.push(softmax, sample, &[Slot::Logits, Slot::Result], &own, false);
+        }
+    }
+
+    fn add_report(&mut self, view: View, slots: &[Slot]) {
+        if slots.is_empty() {
+            return;
+        }
+        let mut own = vec![self.stats(view)];
+        let counts = slots.contains(&Slot::Ranks) || slots.contains(&Slot::Kept);
+        if counts || slots.contains(&Slot::TopIds) {
+            own.push(self.maxima(view));
+        }
+        if slots.contains(&Slot::TopIds) {
+            own.push((Slot::TopEdges, Own::TopEdges));
+        }
+        self.add(SampleStep::Report, view, slots, &own);
+    }
+}
