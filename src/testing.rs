@@ -5,6 +5,7 @@ mod bounds;
 mod confident;
 mod outputs;
 mod random;
+mod sampling;
 mod subject;
 mod ulp;
 
@@ -12,6 +13,7 @@ pub use crate::reference::places;
 pub use bounds::{Bound, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences};
 pub use confident::{CONFIDENT_CLASSES, Confident, GAPS, loss_options};
 pub use random::Random;
+pub use sampling::SampleBatch;
 pub use subject::{Subject, Verdict, agrees, must};
 pub use ulp::{ulp, ulp_of};
 

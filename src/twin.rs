@@ -4,6 +4,10 @@
 
 #![allow(clippy::excessive_precision)]
 
+mod sample;
+
+pub use sample::{Drawn, Edits, Philox, draw, log_prob, values};
+
 use std::array::from_fn;
 
 const CHUNK: usize = 1024;
@@ -160,19 +164,24 @@ fn merge(a: (f32, Sums), b: (f32, Sums)) -> (f32, Sums) {
     (m, sums)
 }
 
-/// The maximum and the sums of a row.
-fn stats(x: &[f32]) -> (f32, Sums) {
-    let of_chunk = |chunk: &[f32]| {
-        let m = max(chunk);
-        (m, Sums::of_chunk(chunk, m))
-    };
-    let parts: Vec<(f32, Sums)> = x.chunks(CHUNK).map(of_chunk).collect();
-    if let [part] = parts[..] {
-        return part;
-    }
-    let spans: Vec<(f32, Sums)> = (parts.chunks(span_chunks(x.len())))
+fn chunk_stats(chunk: &[f32]) -> (f32, Sums) {
+    let m = max(chunk);
+    (m, Sums::of_chunk(chunk, m))
+}
+
+/// The maximum and the sums of each span of a row: twin of `span_stats` in shaders/row/spans.wgsl.
+fn spans(x: &[f32]) -> Vec<(f32, Sums)> {
+    let parts: Vec<(f32, Sums)> = x.chunks(CHUNK).map(chunk_stats).collect();
+    (parts.chunks(span_chunks(x.len())))
         .map(|span| span[1..].iter().fold(span[0], |all, &part| merge(all, part)))
-        .collect();
+        .collect()
+}
+
+/// The maximum and the sums of a row: twin of `combine_spans` there.
+fn row_of_spans(spans: &[(f32, Sums)]) -> (f32, Sums) {
+    if let [span] = spans[..] {
+        return span;
+    }
     let m = spans.iter().map(|s| s.0).fold(f32::NEG_INFINITY, f32::max);
     let rescaled = spans.iter().map(|&(m_part, sums)| sums.rescaled(exp_diff(m_part, m)));
     let (counts, sums): (Vec<f32>, Vec<f32>) = rescaled.map(|s| (s.max_count, s.sum)).unzip();
@@ -181,6 +190,10 @@ fn stats(x: &[f32]) -> (f32, Sums) {
         sum: tree_sum(&sums),
     };
     (m, sums)
+}
+
+fn stats(x: &[f32]) -> (f32, Sums) {
+    row_of_spans(&spans(x))
 }
 
 /// 0 for a subnormal number, and +0 for −0: twin of `flush4` in shaders/math.wgsl.

@@ -103,6 +103,9 @@ fn descend_row(row: Stats, lane: Lane) -> Descent {
         }
         return descent;
     }
+    if params.spans == 1u {
+        return descent;
+    }
     let vec4_index = descend_tree();
     descent.part = 4u * vec4_index + descend_vec4(rescaled_spans(EXP_SUM, 4u * vec4_index, base, lane).sum);
     descent.place = place_in(load_span_or_none(descent.part, lane), row.max_key, descent.place);

@@ -182,7 +182,9 @@ fn next_stage(before: Search, is_found: bool, edge: Edge) -> Search {
         return all_in_question(s, STAGE_MASS, s.edge.key);
     }
     if is_found {
-        s.edge = edge;
+        // The bounds of a bucket may lie beyond the edge so far.
+        let is_same_key = edge.key == s.edge.key;
+        s.edge = Edge(edge.key, select(edge.class_index, min(edge.class_index, s.edge.class_index), is_same_key));
     }
     if s.stage == STAGE_COUNT {
         return search_mass(s);

@@ -46,13 +46,13 @@ const EDITS: u32 = 28u;
 
 fn edited4(bits: vec4<u32>, index: u32, row: u32) -> vec4<u32> {
     let first = row * params.edits_stride;
-    let word = edits[first + index / 8u];
+    let words = (class_count() + 31u) / 32u;
+    let word = edits[first + min(index / 8u, words - 1u)];
     let shift = 4u * (index % 8u);
-    let four = (word >> shift) & 15u;
+    let four = select((word >> shift) & 15u, 0u, index / 8u >= words);
     if four == 0u {
         return bits;
     }
-    let words = (class_count() + 31u) / 32u;
     let values = first + 2u * words + 1u;
     var at = values + edits[first + words + index / 8u] + countOneBits(word & ((1u << shift) - 1u));
     var result = bits;

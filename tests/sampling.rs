@@ -1,0 +1,55 @@
+//! Sampling: the tokens are those of plain f32 Rust, whatever the adapter, the schedule and the batch.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{GPUS, Random, Subject, equal, gpu, must, on};
+use wgpu_softmax::testing::SampleBatch;
+use wgpu_softmax::{EncodeError, NO_TOKEN, RunError, Sample, SampleOutput, Schedule};
+
+const CLASSES: [usize; 7] = [1, 3, 100, 1025, 4100, 32_000, 50_257];
+
+fn of_twin(batch: &SampleBatch) -> [Vec<u32>; 3] {
+    let drawn = batch.drawn();
+    [
+        drawn.iter().map(|d| d.kept).collect(),
+        drawn.iter().map(|d| d.token).collect(),
+        drawn.iter().map(|d| d.rank).collect(),
+    ]
+}
+
+fn drawn(out: &SampleOutput) -> [Vec<u32>; 3] {
+    [
+        out.kept.clone().unwrap(),
+        out.tokens.clone(),
+        out.ranks.clone().unwrap(),
+    ]
+}
+
+#[track_caller]
+fn must_be(subject: &Subject<'_>, batch: &SampleBatch, out: &SampleOutput, expected: &[Vec<u32>; 3]) {
+    for (what, (got, expected)) in ["kept", "tokens", "ranks"]
+        .into_iter()
+        .zip(drawn(out).iter().zip(expected))
+    {
+        for (row, pair) in got.iter().zip(expected).enumerate() {
+            equal(subject, &format!("{what} of row {row}, {:?}", batch.params[row]), pair.0, pair.1);
+        }
+    }
+}
+
+#[test]
+fn tokens_are_those_of_the_twin() {
+    for gpu in GPUS.iter() {
+        let mut random = Random(4);
+        for has_edits in [false, true] {
+            for classes in CLASSES {
+                let batch = SampleBatch::new(&mut random, 32, classes, has_edits);
+                let options = batch.options();
+                let out = gpu.sample(&batch.logits, batch.rows, &options).unwrap();
+                let subject = Subject::new::<f32>(on("sample", gpu), batch.rows, &batch.joint);
+                must_be(&subject, &batch, &out, &of_twin(&batch));
+            }
+        }
+    }
+}
