@@ -104,6 +104,33 @@ pub(crate) fn check(outs: &[(&'static str, Option<&Path>)]) -> Result<(), Failur
     Ok(())
 }
 
+/// Checks that no output replaces a file that is read. Both are lists of flags and what was given to them.
+pub(crate) fn check_inputs(
+    ins: &[(&'static str, &Path)],
+    outs: &[(&'static str, Option<&Path>)],
+) -> Result<(), Failure> {
+    for &(flag, path) in outs {
+        let Some(path) = path else {
+            continue;
+        };
+        let Place::File(place) = Place::of(path)? else {
+            continue;
+        };
+        let is_it = |input: &Path| {
+            let tensor = SafetensorsPlace::of(input);
+            let file = tensor.as_ref().map_or(input, |tensor| &tensor.path);
+            file.canonicalize().is_ok_and(|file| file == place)
+        };
+        if let Some((input, _)) = ins.iter().find(|(_, input)| is_it(input)) {
+            return Err(caller(
+                path,
+                &format!("{flag} would replace what {input} reads: give the output another name"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// A whole array that has been encoded, and written as far as possible without anybody seeing it.
 pub(crate) enum Output {
     Standard(Vec<u8>),
