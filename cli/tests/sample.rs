@@ -3,47 +3,15 @@
 
 mod common;
 
-use common::{Folder, array, close, log_softmax, rows, wide};
+use common::{Folder, array, backends, close, integers, logits, rows, tokens};
 use serde_json::{Value, json};
 
 const INF: f32 = f32::INFINITY;
-
-/// The backends of the adapters found.
-fn backends(folder: &Folder) -> Vec<String> {
-    let lines = String::from_utf8(folder.done("--json devices")).unwrap();
-    let backend = |line: &str| {
-        serde_json::from_str::<Value>(line).unwrap()["backend"]
-            .as_str()
-            .unwrap()
-            .to_string()
-    };
-    let mut all: Vec<String> = lines.lines().map(backend).collect();
-    all.sort();
-    all.dedup();
-    assert!(!all.is_empty());
-    all
-}
-
-/// Logits without equal numbers in a row.
-fn logits(count: usize) -> Vec<f32> {
-    let number = |i: usize| (i.wrapping_mul(2_654_435_761) >> 5) % 100_003;
-    (0..count).map(|i| number(i) as f32 / 16_384.0 - 3.0).collect()
-}
 
 /// The first largest class of each row.
 fn argmax(x: &[f32], rows: &[Vec<usize>]) -> Vec<i64> {
     let largest = |row: &Vec<usize>| (0..row.len()).rev().max_by(|&a, &b| x[row[a]].total_cmp(&x[row[b]]));
     rows.iter().map(|row| largest(row).unwrap() as i64).collect()
-}
-
-/// Runs `sample x.npy -o y.npy` on an adapter, and gives the tokens.
-fn tokens(folder: &Folder, backend: &str, flags: &str) -> (Vec<usize>, Vec<i64>) {
-    folder.done(&format!("--backend {backend} sample x.npy -o y.npy {flags}"));
-    folder.read("y.npy")
-}
-
-fn integers(folder: &Folder, name: &str) -> Vec<i64> {
-    folder.read(name).1
 }
 
 #[test]
@@ -53,16 +21,14 @@ fn the_largest_class_along_any_axis() {
     let x = logits(60);
     folder.write("x.npy", &shape, &x);
     for backend in backends(&folder) {
-        for (axis, flag, row_shape) in [(2, -1, [3, 5]), (1, 1, [3, 4]), (0, -3, [5, 4])] {
+        for (axis, flag, row_shape, greedy) in [
+            (2, -1, [3, 5], "--temperature 0"),
+            (1, 1, [3, 4], "--top-k 1"),
+            (0, -3, [5, 4], "--temperature 0 --seed 9 --top-p 0.5"),
+        ] {
             let want = argmax(&x, &rows(&shape, axis));
-            for greedy in ["--temperature 0", "--top-k 1", "--temperature 0 --seed 9 --top-p 0.5"] {
-                let got = tokens(&folder, &backend, &format!("--axis {flag} {greedy}"));
-                assert_eq!(
-                    got,
-                    (row_shape.to_vec(), want.clone()),
-                    "{backend}, axis {axis}, {greedy}"
-                );
-            }
+            let got = tokens(&folder, &backend, &format!("--axis {flag} {greedy}"));
+            assert_eq!(got, (row_shape.to_vec(), want), "{backend}, axis {axis}, {greedy}");
         }
     }
 }
@@ -144,7 +110,7 @@ fn a_token_depends_on_its_row_alone() {
         write(&straight);
         assert_eq!(tokens(&folder, backend, flags).1, want, "{backend}");
         assert_eq!(
-            tokens(&folder, backend, &format!("{flags} --kept k.npy --ranks r.npy")).1,
+            tokens(&folder, backend, &format!("{flags} --kept kept.npy --ranks r.npy")).1,
             want,
             "{backend}"
         );
@@ -188,62 +154,78 @@ fn equal_rows_have_equal_tokens_unless_their_seeds_or_positions_differ() {
     }
 }
 
-/// The probabilities are 8, 4, 2, 1, 1 sixteenths, exactly so for the filters.
+/// temperature, top_k, top_p, min_p, and how many classes they keep: of each row by itself, and with --joint.
+const FILTERS: [(f32, i64, f32, f32, [usize; 2]); 19] = [
+    (1.0, 0, 1.0, 0.0, [5, 5]),
+    (1.0, 3, 1.0, 0.0, [3, 3]),
+    (1.0, 4, 1.0, 0.0, [4, 4]),
+    (1.0, 99_999_999_999, 1.0, 0.0, [5, 5]),
+    (1.0, 0, 0.0, 0.0, [1, 1]),
+    (1.0, 0, 0.4, 0.0, [1, 1]),
+    (1.0, 0, 0.6, 0.0, [2, 2]),
+    (1.0, 0, 0.8, 0.0, [3, 3]),
+    (1.0, 0, 0.9, 0.0, [4, 4]),
+    (1.0, 0, 1.0, 0.4, [2, 2]),
+    (1.0, 0, 1.0, 0.2, [3, 3]),
+    (1.0, 0, 1.0, 0.1, [5, 5]),
+    (1.0, 0, 1.0, 1.0, [1, 1]),
+    // Of 8 + 4 sixteenths, 0.6 is less than 8; of all 16 it is more.
+    (1.0, 2, 0.6, 0.0, [1, 2]),
+    (1.0, 0, 0.6, 0.4, [1, 2]),
+    (0.0, 0, 1.0, 0.0, [1, 1]),
+    (0.5, 0, 1.0, 0.0, [5, 5]),
+    (0.5, 0, 0.7, 0.0, [1, 1]),
+    (0.5, 0, 0.8, 0.0, [2, 2]),
+];
+
+/// The probabilities are 1, 8, 1, 4, 2 sixteenths.
 #[test]
 fn the_filters_keep_what_they_say() {
     let folder = Folder::new();
-    let row = [1f32, 8.0, 1.0, 4.0, 2.0].map(f32::ln);
-    folder.write("x.npy", &[1, 5], &row);
-    for backend in backends(&folder) {
-        for (flags, want) in [
-            ("", 5),
-            ("--top-k 0", 5),
-            ("--top-k 3", 3),
-            ("--top-k 4", 4),
-            ("--top-k 99999999999", 5),
-            ("--top-p 0", 1),
-            ("--top-p 0.4", 1),
-            ("--top-p 0.6", 2),
-            ("--top-p 0.8", 3),
-            ("--top-p 0.9", 4),
-            ("--top-p 1", 5),
-            ("--min-p 0.4", 2),
-            ("--min-p 0.2", 3),
-            ("--min-p 0.1", 5),
-            ("--min-p 1", 1),
-            // Of 8 + 4, 0.6 is less than 8; of all 16 it is more.
-            ("--top-k 2 --top-p 0.6", 1),
-            ("--top-k 2 --top-p 0.6 --joint", 2),
-            ("--min-p 0.4 --top-p 0.6", 1),
-            ("--min-p 0.4 --top-p 0.6 --joint", 2),
-            ("--temperature 0", 1),
-            ("--temperature 0.5 --top-p 0.7", 1),
-            ("--temperature 0.5 --top-p 0.8", 2),
-        ] {
-            folder.write("d.npy", &[1], &[0i64]);
-            let (_, token) = tokens(
-                &folder,
-                &backend,
-                &format!("{flags} --kept n.npy --probs p.npy --ranks r.npy"),
+    let (row, order, count) = (
+        [0f32, 3.0, 0.0, 2.0, 1.0].map(|power| power * 2f32.ln()),
+        [1, 3, 4, 0, 2],
+        FILTERS.len(),
+    );
+    folder.write("x.npy", &[count, 5], &row.repeat(count));
+    folder.write("t.npy", &[count], &FILTERS.map(|f| f.0));
+    folder.write("k.npy", &[count], &FILTERS.map(|f| f.1));
+    folder.write("p.npy", &[count], &FILTERS.map(|f| f.2));
+    folder.write("m.npy", &[count], &FILTERS.map(|f| f.3));
+    let flags =
+        "--temperature t.npy --top-k k.npy --top-p p.npy --min-p m.npy --kept n.npy --probs q.npy --ranks r.npy";
+    for (backend, joint) in backends(&folder).iter().flat_map(|b| [(b, ""), (b, "--joint")]) {
+        let (_, token) = tokens(&folder, backend, &format!("{flags} {joint}"));
+        let (kept, ranks) = (integers(&folder, "n.npy"), integers(&folder, "r.npy"));
+        let (shape, probs) = folder.read::<f32>("q.npy");
+        assert_eq!(shape, [count, 5]);
+        for (i, &(temperature, .., want)) in FILTERS.iter().enumerate() {
+            let (want, what) = (
+                want[usize::from(!joint.is_empty())],
+                format!("{backend} {joint} {:?}", FILTERS[i]),
             );
-            assert_eq!(integers(&folder, "n.npy"), [want], "{backend} {flags}");
-            let (shape, probs) = folder.read::<f32>("p.npy");
-            assert_eq!(shape, [1, 5]);
-            let order = [1, 3, 4, 0, 2];
-            let kept = &order[..want as usize];
-            let power = if flags.contains("temperature 0.5") { 2.0 } else { 1.0 };
+            assert_eq!(kept[i], want as i64, "{what}");
+            let power = if temperature == 0.5 { 2.0 } else { 1.0 };
             let mass = |c: usize| {
-                if kept.contains(&c) {
-                    f64::from(row[c]).exp().powf(power)
+                if order[..want].contains(&c) {
+                    (f64::from(row[c]) * power).exp()
                 } else {
                     0.0
                 }
             };
             let all: f64 = (0..5).map(mass).sum();
-            close(flags, &probs, &(0..5).map(|c| mass(c) / all).collect::<Vec<_>>());
-            let rank = order.iter().position(|&c| c as i64 == token[0]).unwrap();
-            assert_eq!(integers(&folder, "r.npy"), [rank as i64], "{backend} {flags}");
-            assert!(rank < want as usize, "{backend} {flags}: {token:?}");
+            close(
+                &what,
+                &probs[5 * i..][..5],
+                &(0..5).map(|c| mass(c) / all).collect::<Vec<_>>(),
+            );
+            let rank = order.iter().position(|&c| c as i64 == token[i]).unwrap();
+            assert!(
+                rank < want && ranks[i] == rank as i64,
+                "{what}: {}, rank {}",
+                token[i],
+                ranks[i]
+            );
         }
     }
 }
@@ -295,110 +277,4 @@ fn rows_without_a_candidate_have_no_token_and_spoil_no_other() {
         "{note}"
     );
     assert!(output.stdout.is_empty());
-}
-
-#[test]
-fn log_probabilities_are_the_models_or_the_final_ones() {
-    let folder = Folder::new();
-    let x = [0f32, 3.0, 1.0, 2.0, 0.0, -1.0, 5.0, 4.0];
-    folder.write("x.npy", &[2, 4], &x);
-    let model = log_softmax(&wide(&x), &rows(&[2, 4], 1));
-    let halves: Vec<f64> = wide(&x).iter().map(|x| 2.0 * x).collect();
-    let two = |a: f64, b: f64| [a - (a.exp() + b.exp()).ln(), b - (a.exp() + b.exp()).ln()];
-    let (first, second) = (two(halves[1], halves[3]), two(halves[6], halves[7]));
-    let flags = "--temperature 0.5 --top-k 2 --log-probs l.npy --top-n 3 --top-ids i.npy --top-log-probs q.npy";
-    for backend in backends(&folder) {
-        for of in ["", "--of model", "--of final"] {
-            let (_, token) = tokens(&folder, &backend, &format!("{flags} {of}"));
-            let what = format!("{backend} {of}");
-            let (l, (shape, q)) = (folder.read::<f32>("l.npy").1, folder.read::<f32>("q.npy"));
-            assert_eq!(shape, [2, 3]);
-            let ids = integers(&folder, "i.npy");
-            if of == "--of final" {
-                assert_eq!(ids, [1, 3, -1, 2, 3, -1], "{what}");
-                close(&what, &[q[0], q[1], q[3], q[4]], &[first, second].concat());
-                assert_eq!((q[2], q[5]), (-INF, -INF), "{what}");
-            } else {
-                assert_eq!(ids, [1, 3, 2, 2, 3, 0], "{what}");
-                close(&what, &q, &[1, 3, 2, 6, 7, 4].map(|i| model[i]));
-            }
-            for row in 0..2 {
-                let at = ids[3 * row..][..3].iter().position(|&id| id == token[row]).unwrap();
-                assert_eq!(l[row], q[3 * row + at], "{what}");
-            }
-        }
-    }
-}
-
-#[test]
-fn penalties_bias_and_bits_choose_another_class() {
-    let folder = Folder::new();
-    folder.write("x.npy", &[2, 4], &[1f32, 4.0, 3.0, 2.0, -3.0, -1.0, -2.0, -4.0]);
-    folder.write("h.npy", &[2, 3], &[1i64, 1, 2, 1, -1, -1]);
-    folder.write("r.npy", &[2], &[1f32, 4.0]);
-    folder.write("n.npy", &[2], &[3i32, 0]);
-    folder.write("all.npy", &[1], &[0b1101u32]);
-    folder.write("each.npy", &[2, 1], &[-8i32, 0b0001]);
-    std::fs::write(folder.at("all.json"), r#"{"0": 4, "1": -0.5}"#).unwrap();
-    std::fs::write(folder.at("each.json"), r#"[{}, {"1": "-inf", "2": -5, "0": 0}]"#).unwrap();
-    for backend in backends(&folder) {
-        for (flags, want) in [
-            ("", [1, 1]),
-            ("--history h.npy", [1, 1]),
-            // 4 / 2 and 3 / 2 are not above 2: the first largest is class 1.
-            ("--history h.npy --repetition-penalty 2", [1, 1]),
-            ("--history h.npy --repetition-penalty 2.5", [3, 2]),
-            ("--history h.npy --repetition-penalty r.npy", [1, 2]),
-            ("--history h.npy --presence-penalty 1.5", [1, 2]),
-            ("--history h.npy --frequency-penalty 1.5", [3, 2]),
-            ("--history h.npy --frequency-penalty 0.75", [1, 1]),
-            ("--history h.npy --frequency-penalty 1.5 --prompt-lengths 1", [1, 1]),
-            ("--history h.npy --frequency-penalty 1.5 --prompt-lengths n.npy", [1, 2]),
-            ("--history h.npy --frequency-penalty -1.5 --prompt-lengths 2", [2, 1]),
-            ("--allowed all.npy", [2, 2]),
-            ("--allowed each.npy", [3, 0]),
-            ("--logit-bias all.json", [0, 0]),
-            ("--logit-bias each.json", [1, 0]),
-            ("--logit-bias all.json --allowed each.npy", [3, 0]),
-        ] {
-            let got = tokens(&folder, &backend, &format!("--temperature 0 {flags}"));
-            assert_eq!(got, (vec![2], want.map(i64::from).to_vec()), "{backend} {flags}");
-        }
-    }
-}
-
-/// Per-row numbers, lists and outputs in the order of the rows, where the class axis is not the last.
-#[test]
-fn rows_keep_their_order_along_another_axis() {
-    let folder = Folder::new();
-    let shape = [2, 5, 3];
-    let x = logits(30);
-    let flat: Vec<f32> = rows(&shape, 1).iter().flatten().map(|&i| x[i]).collect();
-    folder.write("s.npy", &[2, 3], &[1i64, 2, 3, 4, 5, 6]);
-    folder.write("flat_h.npy", &[6, 1], &[0i64, 1, 2, 3, 4, -1]);
-    folder.write("h.npy", &[2, 3, 1], &[0i64, 1, 2, 3, 4, -1]);
-    folder.write("b.npy", &[2, 3, 1], &[31u32, 30, 29, 27, 23, 15]);
-    let flags = "--seed s.npy --allowed b.npy --presence-penalty 2 --top-p 0.8 --log-probs l.npy --probs p.npy --top-n 2 \
-                 --top-ids i.npy";
-    let flags_flat = flags.replace("b.npy", "flat_b.npy");
-    folder.write("flat_b.npy", &[6, 1], &[31u32, 30, 29, 27, 23, 15]);
-    for backend in backends(&folder) {
-        folder.write("x.npy", &[6, 5], &flat);
-        let (_, want) = tokens(&folder, &backend, &format!("{flags_flat} --history flat_h.npy"));
-        let (l, p, i) = (
-            folder.read::<f32>("l.npy").1,
-            folder.read::<f32>("p.npy").1,
-            integers(&folder, "i.npy"),
-        );
-        folder.write("x.npy", &shape, &x);
-        for history in ["h.npy", "flat_h.npy"] {
-            let got = tokens(&folder, &backend, &format!("{flags} --history {history} --axis 1"));
-            assert_eq!(got, (vec![2, 3], want.clone()), "{backend} {history}");
-            assert_eq!(folder.read::<f32>("l.npy"), (vec![2, 3], l.clone()), "{backend}");
-            assert_eq!(folder.read::<i64>("i.npy"), (vec![2, 3, 2], i.clone()), "{backend}");
-            let (p_shape, probs) = folder.read::<f32>("p.npy");
-            let moved: Vec<f32> = rows(&shape, 1).iter().flatten().map(|&i| probs[i]).collect();
-            assert_eq!((&p_shape[..], moved), (&shape[..], p.clone()), "{backend}");
-        }
-    }
 }
