@@ -7,11 +7,16 @@ mod npy;
 mod safetensors;
 
 use crate::failure::Failure;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use wgpu_softmax::TargetIndex;
 
 pub(crate) use array::{Array, Class, Targets};
 pub(crate) use safetensors::{Place as SafetensorsPlace, Stored as SafetensorsType, bytes_of as safetensors_of};
+
+/// The file that an array is read from, without the name of a tensor.
+pub(crate) fn file_of(path: &Path) -> PathBuf {
+    SafetensorsPlace::of(path).map_or_else(|| path.into(), |place| place.path)
+}
 
 /// Reads floats: f32, f16 or bf16, or f64, which is rounded to f32. `what` is how an error names them.
 pub(crate) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {

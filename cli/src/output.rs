@@ -1,7 +1,7 @@
 //! Writes arrays, as `.npy` or `.safetensors`. An output appears whole or not at all: it is written to a temporary file in
 //! the same folder, which is renamed once all results are there.
 
-use crate::arrays::{SafetensorsPlace, SafetensorsType, safetensors_of};
+use crate::arrays::{SafetensorsPlace, SafetensorsType, file_of, safetensors_of};
 use crate::console;
 use crate::failure::Failure;
 use npyz::{AutoSerialize, Serialize, WriteOptions, WriterBuilder};
@@ -116,11 +116,7 @@ pub(crate) fn check_inputs(
         let Place::File(place) = Place::of(path)? else {
             continue;
         };
-        let is_it = |input: &Path| {
-            let tensor = SafetensorsPlace::of(input);
-            let file = tensor.as_ref().map_or(input, |tensor| &tensor.path);
-            file.canonicalize().is_ok_and(|file| file == place)
-        };
+        let is_it = |input: &Path| file_of(input).canonicalize().is_ok_and(|file| file == place);
         if let Some((input, _)) = ins.iter().find(|(_, input)| is_it(input)) {
             return Err(caller(
                 path,

@@ -36,9 +36,10 @@ fn the_largest_class_along_any_axis() {
 #[test]
 fn other_shapes() {
     let folder = Folder::new();
+    let backend = &backends(&folder)[0];
     folder.write("x.npy", &[4], &[1f64, 4.0, 4.0, 2.0]);
     assert_eq!(
-        tokens(&folder, "vulkan", "--temperature 0 --top-n 3 --top-ids i.npy"),
+        tokens(&folder, backend, "--temperature 0 --top-n 3 --top-ids i.npy"),
         (vec![], vec![1])
     );
     assert_eq!(folder.read::<i64>("i.npy"), (vec![3], vec![1, 2, 3]));
@@ -46,7 +47,7 @@ fn other_shapes() {
     folder.write("none.npy", &[0], &[0f32; 0]);
     folder.write("h.npy", &[0, 2], &[0i64; 0]);
     let flags = "--temperature none.npy --history h.npy --repetition-penalty 2 --probs p.npy --top-n 2 --top-ids i.npy";
-    assert_eq!(tokens(&folder, "vulkan", flags), (vec![0], vec![]));
+    assert_eq!(tokens(&folder, backend, flags), (vec![0], vec![]));
     assert_eq!(folder.read::<f32>("p.npy").0, [0, 4]);
     assert_eq!(folder.read::<i64>("i.npy").0, [0, 2]);
     let x: Vec<half::f16> = [0f32, 1.0, 0.5].map(half::f16::from_f32).to_vec();
@@ -55,81 +56,75 @@ fn other_shapes() {
     assert_eq!(array::<i64>(&piped), (vec![1], vec![1]));
 }
 
+const ROWS: usize = 24;
+const CLASSES: usize = 300;
+const FILES: &str = "--seed s.npy --position n.npy --temperature t.npy --top-k k.npy --top-p p.npy --min-p m.npy";
+
+fn seed(row: usize) -> u64 {
+    u64::MAX - row as u64 * 0x1234_5678_9abc
+}
+
+fn position(row: usize) -> i64 {
+    (row as i64) << 40
+}
+
+/// Temperature, top_p and min_p of a row, and its top_k.
+fn filters(row: usize) -> ([f32; 3], i32) {
+    let floats = [0.5 + row as f32 / 8.0, [1f32, 0.9, 0.5][row % 3], [0f32, 0.02][row % 2]];
+    (floats, [0, 40, 5, 1000][row % 4])
+}
+
+/// Writes these of the rows, and their numbers in arrays of several shapes.
+fn write_rows(folder: &Folder, x: &[f32], order: &[usize]) {
+    let count = order.len();
+    let classes = |&r: &usize| &x[r * CLASSES..(r + 1) * CLASSES];
+    let float = |i: usize| order.iter().map(|&r| filters(r).0[i]).collect::<Vec<_>>();
+    let x: Vec<f32> = order.iter().flat_map(classes).copied().collect();
+    let top_k: Vec<i32> = order.iter().map(|&r| filters(r).1).collect();
+    let seeds: Vec<u64> = order.iter().map(|&r| seed(r)).collect();
+    let positions: Vec<i64> = order.iter().map(|&r| position(r)).collect();
+    folder.write("x.npy", &[count, CLASSES], &x);
+    folder.write("s.npy", &[count], &seeds);
+    folder.write("n.npy", &[count], &positions);
+    folder.write("t.npy", &[count], &float(0));
+    folder.write("k.npy", &[count, 1], &top_k);
+    folder.write("p.npy", &[1, count], &float(1));
+    folder.write("m.npy", &[count], &float(2));
+}
+
 /// Rows in another order, alone, and on another adapter: seeds and positions go with them.
 #[test]
 fn a_token_depends_on_its_row_alone() {
     let folder = Folder::new();
-    let (count, classes) = (24, 300);
-    let x = logits(count * classes);
-    let seeds: Vec<u64> = (0..count as u64).map(|i| u64::MAX - i * 0x1234_5678_9abc).collect();
-    let positions: Vec<i64> = (0..count as i64).map(|i| i << 40).collect();
-    let order: Vec<usize> = (0..count).map(|i| (i * 7 + 3) % count).collect();
-    let flags = "--seed s.npy --position n.npy --temperature t.npy --top-k k.npy --top-p p.npy --min-p m.npy";
-    let temperature = |i: usize| 0.5 + i as f32 / 8.0;
-    let top_k = |i: usize| [0i32, 40, 5, 1000][i % 4];
-    let top_p = |i: usize| [1f32, 0.9, 0.5][i % 3];
-    let min_p = |i: usize| [0f32, 0.02][i % 2];
-    let write = |order: &[usize]| {
-        let count = order.len();
-        let row = |&r: &usize| x[r * classes..(r + 1) * classes].to_vec();
-        folder.write(
-            "x.npy",
-            &[count, classes],
-            &order.iter().flat_map(row).collect::<Vec<f32>>(),
-        );
-        folder.write("s.npy", &[count], &order.iter().map(|&r| seeds[r]).collect::<Vec<_>>());
-        folder.write(
-            "n.npy",
-            &[count],
-            &order.iter().map(|&r| positions[r]).collect::<Vec<_>>(),
-        );
-        folder.write(
-            "t.npy",
-            &[count],
-            &order.iter().map(|&r| temperature(r)).collect::<Vec<_>>(),
-        );
-        folder.write(
-            "k.npy",
-            &[count, 1],
-            &order.iter().map(|&r| top_k(r)).collect::<Vec<_>>(),
-        );
-        folder.write(
-            "p.npy",
-            &[1, count],
-            &order.iter().map(|&r| top_p(r)).collect::<Vec<_>>(),
-        );
-        folder.write("m.npy", &[count], &order.iter().map(|&r| min_p(r)).collect::<Vec<_>>());
-    };
-    let straight: Vec<usize> = (0..count).collect();
-    write(&straight);
+    let x = logits(ROWS * CLASSES);
+    let straight: Vec<usize> = (0..ROWS).collect();
+    let order: Vec<usize> = (0..ROWS).map(|i| (i * 7 + 3) % ROWS).collect();
     let backends = backends(&folder);
-    let (_, want) = tokens(&folder, &backends[0], flags);
-    let classes_drawn: std::collections::BTreeSet<_> = want.iter().collect();
-    assert!(classes_drawn.len() > count / 2, "{want:?}");
+    write_rows(&folder, &x, &straight);
+    let (_, want) = tokens(&folder, &backends[0], FILES);
+    let drawn: std::collections::BTreeSet<_> = want.iter().collect();
+    assert!(drawn.len() > ROWS / 2, "{want:?}");
+    let ([temperature, top_p, min_p], top_k) = filters(7);
+    let numbers = format!(
+        "--seed {} --position {} --temperature {temperature} --top-k {top_k} --top-p {top_p} --min-p {min_p}",
+        seed(7),
+        position(7)
+    );
     for backend in &backends {
-        write(&straight);
-        assert_eq!(tokens(&folder, backend, flags).1, want, "{backend}");
+        let drawn = |flags: &str| tokens(&folder, backend, flags).1;
+        write_rows(&folder, &x, &straight);
+        assert_eq!(drawn(FILES), want, "{backend}");
         assert_eq!(
-            tokens(&folder, backend, &format!("{flags} --kept kept.npy --ranks r.npy")).1,
+            drawn(&format!("{FILES} --kept kept.npy --ranks r.npy")),
             want,
             "{backend}"
         );
-        write(&order);
+        write_rows(&folder, &x, &order);
         let mixed: Vec<i64> = order.iter().map(|&r| want[r]).collect();
-        assert_eq!(tokens(&folder, backend, flags).1, mixed, "{backend}");
-        write(&[7]);
-        assert_eq!(tokens(&folder, backend, flags).1, [want[7]], "{backend}");
-        // The same numbers on the command line.
-        let numbers = format!(
-            "--seed {} --position {} --temperature {} --top-k {} --top-p {} --min-p {}",
-            seeds[7],
-            positions[7],
-            temperature(7),
-            top_k(7),
-            top_p(7),
-            min_p(7)
-        );
-        assert_eq!(tokens(&folder, backend, &numbers).1, [want[7]], "{backend}: {numbers}");
+        assert_eq!(drawn(FILES), mixed, "{backend}");
+        write_rows(&folder, &x, &[7]);
+        assert_eq!(drawn(FILES), [want[7]], "{backend}");
+        assert_eq!(drawn(&numbers), [want[7]], "{backend}: {numbers}");
     }
 }
 

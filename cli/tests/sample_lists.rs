@@ -258,6 +258,7 @@ const MISTAKES: &str = "
 fn mistakes_exit_with_2_and_leave_no_output() {
     let folder = Folder::new();
     folder.write("x.npy", &[2, 2, 5], &[0f32; 20]);
+    std::fs::write(folder.at("x.safetensors"), "").unwrap();
     folder.write("good.npy", &[4], &[1f32; 4]);
     folder.write("bad_t.npy", &[2, 2], &[1f32, 0.0, -0.5, -1.0]);
     folder.write("three.npy", &[3], &[1f32; 3]);
@@ -295,6 +296,10 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         assert_eq!(folder.names(), before, "{flags}");
     }
     for (words, says) in [
+        (
+            "sample x.safetensors:a -o x.safetensors",
+            "-o would replace what LOGITS reads",
+        ),
         ("sample x.npy", "-o <TOKENS>"),
         ("sample x.npy -o x.npy", "-o would replace what LOGITS reads"),
     ] {

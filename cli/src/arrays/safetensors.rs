@@ -17,7 +17,7 @@ const ENDING: &str = ".safetensors";
 /// A file, and which of its tensors.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Place {
-    pub(crate) path: PathBuf,
+    pub(super) path: PathBuf,
     pub(crate) name: Option<String>,
 }
 

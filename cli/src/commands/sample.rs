@@ -80,10 +80,7 @@ impl Summary {
         let is_none = |token: &u32| *token == NO_TOKEN;
         Self {
             without_candidate: tokens.iter().filter(|token| is_none(token)).count(),
-            first: tokens
-                .iter()
-                .position(|token| is_none(token))
-                .map(|row| layout.index(row)),
+            first: tokens.iter().position(is_none).map(|row| layout.index(row)),
         }
     }
 

@@ -63,7 +63,7 @@ impl<N: Number> FromStr for NumberArg<N> {
     fn from_str(word: &str) -> Result<Self, String> {
         Ok(match N::of_word(word)? {
             Some(number) => Self::Number(number),
-            None if Path::new(word).exists() => Self::File(word.into()),
+            None if arrays::file_of(Path::new(word)).exists() => Self::File(word.into()),
             None => return Err("it is neither a number nor a file that exists".into()),
         })
     }
