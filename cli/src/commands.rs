@@ -4,6 +4,7 @@
 mod bench;
 mod cross_entropy;
 mod devices;
+mod sample;
 mod softmax;
 mod verify;
 
@@ -12,6 +13,7 @@ use crate::global::Global;
 use bench::BenchArgs;
 use clap::Subcommand;
 use cross_entropy::CrossEntropyArgs;
+use sample::SampleArgs;
 use softmax::SoftmaxArgs;
 use verify::VerifyArgs;
 
@@ -23,6 +25,8 @@ pub(crate) enum Command {
     Softmax(SoftmaxArgs),
     /// Cross-entropy of LOGITS and TARGETS, and its gradient.
     CrossEntropy(CrossEntropyArgs),
+    /// A token for each row of LOGITS, drawn or the largest: the decode step of a language model.
+    Sample(Box<SampleArgs>),
     /// Milliseconds, GB/s, and the share of a copy of the same bytes measured in the same run.
     Bench(BenchArgs),
     /// Every operation against the f64 reference on this adapter, and all that is promised of it; exit code 1 if any fails.
@@ -35,6 +39,7 @@ impl Command {
             Self::Devices => devices::run(global),
             Self::Softmax(args) => softmax::run(global, args),
             Self::CrossEntropy(args) => cross_entropy::run(global, args),
+            Self::Sample(args) => sample::run(global, args),
             Self::Bench(args) => bench::run(global, args),
             Self::Verify(args) => verify::run(global, args),
         }

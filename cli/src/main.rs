@@ -23,7 +23,7 @@ use failure::Failure;
 use global::Global;
 use std::process::ExitCode;
 
-/// Softmax and cross-entropy of .npy and .safetensors arrays on the GPU.
+/// Softmax, cross-entropy and sampling of .npy and .safetensors arrays on the GPU.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {

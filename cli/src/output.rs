@@ -1,7 +1,7 @@
 //! Writes arrays, as `.npy` or `.safetensors`. An output appears whole or not at all: it is written to a temporary file in
 //! the same folder, which is renamed once all results are there.
 
-use crate::arrays::{SafetensorsPlace, SafetensorsType, safetensors_of};
+use crate::arrays::{SafetensorsPlace, SafetensorsType, file_of, safetensors_of};
 use crate::console;
 use crate::failure::Failure;
 use npyz::{AutoSerialize, Serialize, WriteOptions, WriterBuilder};
@@ -100,6 +100,29 @@ pub(crate) fn check(outs: &[(&'static str, Option<&Path>)]) -> Result<(), Failur
             drop(temporary_beside(place)?);
         }
         places.push((flag, place));
+    }
+    Ok(())
+}
+
+/// Checks that no output replaces a file that is read. Both are lists of flags and what was given to them.
+pub(crate) fn check_inputs(
+    ins: &[(&'static str, &Path)],
+    outs: &[(&'static str, Option<&Path>)],
+) -> Result<(), Failure> {
+    for &(flag, path) in outs {
+        let Some(path) = path else {
+            continue;
+        };
+        let Place::File(place) = Place::of(path)? else {
+            continue;
+        };
+        let is_it = |input: &Path| file_of(input).canonicalize().is_ok_and(|file| file == place);
+        if let Some((input, _)) = ins.iter().find(|(_, input)| is_it(input)) {
+            return Err(caller(
+                path,
+                &format!("{flag} would replace what {input} reads: give the output another name"),
+            ));
+        }
     }
     Ok(())
 }

@@ -71,6 +71,7 @@ fn a_good_run_prints_no_error_line() {
         "devices",
         "softmax x.npy -o y.npy",
         "cross-entropy x.npy t.npy --loss l.npy",
+        "sample x.npy -o y.npy --kept k.npy",
         "verify --only bad_targets",
         "bench --rows 3 --classes 5 --time 0",
     ] {

@@ -119,10 +119,10 @@ pub(super) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
-/// Reads targets: any integers are classes, floats are probabilities.
-pub(super) fn targets(path: &Path) -> Result<Targets, Failure> {
+/// Reads targets: any integers are classes, floats are probabilities. `what` is how an error names them.
+pub(super) fn targets(path: &Path, what: &str) -> Result<Targets, Failure> {
     let file = open(path)?;
-    let must_be = |kind: &str| file.caller(&format!("targets must be integers or floats, not {}", brief(kind)));
+    let must_be = |kind: &str| file.caller(&format!("{what} must be integers or floats, not {}", brief(kind)));
     // npyz would read dates and time spans as integers.
     if let DType::Plain(plain) = &file.dtype
         && matches!(plain.type_char(), TypeChar::TimeDelta | TypeChar::DateTime)
@@ -140,4 +140,19 @@ pub(super) fn targets(path: &Path) -> Result<Targets, Failure> {
     classes_of_type!(i64 i32 u8 u32 i8 i16 u16 u64);
     let floats = file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))?;
     Ok(Targets::Probabilities(floats))
+}
+
+/// Reads words of 32 bits.
+pub(super) fn words(path: &Path, what: &str) -> Result<Array<u32>, Failure> {
+    let file = open(path)?;
+    let values = if let Some(values) = file.values::<u32>()? {
+        values
+    } else if let Some(values) = file.values::<i32>()? {
+        bytemuck::cast_vec(values)
+    } else {
+        let kind = file.dtype.descr();
+        return Err(file.caller(&format!("{what} must be u32 or i32 words, not {}", brief(&kind))));
+    };
+    let shape = file.shape;
+    Ok(Array { shape, values })
 }

@@ -17,7 +17,7 @@ const ENDING: &str = ".safetensors";
 /// A file, and which of its tensors.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Place {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(crate) name: Option<String>,
 }
 
@@ -126,7 +126,7 @@ pub(super) fn floats(place: &Place, what: &str) -> Result<Array<f32>, Failure> {
     some_floats(place, &tensor).ok_or_else(must_be)
 }
 
-pub(super) fn targets(place: &Place) -> Result<Targets, Failure> {
+pub(super) fn targets(place: &Place, what: &str) -> Result<Targets, Failure> {
     let bytes = place.read()?;
     let tensor = place.tensor(&bytes)?;
     fn classes<T: AnyBitPattern + NoUninit + Into<i128>>(tensor: &TensorView<'_>) -> Targets {
@@ -144,10 +144,21 @@ pub(super) fn targets(place: &Place) -> Result<Targets, Failure> {
         Dtype::U16 => classes::<u16>(&tensor),
         Dtype::U8 => classes::<u8>(&tensor),
         other => {
-            let must_be = || place.caller(&format!("targets must be integers or floats, not {other:?}"));
+            let must_be = || place.caller(&format!("{what} must be integers or floats, not {other:?}"));
             Targets::Probabilities(some_floats(place, &tensor).ok_or_else(must_be)?)
         }
     })
+}
+
+pub(super) fn words(place: &Place, what: &str) -> Result<Array<u32>, Failure> {
+    let bytes = place.read()?;
+    let tensor = place.tensor(&bytes)?;
+    let values = match tensor.dtype() {
+        Dtype::U32 | Dtype::I32 => values(&tensor),
+        other => return Err(place.caller(&format!("{what} must be U32 or I32 words, not {other:?}"))),
+    };
+    let shape = tensor.shape().to_vec();
+    Ok(Array { shape, values })
 }
 
 /// A type that is written, and the format's word for it.

@@ -131,3 +131,35 @@ pub(crate) fn close_to(what: &str, got: &[f32], want: &[f64], parts: f64) {
 pub(crate) fn close(what: &str, got: &[f32], want: &[f64]) {
     close_to(what, got, want, 4e5);
 }
+
+/// The backends of the adapters found.
+pub(crate) fn backends(folder: &Folder) -> Vec<String> {
+    let lines = String::from_utf8(folder.done("--json devices")).unwrap();
+    let backend = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["backend"]
+            .as_str()
+            .unwrap()
+            .to_string()
+    };
+    let mut all: Vec<String> = lines.lines().map(backend).collect();
+    all.sort();
+    all.dedup();
+    assert!(!all.is_empty());
+    all
+}
+
+/// Logits without equal numbers in a row.
+pub(crate) fn logits(count: usize) -> Vec<f32> {
+    let number = |i: usize| (i.wrapping_mul(2_654_435_761) >> 5) % 100_003;
+    (0..count).map(|i| number(i) as f32 / 16_384.0 - 3.0).collect()
+}
+
+/// Runs `sample x.npy -o y.npy` on an adapter, and gives the tokens.
+pub(crate) fn tokens(folder: &Folder, backend: &str, flags: &str) -> (Vec<usize>, Vec<i64>) {
+    folder.done(&format!("--backend {backend} sample x.npy -o y.npy {flags}"));
+    folder.read("y.npy")
+}
+
+pub(crate) fn integers(folder: &Folder, name: &str) -> Vec<i64> {
+    folder.read(name).1
+}

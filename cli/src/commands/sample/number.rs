@@ -1,0 +1,138 @@
+//! Flags that take a number, or a file with a number for each row.
+
+use super::layout::Layout;
+use crate::arrays::{self, Array};
+use crate::failure::Failure;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use wgpu_softmax::TargetIndex;
+
+/// What such a flag was given.
+#[derive(Debug, Clone)]
+pub(super) enum NumberArg<N> {
+    Number(N),
+    File(PathBuf),
+}
+
+/// The numbers that it means.
+pub(super) enum Column<N> {
+    All(N),
+    PerRow(Vec<N>),
+}
+
+/// A kind of number that flags take.
+pub(super) trait Number: Copy + Display {
+    /// The number that a word is, or `None` if it must be a file's name.
+    fn of_word(word: &str) -> Result<Option<Self>, String>;
+
+    /// The numbers of a file. `flag` is how an error names them.
+    fn read(path: &Path, flag: &str) -> Result<Array<Self>, Failure>;
+}
+
+impl Number for f32 {
+    fn of_word(word: &str) -> Result<Option<Self>, String> {
+        Ok(word.parse().ok())
+    }
+
+    fn read(path: &Path, flag: &str) -> Result<Array<Self>, Failure> {
+        arrays::numbers(path, flag)
+    }
+}
+
+/// Integers have all the bits that they are written with, so that an error can name them.
+impl Number for i128 {
+    fn of_word(word: &str) -> Result<Option<Self>, String> {
+        match word.parse() {
+            Ok(integer) => Ok(Some(integer)),
+            Err(_) if word.parse::<f64>().is_ok() => Err("it must be an integer, or a file of integers".into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn read(path: &Path, flag: &str) -> Result<Array<Self>, Failure> {
+        let Array { shape, values } = arrays::integers(path, flag)?;
+        let values = values.into_iter().map(TargetIndex::value).collect();
+        Ok(Array { shape, values })
+    }
+}
+
+impl<N: Number> FromStr for NumberArg<N> {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match N::of_word(word)? {
+            Some(number) => Self::Number(number),
+            None if arrays::file_of(Path::new(word)).exists() => Self::File(word.into()),
+            None => return Err("it is neither a number nor a file that exists".into()),
+        })
+    }
+}
+
+impl<N: Number> NumberArg<N> {
+    /// The file that was given.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Number(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
+    /// The numbers, each of which must be good; `must` says what that is.
+    pub(super) fn column(
+        &self,
+        flag: &str,
+        layout: &Layout,
+        must: &str,
+        is_good: impl Fn(N) -> bool,
+    ) -> Result<Column<N>, Failure> {
+        let refused = |message: String| Err(Failure::Caller(message));
+        let path = match self {
+            Self::Number(number) if is_good(*number) => return Ok(Column::All(*number)),
+            Self::Number(number) => return refused(format!("{flag} is {number}, but must be {must}")),
+            Self::File(path) => path,
+        };
+        let file = path.display();
+        let Array { shape, values } = N::read(path, flag)?;
+        let rows = layout.count();
+        if !shape.is_empty() && values.len() != rows {
+            return refused(format!(
+                "{file}: {flag} has shape {shape:?}, but {} have {rows} rows: give one number for all, or {rows} in any shape",
+                layout.describe()
+            ));
+        }
+        if let Some(row) = values.iter().position(|&number| !is_good(number)) {
+            let (value, index) = (values[row], layout.index(row));
+            let place = if shape.is_empty() {
+                String::new()
+            } else {
+                format!(" in row {index:?}")
+            };
+            return refused(format!("{file}: {flag} is {value}{place}, but must be {must}"));
+        }
+        Ok(match (&shape[..], &values[..]) {
+            ([], [number]) => Column::All(*number),
+            _ => Column::PerRow(values),
+        })
+    }
+}
+
+impl<N: Copy> Column<N> {
+    pub(super) fn at(&self, row: usize) -> N {
+        match self {
+            Self::All(number) => *number,
+            Self::PerRow(numbers) => numbers[row],
+        }
+    }
+
+    pub(super) fn is_per_row(&self) -> bool {
+        matches!(self, Self::PerRow(_))
+    }
+
+    pub(super) fn any(&self, is: impl Fn(N) -> bool) -> bool {
+        match self {
+            Self::All(number) => is(*number),
+            Self::PerRow(numbers) => numbers.iter().any(|&number| is(number)),
+        }
+    }
+}
