@@ -53,16 +53,13 @@ fn edited4(bits: vec4<u32>, index: u32, row: u32) -> vec4<u32> {
     if four == 0u {
         return bits;
     }
-    let values = first + 2u * words + 1u;
-    var at = values + edits[first + words + index / 8u] + countOneBits(word & ((1u << shift) - 1u));
-    var result = bits;
-    for (var i = 0u; i < 4u; i++) {
-        if ((four >> i) & 1u) == 1u {
-            result[i] = edits[at];
-            at += 1u;
-        }
-    }
-    return result;
+    let before = edits[first + words + index / 8u] + countOneBits(word & ((1u << shift) - 1u));
+    let x = first + 2u * words + 1u + before;
+    let bit = vec4<u32>(four & 1u, (four >> 1u) & 1u, (four >> 2u) & 1u, four >> 3u);
+    let y = x + bit.x;
+    let z = y + bit.y;
+    let new_bits = vec4<u32>(edits[x], edits[y], edits[z], edits[z + bit.z]);
+    return select(bits, new_bits, bit == vec4<u32>(1u));
 }
 //#end
 

@@ -32,7 +32,11 @@ impl Capabilities {
     /// The most lanes that share a chunk of a row that is processed chunk by chunk: each then holds 8 vec4s, so that what
     /// a chunk costs besides, reductions and barriers, is shared by many classes. More lanes take several chunks at once.
     pub(super) fn chunk_lanes(&self) -> u32 {
-        self.lanes_in_loops().max(32)
+        match self.subgroup {
+            // On a rasteriser a chunk that more than a subgroup shares costs barriers.
+            Some(size) if self.is_software => self.lanes_in_loops().max(size),
+            _ => self.lanes_in_loops().max(32),
+        }
     }
 
     /// The fewest lanes that a loop over chunks may have.

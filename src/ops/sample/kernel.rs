@@ -203,7 +203,7 @@ impl Sample {
             history_length: history,
             bias_length: bias,
             bias_stride: if bias_per_row { bias } else { 0 },
-            edits_stride: 2 * bits + 1 + 3 * (history + bias),
+            edits_stride: 2 * bits + 5 + 3 * (history + bias),
             top_n: self.top_n as u32,
             ..adjusted.params
         }
