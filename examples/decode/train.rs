@@ -149,7 +149,7 @@ pub(crate) fn train(gpu: &Gpu, text: &[u32], classes: usize) -> Result<Weights, 
         let summary = read::<u8>(gpu, encoder, &shared.summary)?;
         let summary = CrossEntropySummary::from_bytes(&summary).ok_or("the summary is too short")?;
         if epoch % 10 == 0 {
-            println!("epoch {epoch}: loss {:.3} a character", summary.loss);
+            println!("epoch {epoch}: loss {:.3} a character of the last batch", summary.loss);
         }
     }
     weights.embeddings = read(
