@@ -21,6 +21,8 @@ struct Shared<'a> {
     gradient: Buffer,
     output_moments: Buffer,
     embedding_moments: Buffer,
+    /// The gradient of the embeddings.
+    embedding_sums: Buffer,
     summary: Buffer,
 }
 
@@ -28,6 +30,7 @@ impl<'a> Shared<'a> {
     fn new(gpu: &'a Gpu, model: &'a Model, text: &[u32]) -> Self {
         let units = BATCH * HIDDEN;
         let logits = BATCH * model.classes;
+        let embeddings = CONTEXT * (model.classes + 1) * HIDDEN;
         Self {
             gpu,
             model,
@@ -37,7 +40,8 @@ impl<'a> Shared<'a> {
             hidden_gradient: buffer(gpu, units),
             gradient: buffer(gpu, logits),
             output_moments: buffer(gpu, 2 * (HIDDEN + 1) * model.classes),
-            embedding_moments: buffer(gpu, 2 * CONTEXT * (model.classes + 1) * HIDDEN),
+            embedding_moments: buffer(gpu, 2 * embeddings),
+            embedding_sums: buffer(gpu, embeddings),
             summary: buffer(gpu, CrossEntropySummary::BYTES as usize / 4),
         }
     }
@@ -103,8 +107,9 @@ impl Step {
                     hidden_gradient,
                     model.embeddings.slice(..),
                     embedding_moments.slice(..),
+                    shared.embedding_sums.slice(..),
                 ],
-                CONTEXT * (model.classes + 1) * HIDDEN,
+                CONTEXT * HIDDEN,
             ),
         })
     }
