@@ -10,3 +10,5 @@
 #![doc = include_str!("../docs/guide/3_schedules.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/guide/4_questions.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/5_sampling.md")]

@@ -1,13 +1,13 @@
 //! The operations on a backend with automatic differentiation.
 
-use crate::backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
+use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
-use burn::backend::tensor::FloatTensor;
-use wgpu_softmax::{CrossEntropy, Softmax, SoftmaxGrad};
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use wgpu_softmax::{CrossEntropy, Sample, Softmax, SoftmaxGrad};
 
 #[derive(Debug)]
 struct SoftmaxBackward;
@@ -82,5 +82,11 @@ impl<B: SoftmaxBackend + SoftmaxGradBackend, C: CheckpointStrategy> SoftmaxBacke
                 prep.finish(state, loss)
             }
         }
+    }
+}
+
+impl<B: SampleBackend, C: CheckpointStrategy> SampleBackend for Autodiff<B, C> {
+    fn fused_sample(logits: FloatTensor<Self>, options: Sample) -> IntTensor<Self> {
+        B::fused_sample(logits.into_primitive(), options)
     }
 }

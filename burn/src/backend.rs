@@ -7,7 +7,7 @@ use burn::backend::{Backend, ExtensionType, backend_extension};
 #[cfg(feature = "fusion")]
 use burn::tensor::DType;
 use burn::tensor::Shape;
-use wgpu_softmax::{CrossEntropy, Reduction, Softmax, SoftmaxGrad};
+use wgpu_softmax::{CrossEntropy, Reduction, Sample, Softmax, SoftmaxGrad};
 
 /// The targets of cross-entropy.
 #[derive(ExtensionType, Clone, Debug)]
@@ -73,6 +73,20 @@ pub trait SoftmaxGradBackend: Backend {
         dim: usize,
         options: CrossEntropy,
     ) -> FloatTensor<Self>;
+}
+
+/// The decode step. It has no gradient.
+#[backend_extension(Cube, Autodiff, Fusion: cfg(feature = "fusion"))]
+pub trait SampleBackend: Backend {
+    /// A class for each row, i32; the classes of a row lie along the last dimension.
+    #[fusion(meta = |logits, _options| TensorSpec::new(rows_shape(&logits.shape), DType::I32))]
+    fn fused_sample(logits: FloatTensor<Self>, options: Sample) -> IntTensor<Self>;
+}
+
+/// One element for each row of classes along the last dimension.
+pub(crate) fn rows_shape(logits: &Shape) -> Shape {
+    let classes = logits.last().copied().unwrap_or(0);
+    [logits.num_elements().checked_div(classes).unwrap_or(0)].into()
 }
 
 /// The shape of a loss.

@@ -1,10 +1,10 @@
 //! The operations on Burn's wgpu runtime. Our kernels are recorded on the tensors' own memory, and submitted to the queue that
 //! Burn itself uses.
 
-use crate::backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape};
+use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape, rows_shape};
 use crate::device::gpu_of;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{FloatDType, IntDType, StreamId};
 use burn::tensor::{DType, Shape};
 use burn_cubecl::CubeBackend;
@@ -16,8 +16,8 @@ use std::collections::HashSet;
 use wgpu_softmax::wgpu::CommandEncoder;
 use wgpu_softmax::{
     AdjustBuffers, CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient,
-    Reduction, Rows, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage, Targets as Kind,
-    Upstream, Values,
+    Reduction, Rows, Sample, SampleBuffers, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage,
+    Targets as Kind, Upstream, Values,
 };
 
 impl SoftmaxBackend for CubeBackend {
@@ -102,6 +102,23 @@ impl SoftmaxGradBackend for CubeBackend {
             ..options
         };
         Batch::new(logits, targets, weights, dim, options).run(Some(upstream)).1
+    }
+}
+
+impl SampleBackend for CubeBackend {
+    fn fused_sample(logits: FloatTensor<Self>, options: Sample) -> IntTensor<Self> {
+        let logits = into_contiguous(logits);
+        let options = Sample {
+            dtype: storage(logits.dtype).logits,
+            ..options
+        };
+        let tokens = empty(&logits, rows_shape(logits.meta.shape()), DType::I32);
+        launch(&[&logits, &tokens], |gpu, encoder, slices| {
+            let last = logits.meta.shape().num_dims().saturating_sub(1);
+            let kernel = options.prepare(gpu, rows(&logits, last)?)?;
+            kernel.encode(encoder, &SampleBuffers::new(slices[0], slices[1]))
+        });
+        tokens
     }
 }
 

@@ -1,9 +1,9 @@
 //! The operations as functions of tensors.
 
-use crate::backend::{SoftmaxBackend, Targets, Weights};
+use crate::backend::{SampleBackend, SoftmaxBackend, Targets, Weights};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
-use wgpu_softmax::{CrossEntropy, Softmax};
+use wgpu_softmax::{CrossEntropy, LogProbs, Sample, Softmax};
 
 /// `y_c = exp(z_c − m) / d` along `dim`, in the tensor's type; see [`Softmax`].
 ///
@@ -103,6 +103,41 @@ pub(crate) fn cross_entropy_of<const D: usize>(
     };
     let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
     Tensor::from_dispatch(loss)
+}
+
+/// A token for each row of logits, whose classes lie along the last dimension, as i32 in the order of the rows; −1 for a row that has
+/// no candidate ([`wgpu_softmax::NO_TOKEN`]). It is the token that [`wgpu_softmax::Gpu::sample`] draws, on any adapter.
+///
+/// All options that are numbers or host slices apply. `dtype` follows from the tensor, and options for other results (`log_probs`,
+/// `ranks`, `kept`, `top_n`, `probs`) are ignored. Tokens have no gradient.
+///
+/// ```no_run
+/// use burn::tensor::Tensor;
+/// use wgpu_softmax::{Sample, SampleParams};
+///
+/// let device = burn_wgpu_softmax::device()?;
+/// let logits = Tensor::<2>::from_floats([[1.0, 5.0, 2.0], [0.0, 0.0, 0.0]], &device);
+/// let params = SampleParams { temperature: 0.8, top_p: 0.95, ..SampleParams::default() };
+/// // Each sequence has its own seed, and each of its tokens its own position.
+/// let options = Sample::per_row([SampleParams::greedy(), params.at(42, 0)]);
+/// println!("{}", burn_wgpu_softmax::sample(logits, &options));
+/// # Ok::<(), burn_wgpu_softmax::DeviceError>(())
+/// ```
+///
+/// # Panics
+/// As [`softmax`], and if options contradict each other or ask for buffers.
+pub fn sample<const D: usize>(logits: Tensor<D>, options: &Sample) -> Tensor<1, Int> {
+    check(&logits, D - 1);
+    let options = Sample {
+        log_probs: LogProbs::None,
+        ranks: false,
+        kept: false,
+        top_n: 0,
+        probs: false,
+        ..options.clone()
+    };
+    let tokens = Dispatch::fused_sample(logits.into_dispatch(), options);
+    Tensor::from_dispatch(tokens)
 }
 
 /// Checks what can be checked before the work is queued, where the caller sees the panic.

@@ -16,6 +16,8 @@
 //! # Ok::<(), burn_wgpu_softmax::DeviceError>(())
 //! ```
 //!
+//! [`sample`] draws a token of each row of logits, with no copy of them to the host.
+//!
 //! [`CrossEntropyLoss`] takes the place of `burn::nn::loss::CrossEntropyLoss`, with the same configuration.
 //!
 //! **Device.** Burn gives its wgpu device away only when it sets it up, so the device must be made by [`device`], or registered with
@@ -44,8 +46,8 @@ mod device;
 mod functions;
 mod loss;
 
-pub use backend::{SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
+pub use backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
 pub use device::{DeviceError, attach, device};
-pub use functions::{cross_entropy, cross_entropy_soft, log_softmax, softmax, softmax_with};
+pub use functions::{cross_entropy, cross_entropy_soft, log_softmax, sample, softmax, softmax_with};
 pub use loss::CrossEntropyLoss;
 pub use wgpu_softmax;

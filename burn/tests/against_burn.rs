@@ -3,6 +3,8 @@
 
 #[path = "against_burn/edges.rs"]
 mod edges;
+#[path = "against_burn/sampling.rs"]
+mod sampling;
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData, Tolerance, activation};

@@ -94,7 +94,10 @@ impl Kernel {
     }
 
     pub(crate) fn encode(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+    }
+
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.group, &[]);
         pass.dispatch_workgroups(self.groups, 1, 1);

@@ -21,6 +21,18 @@ fn run(lane: Lane) {
     //#if IS_SAMPLED
     begin_row(lane.row);
     //#end
+    //#if IS_ONE_STEP
+    // Each chunk is a span, and has lanes of its own: rasterisers run loops more slowly, with a mask for every store.
+    let span = lane.piece * ROW_CHUNKS + lane.chunk;
+    load_chunk(start, span, lane);
+    let stats = chunk_stats(start, span, lane);
+    //#if HAS_MAXIMA
+    store_maximum(span, lane);
+    //#end
+    if lane.index == 0u && lane.live && span < params.spans {
+        store_span(span, lane, stats);
+    }
+    //#else
     let end = min((lane.piece + 1u) * piece_spans(), params.spans);
     // Every lane takes the same number of steps, because there are barriers in them.
     for (var i = 0u; i < piece_spans(); i += ROW_CHUNKS) {
@@ -30,4 +42,5 @@ fn run(lane: Lane) {
             store_span(span, lane, stats);
         }
     }
+    //#end
 }

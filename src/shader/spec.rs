@@ -102,6 +102,10 @@ pub(crate) struct SampleSpec {
     pub(crate) is_top: bool,
     /// Whether a span has more than one chunk.
     pub(crate) long_spans: bool,
+    /// Whether each chunk of a row has lanes of its own in the statistics pass.
+    pub(crate) one_step: bool,
+    /// Whether what is kept is so little that the filter finds its statistics too.
+    pub(crate) is_sparse: bool,
 }
 
 /// A step of sampling that has a kernel of its own.

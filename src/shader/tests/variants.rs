@@ -36,6 +36,8 @@ pub(super) const PLAIN: RowSpec = RowSpec {
         joint: false,
         is_top: false,
         long_spans: false,
+        one_step: false,
+        is_sparse: false,
     },
     slots: Slots::NONE,
 };
