@@ -53,8 +53,8 @@ struct Params {
     // The number of classes with the largest log-probabilities that are asked for.
     top_n: u32,
     unused: u32,
-    // For each binding, the offset of its data, in elements of its buffer; there is room for 40.
-    offsets: array<vec4<u32>, 10>,
+    // For each binding, the offset of its data, in elements of its buffer; there is room for 44.
+    offsets: array<vec4<u32>, 11>,
 }
 
 // What a row of -inf alone gives.

@@ -49,22 +49,38 @@ impl Plan {
         })
     }
 
-    /// The plan for kernels that go through rows chunk by chunk, in passes of which the first leave statistics.
-    pub(crate) fn split(rows: &Rows, adapter: &Capabilities, forced: Option<Schedule>) -> Result<Self, EncodeError> {
-        let schedule = match forced {
-            Some(Schedule::Chunked { lanes }) => Schedule::Split { lanes, pieces: 1 },
-            Some(other) => other,
-            None => table::choose_split(rows, adapter),
+    /// The plans for kernels that go through rows in passes: for the pass that leaves statistics, and for those in which a
+    /// work-group has a row to itself. In the first, each chunk has lanes of its own, unless the schedule is forced.
+    pub(crate) fn of_passes(
+        rows: &Rows,
+        adapter: &Capabilities,
+        forced: Option<Schedule>,
+    ) -> Result<[Self; 2], EncodeError> {
+        let (stats, row) = match forced {
+            Some(Schedule::Chunked { lanes }) => (Schedule::Split { lanes, pieces: 1 }, lanes),
+            Some(schedule @ Schedule::Split { lanes, .. }) => (schedule, lanes),
+            Some(held) => (held, 1),
+            None => table::choose_passes(rows, adapter),
         };
-        let plan = match schedule {
-            Schedule::Held { .. } => Err("several passes go through a row; use split or chunked"),
-            _ => Self::of(schedule, rows, adapter, 3),
+        let plan = |schedule| {
+            let plan = match schedule {
+                Schedule::Held { .. } => Err("several passes go through a row; use split or chunked"),
+                _ => Self::of(schedule, rows, adapter, 3),
+            };
+            plan.map_err(|why| EncodeError::Schedule {
+                schedule,
+                classes: rows.classes(),
+                why,
+            })
         };
-        plan.map_err(|why| EncodeError::Schedule {
-            schedule,
-            classes: rows.classes(),
-            why,
-        })
+        let row = Schedule::Split { lanes: row, pieces: 1 };
+        Ok([plan(stats)?, plan(row)?])
+    }
+
+    /// Whether the lanes of a statistics pass take each chunk of a row at once.
+    pub(crate) fn is_one_step(&self, classes: usize) -> bool {
+        let chunks = classes.div_ceil(CHUNK) as u32;
+        self.spans == chunks && self.shape.row_chunks * self.pieces() >= chunks
     }
 
     fn of(schedule: Schedule, rows: &Rows, adapter: &Capabilities, span_words: usize) -> Result<Self, &'static str> {

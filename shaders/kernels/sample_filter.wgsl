@@ -7,6 +7,9 @@
 //#import "row/spans"
 //#import "schedule/scratch"
 //#import "sample/search"
+//#if IS_SPARSE
+//#import "sample/sparse"
+//#end
 
 const EDGES: u32 = 30u;
 @group(0) @binding(EDGES) var<storage, read_write> edges: array<u32>;
@@ -16,7 +19,7 @@ override IS_JOINT: bool = false;
 override IS_TOP: bool = false;
 
 // The k-th of the maxima is a bound for the k-th class; then that class; then the sum of what is kept, and where it reaches
-// its share.
+// its share. Before the first stage that looks at classes, these are listed.
 const STAGE_MAXIMA: u32 = 0u;
 const STAGE_COUNT: u32 = 1u;
 const STAGE_TOTAL: u32 = 2u;
@@ -30,6 +33,8 @@ var<workgroup> search: Search;
 var<private> asked: Search;
 var<private> row: Stats;
 var<private> row_params: SampleParams;
+var<private> is_listing: bool = false;
+var<private> listed: Listed;
 
 fn shift_of(s: Search) -> u32 {
     if s.low < s.high {
@@ -51,6 +56,10 @@ fn add_to_bucket(bucket: u32, e: f32) {
 }
 
 fn visit_vec4(bits: vec4<u32>, index: u32) {
+    if is_listing {
+        list_vec4(bits, index, listed);
+        return;
+    }
     var exponentials = vec4<f32>(0.0);
     if asked.stage != STAGE_COUNT {
         exponentials = exp_vec4(bits, exp_base(row.max_key));
@@ -67,6 +76,34 @@ fn visit_vec4(bits: vec4<u32>, index: u32) {
             add_to_bucket(step >> shift, exponentials[i]);
         }
     }
+}
+
+// The same for what is in the list.
+fn visit_list(local: u32) {
+    let shift = shift_of(asked);
+    let by_key = asked.low < asked.high;
+    for (var i = local; i < atomicLoad(&list_count); i += WORKGROUP_SIZE) {
+        let key = list_keys[i];
+        let class_index = list_classes[i];
+        let is_asked = key >= asked.low && key <= asked.high
+            && (by_key || (class_index >= asked.first_class && class_index <= asked.last_class));
+        if is_asked && is_within(asked.edge, key, class_index) {
+            let step = select(class_index - asked.first_class, bitcast<u32>(asked.high) - bitcast<u32>(key), by_key);
+            add_to_bucket(step >> shift, exp_diff(key, row.max_key));
+        }
+    }
+    workgroupBarrier();
+}
+
+// Lists classes, if there is room.
+fn list_row(which: Listed, start: u32, lane: Lane) {
+    if local_index(lane) == 0u {
+        atomicStore(&list_count, 0u);
+    }
+    is_listing = true;
+    listed = which;
+    scan_row(which.until.key, start, lane);
+    is_listing = false;
 }
 
 fn count_maxima(lane: Lane) {
@@ -151,6 +188,8 @@ fn all_in_question(before: Search, stage: u32, low: i32) -> Search {
     s.last_class = class_count() - 1u;
     s.count = 0u;
     s.mass = vec2<u32>(0u);
+    s.is_listed = s.is_listed && s.is_whole_list;
+    s.is_unlistable = false;
     return s;
 }
 
@@ -169,7 +208,14 @@ fn search_mass(before: Search) -> Search {
     // Classes so small that all of them together are less than half of what may be left out are not in question.
     let small = max((1.0 - row_params.top_p) * d / f32(2u * class_count()), 1e-30);
     let bound = exp_base(row.max_key) + ln_two_float(small).x;
-    return all_in_question(s, STAGE_MASS, max(s.edge.key, order_key(bitcast<u32>(bound))));
+    return all_unlisted(s, max(s.edge.key, order_key(bitcast<u32>(bound))));
+}
+
+// Where the sum is that of all classes, many may be in question, so that a list is not tried before the first round.
+fn all_unlisted(before: Search, low: i32) -> Search {
+    var s = all_in_question(before, STAGE_MASS, low);
+    s.is_unlistable = !s.is_listed;
+    return s;
 }
 
 // What follows when a stage has found its edge, or has not.
@@ -179,7 +225,8 @@ fn next_stage(before: Search, is_found: bool, edge: Edge) -> Search {
         return all_in_question(s, STAGE_COUNT, select(s.edge.key, edge.key, is_found));
     }
     if !is_found && s.stage == STAGE_MASS && s.low > s.edge.key {
-        return all_in_question(s, STAGE_MASS, s.edge.key);
+        s.is_listed = false;
+        return all_unlisted(s, s.edge.key);
     }
     if is_found {
         // The bounds of a bucket may lie beyond the edge so far.
@@ -244,6 +291,7 @@ fn within_bucket(before: Search, bucket: u32) -> Search {
     if found == 1u || is_last || (s.stage == STAGE_COUNT && s.count + found == s.target_count) {
         return next_stage(s, true, edge);
     }
+    s.is_unlistable = s.is_unlistable && found > LIST_MAX;
     return s;
 }
 
@@ -257,15 +305,27 @@ fn run(lane: Lane) {
         search = first_search();
     }
     // Each stage takes a round for every eight bits of a key and of a class at most; twice as many for STAGE_MASS.
-    for (var round = 0u; round < 40u; round++) {
+    for (var round = 0u; round < 48u; round++) {
         let current = workgroupUniformLoad(&search);
         if current.stage == STAGE_DONE {
             break;
+        }
+        if current.stage != STAGE_MAXIMA && !current.is_listed && !current.is_unlistable {
+            let until = Edge(current.low, ALL_CLASSES);
+            list_row(Listed(until, current.high, current.first_class, current.last_class), start, lane);
+            if local == 0u {
+                search.is_listed = atomicLoad(&list_count) <= LIST_MAX;
+                search.is_whole_list = current.count == 0u;
+                search.is_unlistable = !search.is_listed;
+            }
+            continue;
         }
         asked = current;
         clear_buckets(local);
         if current.stage == STAGE_MAXIMA {
             count_maxima(lane);
+        } else if current.is_listed {
+            visit_list(local);
         } else {
             scan_row(current.low, start, lane);
         }
@@ -274,6 +334,13 @@ fn run(lane: Lane) {
             search = narrowed(current);
         }
     }
+    //#if IS_SPARSE
+    let last = workgroupUniformLoad(&search);
+    if !last.is_listed || !last.is_whole_list {
+        list_row(Listed(last.edge, KEY_POS_INF, 0u, ALL_CLASSES), start, lane);
+    }
+    store_kept_stats(last.edge, lane);
+    //#end
     if local == 0u && lane.live {
         edges[2u * lane.row] = bitcast<u32>(search.edge.key);
         edges[2u * lane.row + 1u] = search.edge.class_index;

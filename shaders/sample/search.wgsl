@@ -3,7 +3,7 @@
 // where all keys are equal, by class; those of one bucket are the next in question. Counts are integers, and so are the
 // sums (`fixed_point`), so that neither depends on an order.
 
-//#import "sample/scan"
+//#import "sample/list"
 
 // What is in question.
 struct Search {
@@ -21,6 +21,10 @@ struct Search {
     target_mass: vec2<u32>,
     // The classes that are kept so far.
     edge: Edge,
+    // Whether a list has the classes in question, and those before them too, or there are too many for one.
+    is_listed: bool,
+    is_whole_list: bool,
+    is_unlistable: bool,
 }
 
 const BUCKETS: u32 = 256u;

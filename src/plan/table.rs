@@ -2,7 +2,7 @@
 //! `bench` shows to be right.
 
 use super::capabilities::Capabilities;
-use super::shape::{CHUNK, LANES_MAX, REGS_MAX};
+use super::shape::{CHUNK, LANES_MAX, REGS_MAX, SPANS_MAX};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 
@@ -73,24 +73,22 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
     }
 }
 
-/// The split schedule for kernels of several passes, whatever the row's length.
-pub(super) fn choose_split(rows: &Rows, adapter: &Capabilities) -> Schedule {
-    let (count, chunks) = (rows.count().max(1), rows.classes().div_ceil(CHUNK));
-    if adapter.is_software {
-        // As above; a row to itself keeps a core busy, so only fewer rows than cores are shared.
-        let lanes = if adapter.subgroup.is_some() { 8 } else { 32 };
-        return Schedule::Split {
-            lanes: lanes.max(adapter.lanes_in_loops()),
-            pieces: if count < 4 { chunks.min(16) as u32 } else { 1 },
-        };
-    }
-    let wide = adapter.invocations.min(LANES_MAX);
-    let lanes = if chunks == 1 { adapter.chunk_lanes() } else { wide };
-    Schedule::Split {
-        lanes,
-        pieces: chunks
-            .div_ceil((lanes / adapter.chunk_lanes()) as usize)
-            .min(1024 / count)
-            .clamp(1, 128) as u32,
-    }
+/// The schedule of a pass that leaves statistics, in which each chunk has lanes of its own, and the lanes of kernels in which
+/// a work-group has a row to itself.
+pub(super) fn choose_passes(rows: &Rows, adapter: &Capabilities) -> (Schedule, u32) {
+    let (lanes, chunks) = (adapter.chunk_lanes(), rows.classes().div_ceil(CHUNK));
+    let at_once = chunks
+        .next_power_of_two()
+        .min((adapter.invocations.min(LANES_MAX) / lanes) as usize);
+    let schedule = Schedule::Split {
+        lanes: lanes * at_once as u32,
+        pieces: chunks.div_ceil(at_once).min(SPANS_MAX) as u32,
+    };
+    // On a rasteriser, barriers among more lanes than run at once cost more than the lanes bring.
+    let row = if adapter.is_software {
+        lanes
+    } else {
+        lanes * at_once as u32
+    };
+    (schedule, row)
 }

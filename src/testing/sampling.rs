@@ -50,6 +50,14 @@ impl SampleBatch {
         }
     }
 
+    /// The same rows, each with a top_k of at most `most`.
+    pub fn with_few(mut self, random: &mut Random, most: u32) -> Self {
+        for params in &mut self.params {
+            params.top_k = 1 + random.below(most as usize) as u32;
+        }
+        self
+    }
+
     /// Options for this batch that report everything about what was drawn.
     pub fn options(&self) -> Sample {
         let (count, classes) = (self.rows.count(), self.rows.classes());

@@ -38,7 +38,8 @@ use wgpu::BufferUsages as Usage;
 pub struct SampleKernel {
     gpu: Gpu,
     rows: Rows,
-    plan: Plan,
+    /// That of the statistics passes, and that of the others.
+    plans: [Plan; 2],
     options: Sample,
     adjusted: Adjusted,
     params: Params,
@@ -163,12 +164,12 @@ impl Sample {
             return Err(rows.too_large());
         }
         let parts = parts(&rows, gpu.limits())?;
-        let plan = Plan::split(&rows, gpu.capabilities(), self.schedule)?;
-        let steps = Steps::list(self, &adjusted, rows.classes(), &plan);
+        let plans = Plan::of_passes(&rows, gpu.capabilities(), self.schedule)?;
+        let steps = Steps::list(self, &adjusted, rows.classes(), &plans[0]);
         let mut kernel = SampleKernel {
             gpu: gpu.clone(),
             rows,
-            plan,
+            plans,
             options: self.clone(),
             params: self.params(&rows, &adjusted),
             adjusted,
@@ -213,7 +214,7 @@ impl Sample {
 impl SampleKernel {
     /// The schedule that runs.
     pub fn schedule(&self) -> Schedule {
-        self.plan.schedule
+        self.plans[0].schedule
     }
 
     /// Checks the buffers and binds the operation to them: see [`Bound`].
@@ -350,7 +351,11 @@ impl SampleKernel {
     }
 
     fn variant(&self, step: &Step, width: VectorWidth) -> Variant {
-        Variant::row(step.spec, width, step.is_stats, &self.plan)
+        Variant::row(step.spec, width, step.is_stats, self.plan(step))
+    }
+
+    fn plan(&self, step: &Step) -> &Plan {
+        &self.plans[usize::from(!step.is_stats)]
     }
 
     /// Makes the buffers that the steps need between them, for the largest part.
@@ -359,10 +364,10 @@ impl SampleKernel {
         let chunks = self.rows.classes().div_ceil(CHUNK);
         for (_, own) in self.steps.iter().flat_map(|step| &step.own) {
             let (what, words) = match own {
-                Own::Stats(_) => ("the sums of the parts of rows", 3 * self.plan.spans as usize),
+                Own::Stats(_) => ("the sums of the parts of rows", 3 * self.plans[0].spans as usize),
                 Own::Maxima(_) => (
                     "the maxima of the parts of rows",
-                    chunks * self.plan.shape.lanes as usize,
+                    chunks * self.plans[0].shape.lanes as usize,
                 ),
                 Own::Edges | Own::TopEdges => ("the edges of what is kept", 2),
                 Own::Edits => ("penalised logits", self.params.edits_stride as usize),
@@ -400,12 +405,12 @@ impl SampleKernel {
         operands: &[Operand<'a>],
         first_row: usize,
     ) -> Result<Dispatch<'a>, EncodeError> {
-        let pieces = if step.is_stats { self.plan.pieces() } else { 1 };
+        let plan = self.plan(step);
         let mut params = Params {
             rows: part.rows as u32,
             first_row: (first_row + part.first_row) as u32,
-            pieces,
-            spans: self.plan.spans,
+            pieces: plan.pieces(),
+            spans: plan.spans,
             ..self.params
         };
         let mut width = VectorWidth::of_rows(&self.rows);
@@ -426,7 +431,7 @@ impl SampleKernel {
             pipeline: self.gpu.pipeline(&self.variant(step, width))?,
             params,
             bindings,
-            groups: part.rows * pieces as usize,
+            groups: part.rows * plan.pieces() as usize,
         })
     }
 }

@@ -159,6 +159,15 @@ impl Sample {
         }
     }
 
+    /// Whether every row satisfies `has` for certain.
+    pub(super) fn all_rows(&self, has: impl Fn(&SampleParams) -> bool) -> bool {
+        match &self.rows {
+            SampleRows::All(params) => has(params),
+            SampleRows::PerRow(all) => all.iter().all(has),
+            SampleRows::Buffer => false,
+        }
+    }
+
     /// Options that contradict each other or the shape, and numbers out of range.
     pub(super) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
         if rows.inner() != 1 {

@@ -4,8 +4,11 @@ use super::options::{LogProbs, Sample};
 use super::params::SampleParams;
 use crate::dtype::{Dtype, Storage};
 use crate::ops::adjust::Adjusted;
-use crate::plan::Plan;
+use crate::plan::{CHUNK, Plan};
 use crate::shader::{ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, SampleStep, Slot, Slots};
+
+/// The most classes that a list on the device holds: the shaders' `LIST_MAX`.
+const LIST_MAX: usize = 512;
 
 /// Whose values a step takes: the model's, those after penalties, biases and temperature, or of these the ones that are
 /// kept.
@@ -58,6 +61,8 @@ struct Needs {
     /// What is done to the model's values: see [`SampleSpec`].
     changes: SampleSpec,
     edges: bool,
+    /// Whether the classes that each row keeps fit a list.
+    is_sparse: bool,
     top: bool,
     maxima: bool,
 }
@@ -68,7 +73,9 @@ impl Needs {
         let reports_kept = options.log_probs == LogProbs::Final || options.kept || options.probs;
         let needs_edge = |p: &SampleParams| p.is_filtered(classes) || (p.is_greedy() && reports_kept);
         let (edges, top) = (options.any_row(needs_edge), options.top_n > 0);
+        let keeps_few = |p: &SampleParams| p.is_greedy() || (p.top_k as usize).wrapping_sub(1) < LIST_MAX;
         Self {
+            is_sparse: edges && options.all_rows(keeps_few),
             changes: SampleSpec {
                 is_sampled: true,
                 temperature: options.any_row(has_temperature),
@@ -117,6 +124,7 @@ pub(super) struct Steps<'a> {
     adjusted: &'a Adjusted,
     needs: Needs,
     long_spans: bool,
+    one_step: bool,
     steps: Vec<Step>,
 }
 
@@ -126,7 +134,8 @@ impl<'a> Steps<'a> {
             options,
             adjusted,
             needs: Needs::new(options, classes),
-            long_spans: classes.div_ceil(crate::plan::CHUNK) > plan.spans as usize,
+            long_spans: classes.div_ceil(CHUNK) > plan.spans as usize,
+            one_step: plan.is_one_step(classes),
             steps: Vec::new(),
         };
         steps.add_draw();
@@ -184,6 +193,7 @@ impl<'a> Steps<'a> {
         };
         let sample = SampleSpec {
             maxima,
+            one_step: self.one_step,
             ..self.needs.sample(view)
         };
         let mut own = vec![(Slot::Scratch, Own::Stats(view))];
@@ -220,13 +230,21 @@ impl<'a> Steps<'a> {
         }
         self.add_stats(View::Tempered, self.needs.maxima);
         if self.needs.edges {
-            let own = [
+            let mut own = vec![
                 self.stats(View::Tempered),
                 self.maxima(View::Tempered),
                 (Slot::Edges, Own::Edges),
             ];
-            self.add(SampleStep::Filter, View::Tempered, &[], &own);
-            self.add_stats(View::Kept, false);
+            let is_sparse = self.needs.is_sparse && !self.long_spans;
+            own.extend(is_sparse.then_some((Slot::KeptScratch, Own::Stats(View::Kept))));
+            let sample = SampleSpec {
+                is_sparse,
+                ..self.needs.sample(View::Tempered)
+            };
+            self.push(RowOp::Sample(SampleStep::Filter), sample, &[], &own, false);
+            if !is_sparse {
+                self.add_stats(View::Kept, false);
+            }
         }
         let own = [self.stats(View::Kept)];
         self.add(SampleStep::Draw, View::Kept, &[], &own);
