@@ -24,6 +24,16 @@ pub(crate) enum Extent {
 }
 
 impl Extent {
+    /// The elements for so many rows of what is not laid out as the logits are.
+    pub(crate) fn elements(self, rows: usize) -> usize {
+        match self {
+            Self::Matrix(_) => 0,
+            Self::Row => rows,
+            Self::RowWords(words) => rows * words,
+            Self::Words(words) => words,
+        }
+    }
+
     pub(crate) fn element_bytes(self) -> u64 {
         match self {
             Self::Matrix(bytes) => bytes,
@@ -76,9 +86,7 @@ impl<'a> Operand<'a> {
     pub(crate) fn check(&self, rows: usize, elements: usize) -> Result<(), EncodeError> {
         let count = match self.extent {
             Extent::Matrix(_) => elements,
-            Extent::Row => rows,
-            Extent::RowWords(words) => rows * words,
-            Extent::Words(words) => words,
+            by_row => by_row.elements(rows),
         };
         check(self.name, self.slice, count, self.extent.element_bytes())
     }

@@ -1,6 +1,9 @@
 //! Twin of sampling (`shaders/sample`, `shaders/kernels/sample_*.wgsl`).
 
-use super::{CHUNK, Sums, chunk_stats, exp_diff, ln_two_float, max, merge, row_of_spans, span_chunks, spans, two_diff};
+use super::rows::{
+    CHUNK, Sums, chunk_stats, exp_diff, ln_sum, ln_two_float, max, merge, row_of_spans, span_chunks, spans,
+    sub_rounded, two_diff,
+};
 use crate::ops::sample::{NO_TOKEN, SampleParams};
 use std::cmp::Ordering;
 
@@ -127,8 +130,8 @@ fn from_fixed_point(x: u64) -> f32 {
 /// The smallest number whose difference to m is at least `ln min_p`.
 fn min_p_bound(m: f32, min_p: f32) -> f32 {
     let (hi, lo) = ln_two_float(min_p);
-    let bound = super::sub_rounded((m, 0.0), (-hi, -lo));
-    match super::sub_rounded(two_diff(bound, m), (hi, lo)) < 0.0 {
+    let bound = sub_rounded((m, 0.0), (-hi, -lo));
+    match sub_rounded(two_diff(bound, m), (hi, lo)) < 0.0 {
         true => bound.next_up(),
         false => bound,
     }
@@ -355,7 +358,7 @@ fn class_of_chunk(chunk: &[f32], place: Place, random: &mut Philox) -> usize {
 /// The log-probability of a class: twin of `log_prob_bits` in shaders/kernels/sample_report.wgsl.
 pub fn log_prob(x: &[f32], class: usize) -> f32 {
     let (m, sums) = row_of_spans(&spans(x));
-    super::sub_rounded(two_diff(x[class], m), super::ln_sum(sums))
+    sub_rounded(two_diff(x[class], m), ln_sum(sums))
 }
 
 #[cfg(test)]

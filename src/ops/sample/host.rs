@@ -3,6 +3,7 @@
 use super::buffers::SampleBuffers;
 use super::kernel::SampleKernel;
 use super::options::{Allowed, LogProbs, Sample, SampleRows, Words};
+use super::params::NO_TOKEN;
 use crate::dispatch::{HostMatrix, HostPart, Stream, bind};
 use crate::dtype::Element;
 use crate::error::RunError;
@@ -229,7 +230,7 @@ fn check_classes(what: &'static str, length: usize, words: &Words, rows: &Rows) 
     let Words::Host(words) = words else {
         return Err(NO_WORDS);
     };
-    let is_bad = |&(_, &class): &(usize, &u32)| class as usize >= rows.classes() && class != super::NO_TOKEN;
+    let is_bad = |&(_, &class): &(usize, &u32)| class as usize >= rows.classes() && class != NO_TOKEN;
     match words.iter().enumerate().find(is_bad) {
         None => Ok(()),
         Some((at, class)) => Err(RunError::ClassOutOfRange {

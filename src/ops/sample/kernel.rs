@@ -1,16 +1,16 @@
 //! [`SampleKernel`]: sampling over one shape, with its plan chosen and its pipelines made.
 
 use super::buffers::SampleBuffers;
-use super::options::{Allowed, LogitBias, Sample, SampleRows, Words};
-use super::params::{PARAM_WORDS, SampleParams};
+use super::inputs::{Inputs, words_of_class_bits};
+use super::options::{Allowed, LogProbs, Sample, SampleRows};
+use super::params::PARAM_WORDS;
 use super::steps::{Own, Step, Steps};
 use crate::dispatch::{
     Bound, Dispatch, Extent, NewlyBound, Operand, Part, Recorded, bind, bindable_bytes, check_apart, parts, require_iff,
 };
-use crate::error::{EncodeError, check_length};
+use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
-use crate::ops::values::{OptionBuffer, Values, option_operand};
 use crate::plan::{CHUNK, Plan, VectorWidth};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::schedule::Schedule;
@@ -47,99 +47,6 @@ pub struct SampleKernel {
     steps: Vec<Step>,
     own: BTreeMap<Own, wgpu::Buffer>,
     inputs: Inputs,
-}
-
-/// What options keep on the device for the rows of a batch.
-#[derive(Debug, Clone, Default)]
-struct Inputs {
-    sample_params: Option<wgpu::Buffer>,
-    history: Option<wgpu::Buffer>,
-    allowed: Option<wgpu::Buffer>,
-    bias_classes: Option<wgpu::Buffer>,
-    bias_values: Option<OptionBuffer>,
-}
-
-fn words_of_class_bits(classes: usize) -> usize {
-    classes.div_ceil(32)
-}
-
-/// The words that an option keeps on the host, on the device.
-fn uploaded(gpu: &Gpu, what: &'static str, count: usize, words: &Words) -> Result<Option<wgpu::Buffer>, EncodeError> {
-    match words {
-        Words::Buffer => Ok(None),
-        Words::Host(words) => {
-            check_length(what, count, words.len())?;
-            (gpu.buffer_of(what, bytemuck::cast_slice(words), Usage::STORAGE)).map(Some)
-        }
-    }
-}
-
-impl Inputs {
-    fn new(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Self, EncodeError> {
-        let mut inputs = Self::default();
-        let (count, bits) = (rows.count(), words_of_class_bits(rows.classes()));
-        let all: Option<Vec<SampleParams>> = match &options.rows {
-            SampleRows::Buffer => None,
-            SampleRows::All(params) => Some(vec![params.checked(None)?]),
-            SampleRows::PerRow(all) => {
-                check_length("rows: PerRow", count, all.len())?;
-                let checked = all.iter().enumerate().map(|(row, params)| params.checked(Some(row)));
-                Some(checked.collect::<Result<_, _>>()?)
-            }
-        };
-        if let Some(all) = all {
-            let buffer = gpu.buffer_of("sampling parameters", bytemuck::cast_slice(&all), Usage::STORAGE)?;
-            inputs.sample_params = Some(buffer);
-        }
-        if let Some(history) = &options.history {
-            inputs.history = uploaded(gpu, "history", count * history.length, &history.tokens)?;
-        }
-        inputs.allowed = match &options.allowed {
-            None => None,
-            Some(Allowed::All(words)) => uploaded(gpu, "allowed", bits, words)?,
-            Some(Allowed::PerRow(words)) => uploaded(gpu, "allowed", count * bits, words)?,
-        };
-        if let Some(bias) = &options.bias {
-            let values = bias.count(rows);
-            check_bias(&bias.values)?;
-            inputs.bias_classes = uploaded(gpu, "bias.classes", values, &bias.classes)?;
-            let (extent, name) = (bias.extent(), "bias.values");
-            let values = OptionBuffer::new(gpu, Slot::BiasValues, name, extent, values, &bias.values)?;
-            inputs.bias_values = Some(values);
-        }
-        Ok(inputs)
-    }
-}
-
-fn check_bias(values: &Values) -> Result<(), EncodeError> {
-    let Values::Host(values) = values else { return Ok(()) };
-    let is_bad = |v: &&f32| v.is_nan() || **v == f32::INFINITY;
-    match values.iter().find(is_bad) {
-        None => Ok(()),
-        Some(value) => Err(EncodeError::BadNumber {
-            option: "bias.values",
-            value: value.to_string(),
-            must: "finite or -inf",
-        }),
-    }
-}
-
-impl LogitBias {
-    fn count(&self, rows: &Rows) -> usize {
-        if self.per_row {
-            rows.count() * self.length
-        } else {
-            self.length
-        }
-    }
-
-    fn extent(&self) -> Extent {
-        if self.per_row {
-            Extent::RowWords(self.length)
-        } else {
-            Extent::Words(self.length)
-        }
-    }
 }
 
 impl Sample {
@@ -256,73 +163,15 @@ impl SampleKernel {
 
     /// The operands besides the logits and those of the adjustment.
     pub(super) fn operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
-        let (options, inputs) = (&self.options, &self.inputs);
-        let bits = words_of_class_bits(self.rows.classes());
-        let params = match options.rows {
-            SampleRows::All(_) => Extent::Words(PARAM_WORDS),
-            _ => Extent::RowWords(PARAM_WORDS),
-        };
-        let allowed = match options.allowed {
-            Some(Allowed::PerRow(_)) => Extent::RowWords(bits),
-            _ => Extent::Words(bits),
-        };
-        let history = Extent::RowWords(options.history.as_ref().map_or(0, |h| h.length));
-        let bias = options.bias.as_ref().map_or(Extent::Words(0), LogitBias::extent);
-        let is_from_buffer = |words: Option<&Words>| words == Some(&Words::Buffer);
-        let asks_allowed = options.allowed.as_ref().map(|allowed| match allowed {
-            Allowed::All(words) | Allowed::PerRow(words) => words,
-        });
         let mut all = vec![Operand::written(Slot::Tokens, "tokens", buffers.tokens, Extent::Row)];
-        for (slot, name, option, asks, given, own, extent) in [
-            (
-                Slot::SampleParams,
-                "params",
-                "rows: Buffer",
-                matches!(options.rows, SampleRows::Buffer),
-                buffers.params,
-                &inputs.sample_params,
-                params,
-            ),
-            (
-                Slot::History,
-                "history",
-                "Words::Buffer",
-                is_from_buffer(options.history.as_ref().map(|h| &h.tokens)),
-                buffers.history,
-                &inputs.history,
-                history,
-            ),
-            (
-                Slot::Allowed,
-                "allowed",
-                "Words::Buffer",
-                is_from_buffer(asks_allowed),
-                buffers.allowed,
-                &inputs.allowed,
-                allowed,
-            ),
-            (
-                Slot::BiasClasses,
-                "bias_classes",
-                "Words::Buffer",
-                is_from_buffer(options.bias.as_ref().map(|b| &b.classes)),
-                buffers.bias_classes,
-                &inputs.bias_classes,
-                bias,
-            ),
-        ] {
-            let given = require_iff(asks, name, option, given)?;
-            let slice = given.or(own.as_ref().map(|own| own.slice(..)));
-            all.extend(slice.map(|slice| Operand::read(slot, name, slice, extent)));
-        }
-        all.extend(option_operand(&inputs.bias_values, "bias_values", buffers.bias_values)?);
+        all.extend(self.inputs.operands(buffers)?);
         all.extend(self.outputs(buffers)?);
         Ok(all)
     }
 
     fn outputs<'a>(&self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let options = &self.options;
-        let (has_log_probs, top) = (options.log_probs != super::LogProbs::None, options.top_n);
+        let (has_log_probs, top) = (options.log_probs != LogProbs::None, options.top_n);
         let mut all = Vec::new();
         for (slot, name, is_wanted, slice, extent) in [
             (

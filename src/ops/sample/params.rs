@@ -2,6 +2,10 @@
 
 use crate::error::EncodeError;
 
+/// The token of a row that has no candidate: one with a NaN or +∞, with nothing allowed, or with parameters that a device
+/// buffer holds and no row can have.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// What a row is sampled with: temperature, filters, penalties, and where its random numbers come from. A device buffer of
 /// parameters has 12 words a row, in the order of the fields.
 ///

@@ -36,8 +36,9 @@ pub(crate) fn from_metal(metal: &str) -> Result<String, String> {
         }
     }
     let signature = passed.join(", ");
+    let bounds = format!("__launch_bounds__({size}, {groups})");
     Ok(format!(
-        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}, {groups}) main_({signature}) {{\n{statements}{}",
+        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void {bounds} main_({signature}) {{\n{statements}{}",
         without_address_spaces(before),
         without_address_spaces(body)
     ))
