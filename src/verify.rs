@@ -82,6 +82,7 @@ const CHECKS: &[(&str, Checker)] = &[
     ("long_rows", layouts::long_rows),
     ("twin/softmax", bits::softmax_twin),
     ("twin/cross_entropy", bits::cross_entropy_twin),
+    ("twin/sample", bits::sample_twin),
     ("schedules", bits::schedules),
     ("determinism", bits::determinism),
     ("batch_invariance", bits::batch_invariance),

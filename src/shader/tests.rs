@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod gpu_code;
+mod sampling;
 mod twins;
 mod variants;
 

@@ -7,7 +7,7 @@ use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::loss::{Gradient, Reduction};
 use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::testing::{self, CLASSES, Subject, bits};
+use crate::testing::{self, CLASSES, SampleBatch, Subject, bits};
 use crate::twin;
 
 fn twin_rows() -> impl Iterator<Item = Rows> {
@@ -58,6 +58,39 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
         ] {
             tally.case(subject.bits(output, &got, &expected));
             tally.hash(&bits(&got));
+        }
+    }
+    Ok(())
+}
+
+/// Tokens of rows of every kind, with their ranks and the number of classes that the filters left.
+pub(super) fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    for classes in [3, 33, 257, 1025, 4100, 50_257] {
+        for has_edits in [false, true] {
+            if !tally.fits(Rows::new(32, classes)) {
+                continue;
+            }
+            let batch = SampleBatch::new(&mut tally.random, 32, classes, has_edits);
+            let options = batch.options();
+            let out = tally.gpu.sample(&batch.logits, batch.rows, &options)?;
+            let drawn = batch.drawn();
+            let subject = Subject::new::<f32>("sample", batch.rows, &batch.params);
+            for (output, got, expected) in [
+                ("tokens", out.tokens, drawn.iter().map(|d| d.token).collect()),
+                (
+                    "ranks",
+                    out.ranks.unwrap_or_default(),
+                    drawn.iter().map(|d| d.rank).collect(),
+                ),
+                (
+                    "kept",
+                    out.kept.unwrap_or_default(),
+                    drawn.iter().map(|d| d.kept).collect::<Vec<_>>(),
+                ),
+            ] {
+                tally.case(subject.equal(output, &got, &expected));
+                tally.hash(&got);
+            }
         }
     }
     Ok(())

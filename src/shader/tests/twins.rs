@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 25] = [
+const ALL_SLOTS: [Slot; 40] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -111,6 +111,21 @@ const ALL_SLOTS: [Slot; 25] = [
     Slot::Normalizer,
     Slot::Partials,
     Slot::NextPartials,
+    Slot::SampleParams,
+    Slot::Allowed,
+    Slot::Edits,
+    Slot::Maxima,
+    Slot::Edges,
+    Slot::Tokens,
+    Slot::History,
+    Slot::BiasClasses,
+    Slot::BiasValues,
+    Slot::Ranks,
+    Slot::Kept,
+    Slot::TopIds,
+    Slot::TopLogProbs,
+    Slot::TopEdges,
+    Slot::KeptScratch,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.

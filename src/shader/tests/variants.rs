@@ -279,6 +279,7 @@ pub(super) fn all() -> Vec<Variant> {
                 row_variants(spec, &plan, turn, &mut all);
             }
         }
+        all.extend(super::sampling::all(&adapter));
     }
     all
 }
