@@ -74,7 +74,7 @@ pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduct
 pub use ops::row_op::FullyMasked;
 pub use ops::sample::{
     Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput, SampleParams,
-    SampleRows, Words,
+    SampleRows, SampleSummary, Words,
 };
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};

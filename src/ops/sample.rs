@@ -7,9 +7,11 @@ mod kernel;
 mod options;
 mod params;
 mod steps;
+mod summary;
 
 pub use buffers::SampleBuffers;
 pub use host::SampleOutput;
 pub use kernel::SampleKernel;
 pub use options::{Allowed, History, LogProbs, LogitBias, Sample, SampleRows, Words};
 pub use params::{NO_TOKEN, SampleParams};
+pub use summary::SampleSummary;

@@ -19,6 +19,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "kernels/sample_edits",
     "kernels/sample_filter",
     "kernels/sample_report",
+    "kernels/sample_summary",
     "kernels/softmax",
     "kernels/softmax_grad",
     "kernels/softmax_jacobian",

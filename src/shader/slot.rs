@@ -48,6 +48,7 @@ pub(crate) enum Slot {
     TopLogProbs = 38,
     TopEdges = 39,
     KeptScratch = 40,
+    SampleSummary = 41,
 }
 
 impl Slot {

@@ -118,6 +118,8 @@ pub(crate) enum SampleStep {
     Draw,
     /// What is reported of the drawn class.
     Report,
+    /// Which rows have no token.
+    Summary,
 }
 
 /// A kernel of rows, apart from its plan.
@@ -177,6 +179,11 @@ impl RowSpec {
     pub(super) fn has_exact_diff(&self) -> bool {
         let is_changed = self.adjust.is_adjusted || self.sample.temperature || self.sample.edits;
         self.storage.logits == Dtype::F32 || is_changed || self.stats == RowStatsNeed::SavedLse
+    }
+
+    /// Whether it needs no statistics.
+    pub(super) fn is_without_spans(&self) -> bool {
+        matches!(self.op, RowOp::Sample(SampleStep::Edits | SampleStep::Summary))
     }
 
     /// Whether drivers take long to compile it.

@@ -125,6 +125,7 @@ impl Variant {
                 RowOp::Sample(SampleStep::Filter) => "kernels/sample_filter",
                 RowOp::Sample(SampleStep::Draw) => "kernels/sample_draw",
                 RowOp::Sample(SampleStep::Report) => "kernels/sample_report",
+                RowOp::Sample(SampleStep::Summary) => "kernels/sample_summary",
             },
             KernelKind::Loss { .. } => "loss/reduce",
             KernelKind::Jacobian => "kernels/softmax_jacobian",
@@ -340,7 +341,7 @@ impl RowVariant {
         if self.stats.has_group_spans() {
             all.push(("GROUP_WORDS", self.shape.group_spans * self.spec.span_words()));
         }
-        if self.stats.has_spans() && self.spec.op != RowOp::Sample(SampleStep::Edits) {
+        if self.stats.has_spans() && !self.spec.is_without_spans() {
             all.push(("SPAN_WORDS", self.spec.span_words()));
         }
         if self.spec.adjust.is_adjusted {

@@ -32,6 +32,8 @@ pub struct SampleBuffers<'a> {
     pub top_log_probs: Option<Slice<'a>>,
     /// The probabilities, f32, laid out as the logits are; with [`Sample::probs`](crate::Sample::probs).
     pub probs: Option<Slice<'a>>,
+    /// A [`SampleSummary`](crate::SampleSummary); with [`Sample::summary`](crate::Sample::summary).
+    pub summary: Option<Slice<'a>>,
     /// The buffers that [`Sample::adjust`](crate::Sample::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
 }
@@ -53,6 +55,7 @@ impl<'a> SampleBuffers<'a> {
             top_ids: None,
             top_log_probs: None,
             probs: None,
+            summary: None,
             adjust: AdjustBuffers {
                 scale: None,
                 bias: None,

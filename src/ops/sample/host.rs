@@ -134,6 +134,7 @@ impl Gpu {
         let _lock = gpu.gl_call_lock().await;
         let options = Sample {
             dtype: T::DTYPE,
+            summary: false,
             ..options.clone()
         };
         options.validate(&rows)?;

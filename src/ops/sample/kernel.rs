@@ -192,6 +192,13 @@ impl SampleKernel {
                 Extent::RowWords(top),
             ),
             (Slot::Result, "probs", options.probs, buffers.probs, Extent::Matrix(4)),
+            (
+                Slot::SampleSummary,
+                "summary",
+                options.summary,
+                buffers.summary,
+                Extent::Words(2),
+            ),
         ] {
             let slice = require_iff(is_wanted, name, name, slice)?;
             all.extend(slice.map(|slice| Operand::written(slot, name, slice, extent)));
@@ -280,7 +287,10 @@ impl SampleKernel {
             pipeline: self.gpu.pipeline(&self.variant(step, width))?,
             params,
             bindings,
-            groups: part.rows * plan.pieces() as usize,
+            groups: match step.is_summary() {
+                true => 1,
+                false => part.rows * plan.pieces() as usize,
+            },
         })
     }
 }

@@ -123,6 +123,9 @@ pub struct Sample {
     pub top_n: usize,
     /// Whether the probabilities that the token was drawn with are reported, f32, laid out as the logits are.
     pub probs: bool,
+    /// Whether the rows that have no token are counted on the device. The calls that take host slices ignore it: see
+    /// [`SampleOutput::summary`](crate::SampleOutput::summary).
+    pub summary: bool,
     /// How the logits are stored. The calls that take host slices use the slices' type instead.
     pub dtype: Dtype,
     /// A schedule to use instead of the best known one, to measure or to test it: `split`, or `chunked`.

@@ -39,18 +39,23 @@ pub(super) struct Step {
 }
 
 impl Step {
+    /// Whether it is one work-group that looks at the tokens of all rows.
+    pub(super) fn is_summary(&self) -> bool {
+        self.spec.op == RowOp::Sample(SampleStep::Summary)
+    }
+
     /// Whether it binds one of the caller's buffers.
     pub(super) fn binds(&self, slot: Slot) -> bool {
         let (sample, op) = (self.spec.sample, self.spec.op);
         let is = |step| op == RowOp::Sample(step);
         match slot {
-            Slot::Logits => true,
-            Slot::Mask | Slot::Bias | Slot::RowScale => self.spec.adjust.is_adjusted,
+            Slot::Logits => !self.is_summary(),
+            Slot::Mask | Slot::Bias | Slot::RowScale => self.spec.adjust.is_adjusted && !self.is_summary(),
             Slot::Allowed => sample.allowed,
             Slot::SampleParams => {
                 sample.temperature || is(SampleStep::Edits) || is(SampleStep::Filter) || is(SampleStep::Draw)
             }
-            Slot::Tokens => is(SampleStep::Draw) || is(SampleStep::Report),
+            Slot::Tokens => is(SampleStep::Draw) || is(SampleStep::Report) || self.is_summary(),
             slot => self.spec.slots.has(slot),
         }
     }
@@ -279,6 +284,16 @@ impl<'a> Steps<'a> {
         }
         for (view, slots) in [(View::Model, of_model), (View::Kept, of_kept)] {
             self.add_report(view, &slots);
+        }
+        if options.summary {
+            let model = self.needs.sample(View::Model);
+            self.push(
+                RowOp::Sample(SampleStep::Summary),
+                model,
+                &[Slot::SampleSummary],
+                &[],
+                false,
+            );
         }
         if options.probs {
             let softmax = RowOp::Softmax {

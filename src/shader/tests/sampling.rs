@@ -70,6 +70,7 @@ fn steps() -> Vec<RowSpec> {
         step(SampleStep::Draw, kept, &[]),
         step(SampleStep::Draw, long, &[]),
         step(SampleStep::Report, plain, &reports[..1]),
+        step(SampleStep::Summary, plain, &[Slot::SampleSummary]),
         step(SampleStep::Report, kept, &reports),
         RowSpec {
             sample: kept,
