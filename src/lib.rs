@@ -19,6 +19,7 @@
 //! | `nll_loss` | [`Input::LogProbs`] | [`CrossEntropy::gradient`] |
 //! | `binary_cross_entropy_with_logits` | [`BinaryCrossEntropy`] | [`BinaryCrossEntropy::gradient`] |
 //! | `jacobian(softmax)` | [`Softmax::prepare_jacobian`] | |
+//! | `multinomial` of filtered probabilities | [`Sample`] | |
 //!
 //! The [`guide`] says how to choose, why the numbers are what they are, and what to do about a NaN.
 //!

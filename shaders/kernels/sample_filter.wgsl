@@ -342,7 +342,8 @@ fn run(lane: Lane) {
     store_kept_stats(last.edge, lane);
     //#end
     if local == 0u && lane.live {
-        edges[2u * lane.row] = bitcast<u32>(search.edge.key);
-        edges[2u * lane.row + 1u] = search.edge.class_index;
+        let at = 4u * lane.row + select(0u, 2u, IS_TOP);
+        edges[at] = bitcast<u32>(search.edge.key);
+        edges[at + 1u] = search.edge.class_index;
     }
 }

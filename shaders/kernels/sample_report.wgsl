@@ -1,6 +1,6 @@
 // What is reported of each row's token, with the values and the statistics of the model or of what was drawn from: its
 // log-probability (x - m) - ln d, its rank, how many classes were kept, and the classes with the largest log-probabilities,
-// up to `top_edges`, sorted. A work-group has a row to itself. Reference: reference::sample.
+// sorted, each in a dispatch of its own, since an adapter may bind no more than ten buffers. A work-group has a row to itself. Reference: reference::sample.
 
 //#import "row/spans"
 //#import "schedule/scratch"
@@ -24,8 +24,10 @@ const TOP_IDS: u32 = 37u;
 @group(0) @binding(TOP_IDS) var<storage, read_write> top_ids: array<u32>;
 const TOP_LOG_PROBS: u32 = 38u;
 @group(0) @binding(TOP_LOG_PROBS) var<storage, read_write> top_log_probs: array<u32>;
-const TOP_EDGES: u32 = 39u;
-@group(0) @binding(TOP_EDGES) var<storage, read> top_edges: array<u32>;
+//#if !HAS_EDGES
+const EDGES: u32 = 30u;
+@group(0) @binding(EDGES) var<storage, read> edges: array<u32>;
+//#end
 //#end
 
 const NO_TOKEN: u32 = 0xffffffffu;
@@ -131,7 +133,7 @@ fn run(lane: Lane) {
     //#end
     //#if HAS_TOP
     gathers = true;
-    until = Edge(bitcast<i32>(top_edges[2u * lane.row]), top_edges[2u * lane.row + 1u]);
+    until = Edge(bitcast<i32>(edges[4u * lane.row + 2u]), edges[4u * lane.row + 3u]);
     scan_row(until.key, start, lane);
     write_top(row, has_token, lane);
     //#end

@@ -6,7 +6,7 @@ const TOKENS: u32 = 31u;
 @group(0) @binding(TOKENS) var<storage, read> tokens: array<u32>;
 
 // Rust twin: `SampleSummary` in src/ops/sample/summary.rs.
-const SAMPLE_SUMMARY: u32 = 41u;
+const SAMPLE_SUMMARY: u32 = 40u;
 @group(0) @binding(SAMPLE_SUMMARY) var<storage, read_write> sample_summary: array<u32>;
 
 const NO_TOKEN: u32 = 0xffffffffu;

@@ -9,7 +9,7 @@
 var<workgroup> sorted: array<u32, LIST_MAX>;
 var<workgroup> sorted_count: atomic<u32>;
 
-const KEPT_SCRATCH: u32 = 40u;
+const KEPT_SCRATCH: u32 = 39u;
 @group(0) @binding(KEPT_SCRATCH) var<storage, read_write> kept_scratch: array<u32>;
 
 // Classes in the order of the leaves of their spans' trees. The first bit that differs between two of them is that of the

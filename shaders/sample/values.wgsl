@@ -29,11 +29,12 @@ fn begin_row(row: u32) {
     inv_temperature = inv_temperature_of(sample_params_of(row));
     //#end
     //#if HAS_EDGES
-    edge = Edge(bitcast<i32>(edges[2u * row]), edges[2u * row + 1u]);
+    edge = Edge(bitcast<i32>(edges[4u * row]), edges[4u * row + 1u]);
     //#end
 }
 
 //#if HAS_EDGES
+// Four words a row: the last class that the filters leave, and the last of the first `params.top_n` classes.
 const EDGES: u32 = 30u;
 @group(0) @binding(EDGES) var<storage, read> edges: array<u32>;
 //#end

@@ -46,9 +46,8 @@ pub(crate) enum Slot {
     Kept = 36,
     TopIds = 37,
     TopLogProbs = 38,
-    TopEdges = 39,
-    KeptScratch = 40,
-    SampleSummary = 41,
+    KeptScratch = 39,
+    SampleSummary = 40,
 }
 
 impl Slot {

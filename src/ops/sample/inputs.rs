@@ -89,6 +89,12 @@ impl Inputs {
         Ok(Self { words, bias_values })
     }
 
+    /// The slots of them all.
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
+        let values = self.bias_values.as_ref().map(|_| Slot::BiasValues);
+        self.words.iter().map(|input| input.slot).chain(values)
+    }
+
     /// The operands, which are the caller's buffers where the options say so.
     pub(super) fn operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut all = Vec::new();

@@ -85,6 +85,7 @@ impl Sample {
             own: BTreeMap::new(),
             inputs: Inputs::new(gpu, &rows, self)?,
         };
+        kernel.check_bindings()?;
         kernel.make_own_buffers()?;
         for step in &kernel.steps {
             gpu.pipeline(&kernel.variant(step, VectorWidth::of_rows(&rows)))?;
@@ -214,6 +215,27 @@ impl SampleKernel {
         &self.plans[usize::from(!step.is_stats)]
     }
 
+    /// Checks that the device can bind the buffers of each step.
+    fn check_bindings(&self) -> Result<(), EncodeError> {
+        let available = self.gpu.limits().max_storage_buffers_per_shader_stage;
+        let slots: Vec<Slot> = [Slot::Logits, Slot::Tokens]
+            .into_iter()
+            .chain(self.adjusted.slots())
+            .chain(self.inputs.slots())
+            .collect();
+        for step in &self.steps {
+            let others = slots
+                .iter()
+                .filter(|slot| step.binds(**slot) && !step.spec.slots.has(**slot))
+                .count();
+            let bound = (others + step.own.len()) as u32 + step.spec.slots.len();
+            if bound > available {
+                return Err(EncodeError::TooManyBuffers { bound, available });
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the buffers that the steps need between them, for the largest part.
     fn make_own_buffers(&mut self) -> Result<(), EncodeError> {
         let rows = self.parts.iter().map(|part| part.rows).max().unwrap_or(0);
@@ -225,7 +247,7 @@ impl SampleKernel {
                     "the maxima of the parts of rows",
                     chunks * self.plans[0].shape.lanes as usize,
                 ),
-                Own::Edges | Own::TopEdges => ("the edges of what is kept", 2),
+                Own::Edges => ("the edges of what is kept", 4),
                 Own::Edits => ("penalised logits", self.params.edits_stride as usize),
             };
             let bytes = (rows * words) as u64 * ELEMENT_BYTES;

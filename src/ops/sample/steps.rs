@@ -25,7 +25,6 @@ pub(super) enum Own {
     Stats(View),
     Maxima(View),
     Edges,
-    TopEdges,
     Edits,
 }
 
@@ -257,20 +256,11 @@ impl<'a> Steps<'a> {
 
     fn add_reports(&mut self) {
         let options = self.options;
-        let (mut of_model, mut of_kept) = (Vec::new(), Vec::new());
-        let (view, reported) = match options.log_probs {
-            LogProbs::Model => (View::Model, &mut of_model),
-            _ => (View::Kept, &mut of_kept),
+        let view = match options.log_probs {
+            LogProbs::Model => View::Model,
+            _ => View::Kept,
         };
-        if options.log_probs != LogProbs::None {
-            reported.push(Slot::LogProb);
-        }
-        if self.needs.top {
-            reported.extend([Slot::TopIds, Slot::TopLogProbs]);
-        }
-        of_kept.extend(options.ranks.then_some(Slot::Ranks));
-        of_kept.extend(options.kept.then_some(Slot::Kept));
-        if !of_model.is_empty() && self.needs.view(View::Model) == View::Model {
+        if options.log_probs != LogProbs::None && self.needs.view(view) == View::Model {
             self.add_stats(View::Model, self.needs.top);
         }
         if self.needs.top {
@@ -279,12 +269,20 @@ impl<'a> Steps<'a> {
                 is_top: true,
                 ..self.needs.sample(self.unfiltered(view))
             };
-            let own = [self.stats(view), self.maxima(view), (Slot::Edges, Own::TopEdges)];
+            let own = [self.stats(view), self.maxima(view), (Slot::Edges, Own::Edges)];
             self.push(RowOp::Sample(SampleStep::Filter), sample, &[], &own, false);
+            self.add_report(view, &[Slot::TopIds, Slot::TopLogProbs]);
         }
-        for (view, slots) in [(View::Model, of_model), (View::Kept, of_kept)] {
-            self.add_report(view, &slots);
+        if options.log_probs != LogProbs::None {
+            self.add_report(view, &[Slot::LogProb]);
         }
+        let counts = [(Slot::Ranks, options.ranks), (Slot::Kept, options.kept)];
+        let counts: Vec<Slot> = counts
+            .into_iter()
+            .filter(|(_, is_on)| *is_on)
+            .map(|(slot, _)| slot)
+            .collect();
+        self.add_report(View::Kept, &counts);
         if options.summary {
             let model = self.needs.sample(View::Model);
             self.push(
@@ -316,7 +314,9 @@ impl<'a> Steps<'a> {
             own.push(self.maxima(view));
         }
         if slots.contains(&Slot::TopIds) {
-            own.push((Slot::TopEdges, Own::TopEdges));
+            // Where the view needs no edges itself.
+            let needs_edges = self.needs.view(view) == View::Kept;
+            own.extend((!needs_edges).then_some((Slot::Edges, Own::Edges)));
         }
         self.add(SampleStep::Report, view, slots, &own);
     }

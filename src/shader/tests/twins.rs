@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 41] = [
+const ALL_SLOTS: [Slot; 40] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -124,7 +124,6 @@ const ALL_SLOTS: [Slot; 41] = [
     Slot::Kept,
     Slot::TopIds,
     Slot::TopLogProbs,
-    Slot::TopEdges,
     Slot::KeptScratch,
     Slot::SampleSummary,
 ];
