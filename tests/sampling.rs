@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{GPUS, Random, Subject, equal, gpu, must, on};
+use common::{GPUS, Random, Subject, equal, on};
+use wgpu_softmax::SampleOutput;
 use wgpu_softmax::testing::SampleBatch;
-use wgpu_softmax::{EncodeError, NO_TOKEN, RunError, Sample, SampleOutput, Schedule};
 
 const CLASSES: [usize; 4] = [3, 1025, 4100, 50_257];
 

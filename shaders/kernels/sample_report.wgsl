@@ -1,6 +1,7 @@
 // What is reported of each row's token, with the values and the statistics of the model or of what was drawn from: its
 // log-probability (x - m) - ln d, its rank, how many classes were kept, and the classes with the largest log-probabilities,
-// sorted, each in a dispatch of its own, since an adapter may bind no more than ten buffers. A work-group has a row to itself. Reference: reference::sample.
+// sorted; each in a dispatch of its own, since an adapter may bind no more than ten buffers. A work-group has a row to
+// itself. Reference: reference::sample.
 
 //#import "row/spans"
 //#import "schedule/scratch"

@@ -14,7 +14,15 @@ use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::valid::{self, ModuleInfo, ValidationFlags, Validator};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use variants::{PLAIN, all};
+use variants::PLAIN;
+
+/// Every variant.
+fn all() -> Vec<Variant> {
+    let sampling = variants::adapters()
+        .into_iter()
+        .flat_map(|adapter| sampling::all(&adapter));
+    variants::all().into_iter().chain(sampling).collect()
+}
 
 fn source(variant: &Variant) -> String {
     let rendered = variant.render();

@@ -1,7 +1,7 @@
 //! Checks that structs, slots and enums of the shaders have the layout and the numbers of their Rust twins.
 
 use super::super::*;
-use super::variants::all;
+use super::all;
 use super::{parsed, source};
 use std::collections::BTreeMap;
 

@@ -263,15 +263,21 @@ fn row_variants(spec: RowSpec, plan: &Plan, turn: usize, all: &mut Vec<Variant>)
     }
 }
 
-/// Every operation, in every storage, place and schedule, as for a GPU with subgroups and for a rasteriser without.
-pub(super) fn all() -> Vec<Variant> {
-    let mut all = loss_variants();
-    for (subgroups, device_type) in [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)] {
+/// A rasteriser without subgroups, and a GPU with them.
+pub(super) fn adapters() -> [Capabilities; 2] {
+    [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)].map(|(subgroups, device_type)| {
         let info = wgpu::AdapterInfo {
             subgroup_min_size: 8,
             ..wgpu::AdapterInfo::new(device_type, wgpu::Backend::Vulkan)
         };
-        let adapter = Capabilities::new(&info, &wgpu::Limits::default(), subgroups);
+        Capabilities::new(&info, &wgpu::Limits::default(), subgroups)
+    })
+}
+
+/// Every operation but sampling, in every storage, place and schedule.
+pub(super) fn all() -> Vec<Variant> {
+    let mut all = loss_variants();
+    for adapter in adapters() {
         for (turn, (classes, schedule)) in schedules().enumerate() {
             for spec in specs() {
                 let words = spec.span_words() as usize;
@@ -279,7 +285,6 @@ pub(super) fn all() -> Vec<Variant> {
                 row_variants(spec, &plan, turn, &mut all);
             }
         }
-        all.extend(super::sampling::all(&adapter));
     }
     all
 }
