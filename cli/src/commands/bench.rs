@@ -6,6 +6,7 @@ mod copy;
 mod host;
 mod measure;
 mod report;
+mod sampling;
 mod timer;
 mod work;
 
