@@ -5,6 +5,7 @@ mod check;
 mod copy;
 mod host;
 mod measure;
+mod options;
 mod report;
 mod sampling;
 mod timer;

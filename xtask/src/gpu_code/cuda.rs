@@ -37,7 +37,8 @@ pub(crate) fn from_metal(metal: &str) -> Result<String, String> {
     }
     let signature = passed.join(", ");
     Ok(format!(
-        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}, {groups}) main_({signature}) {{\n{statements}{}",
+        "#include \"{HEADER}\"\n{}\nextern \"C\" __global__ void __launch_bounds__({size}, {groups}) \
+         main_({signature}) {{\n{statements}{}",
         without_address_spaces(before),
         without_address_spaces(body)
     ))

@@ -1,10 +1,9 @@
-//! What is measured: an operation on a shape, its options, and the numbers that it is given.
+//! What is measured: an operation on a shape, and the numbers that it is given.
 
-use super::sampling;
 use crate::logits::DtypeWord;
 use clap::ValueEnum;
 use std::fmt;
-use wgpu_softmax::{CrossEntropy, Dtype, Gradient, LogSumExp, Rows, Sample, Schedule, Softmax, SoftmaxGrad, Storage};
+use wgpu_softmax::Schedule;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Op {
@@ -70,50 +69,6 @@ pub(super) fn word(value: impl ValueEnum) -> String {
     value
         .to_possible_value()
         .map_or_else(String::new, |v| v.get_name().into())
-}
-
-/// The library's options for an operation, the same for calls on device buffers and on host slices.
-pub(super) struct Options {
-    pub(super) softmax: Softmax,
-    pub(super) grad: SoftmaxGrad,
-    pub(super) logsumexp: LogSumExp,
-    pub(super) cross_entropy: CrossEntropy,
-    pub(super) sample: Sample,
-}
-
-impl Options {
-    pub(super) fn new(op: Op, rows: &Rows, dtype: Dtype, schedule: Option<Schedule>) -> Self {
-        let storage = Storage::all(dtype);
-        Self {
-            softmax: Softmax {
-                log: op == Op::LogSoftmax,
-                storage,
-                schedule,
-                ..Softmax::default()
-            },
-            grad: SoftmaxGrad {
-                storage,
-                schedule,
-                ..SoftmaxGrad::default()
-            },
-            logsumexp: LogSumExp {
-                storage,
-                schedule,
-                ..LogSumExp::default()
-            },
-            cross_entropy: CrossEntropy {
-                gradient: if op == Op::CrossEntropy {
-                    Gradient::Apart
-                } else {
-                    Gradient::None
-                },
-                storage,
-                schedule,
-                ..CrossEntropy::default()
-            },
-            sample: sampling::options(op, rows, dtype, schedule),
-        }
-    }
 }
 
 /// The standard deviation of `logit`, and that of the logits that are sampled.

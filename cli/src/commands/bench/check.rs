@@ -1,6 +1,7 @@
 //! Checks an operation's result against the f64 reference before it is timed: a wrong result is not worth a time.
 
-use super::case::{Op, Options, target};
+use super::case::{Op, target};
+use super::options::Options;
 use super::sampling;
 use super::timer::read;
 use super::work::Work;

@@ -1,6 +1,7 @@
 //! Measures a call on host slices, beside the least that moving its bytes takes: one copy of the input and one of the result.
 
-use super::case::{Op, Options, target};
+use super::case::{Op, target};
+use super::options::Options;
 use super::timer::{Repeat, median};
 use crate::failure::Failure;
 use std::hint::black_box;

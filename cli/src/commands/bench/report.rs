@@ -71,7 +71,8 @@ pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: 
     let share = "█".repeat((10.0 * measured.share_of_copy()).round().clamp(0.0, 12.0) as usize);
     console::line(&format!(
         "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {lse_ratio:>9} {gbps:>8.2} \
-         {record_us:>10.1} {bound_us:>9.1} {in_pass_us:>10.1} {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}  {share}"
+         {record_us:>10.1} {bound_us:>9.1} {in_pass_us:>10.1} {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} \
+         {memcpy_ms:>9.3}  {share}"
     ))
 }
 

@@ -1,6 +1,7 @@
 //! An operation with its buffers, ready to be recorded again and again.
 
-use super::case::{Op, Options, target};
+use super::case::{Op, target};
+use super::options::Options;
 use super::sampling::Sampling;
 use crate::failure::Failure;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
