@@ -8,7 +8,9 @@ set -uo pipefail
 : >>"$1" || exit 1
 results=$(realpath "$1")
 shift
+sampled=("$@")
 [ $# -ge 1 ] || set -- 8192x64 4096x1024 1024x4096 128x32000 32x128256
+[ ${#sampled[@]} -ge 1 ] || sampled=(1x128256 8x128256 64x32000 256x50257)
 cd "$(dirname "$0")"
 python=${PYTHON:-python3}
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-${TMPDIR:-/tmp}} # EGL complains without one
@@ -29,11 +31,17 @@ fi
 
 [ ! -r /proc/loadavg ] || say "load average before: $(cut -d ' ' -f 1-3 /proc/loadavg), $(getconf _NPROCESSORS_ONLN) processors"
 
-say "== wgpu-softmax"
-for shape in "$@"; do
-    ours run -- bench --rows "${shape%x*}" --classes "${shape#*x}" --op softmax --op cross-entropy --dtype f32 --json |
+# bench SHAPE OP...
+bench() {
+    local shape=$1
+    shift
+    ours run -- bench --rows "${shape%x*}" --classes "${shape#*x}" "${@/#/--op=}" --dtype f32 --json |
         sed 's/^{/{"peer":"wgpu-softmax",/' | keep || say "skipped: wgpu-softmax $shape: the command failed"
-done
+}
+
+say "== wgpu-softmax"
+for shape in "$@"; do bench "$shape" softmax cross-entropy; done
+for shape in "${sampled[@]}"; do bench "$shape" logsumexp sample-{greedy,temperature,filters,top-p,report,penalties}; done
 if [ "${plain:-}" ]; then
     say "== burn"
     burn run -- "$@" | keep || say "skipped: the rest of burn: the command failed"
@@ -43,10 +51,13 @@ if [ "${fusion:-}" ]; then
     burn run --features fusion -- "$@" | keep || say "skipped: the rest of burn with fusion and autotune: the command failed"
 fi
 if "$python" -c '' 2>/dev/null; then
-    for script in tinygrad_bench.py torch_bench.py; do
-        say "== $script"
-        "$python" -B "$script" "$@" | keep || say "skipped: the rest of $script: the command failed"
-    done
+    peer() {
+        say "== $1"
+        "$python" -B "$@" | keep || say "skipped: the rest of $1: the command failed"
+    }
+    peer tinygrad_bench.py "$@"
+    peer torch_bench.py "$@"
+    peer torch_sampling.py "${sampled[@]}"
 else
     say "skipped: tinygrad and PyTorch: there is no $python"
 fi

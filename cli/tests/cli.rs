@@ -327,6 +327,23 @@ fn bench_prints_what_it_measured() {
 }
 
 #[test]
+fn bench_of_sampling_prints_the_ratio_to_logsumexp() {
+    let folder = Folder::new();
+    let ops = ["greedy", "temperature", "filters", "top-p", "report", "penalties"].map(|op| format!("sample-{op}"));
+    let flags = ops.join(" --op ");
+    let words = format!("--json bench --rows 3 --classes 1300 --op logsumexp --op {flags} --time 0");
+    let out = String::from_utf8(folder.done(&words)).unwrap();
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines[0]["lse_ratio"].is_null(), "{}", lines[0]);
+    assert_eq!(lines.len(), 1 + ops.len());
+    for (line, op) in lines[1..].iter().zip(&ops) {
+        assert_eq!(&line["op"], op);
+        let ratio = line["ms"].as_f64().unwrap() / line["lse_ms"].as_f64().unwrap();
+        assert!((line["lse_ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{line}");
+    }
+}
+
+#[test]
 fn verify_prints_what_it_checked() {
     let folder = Folder::new();
     let out = String::from_utf8(folder.done("--json verify --only common_offset")).unwrap();

@@ -20,6 +20,7 @@ template <class T> struct alignas(4 * sizeof(T)) vec4 {
     constexpr vec4(T x, T y, T z, T w) : x(x), y(y), z(z), w(w) {}
     constexpr explicit vec4(T all) : x(all), y(all), z(all), w(all) {}
     constexpr vec4(vec2<T> low, vec2<T> high) : x(low.x), y(low.y), z(high.x), w(high.y) {}
+    constexpr vec4(T x, T y, vec2<T> high) : x(x), y(y), z(high.x), w(high.y) {}
     template <class U> constexpr explicit vec4(vec4<U> v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
     // `v.xy` becomes `v.get_xy()`, and so on.
     constexpr vec2<T> get_xy() const { return {x, y}; }
@@ -105,7 +106,7 @@ template <class T> T one_min(T a, T b) { return a < b ? a : b; }
 FUNCTION_1(exp, __expf) FUNCTION_1(exp2, exp2f) FUNCTION_1(log, __logf) FUNCTION_1(log2, __log2f)
 FUNCTION_1(sqrt, sqrtf) FUNCTION_1(rsqrt, rsqrtf) FUNCTION_1(tanh, tanhf)
 FUNCTION_1(floor, floorf) FUNCTION_1(ceil, ceilf) FUNCTION_1(trunc, truncf) FUNCTION_1(rint, rintf)
-FUNCTION_1(abs, ::abs) FUNCTION_1(popcount, __popc) FUNCTION_1(clz, __clz)
+FUNCTION_1(abs, ::abs) FUNCTION_1(popcount, __popc) FUNCTION_1(clz, __clz) FUNCTION_1(reverse_bits, __brev)
 
 #define FUNCTION_2(name, f) \
     template <class T> T name(T a, T b) { return f(a, b); } \
@@ -155,4 +156,12 @@ template <class T> T simd_min(T x) {
 enum class mem_flags { mem_none, mem_device, mem_threadgroup };
 inline void threadgroup_barrier(mem_flags) { __syncthreads(); }
 inline void simdgroup_barrier(mem_flags) { __syncwarp(); }
+
+enum memory_order { memory_order_relaxed };
+struct atomic_uint { uint value; };
+inline uint atomic_load_explicit(const atomic_uint* x, memory_order) { return *(const volatile uint*)&x->value; }
+inline void atomic_store_explicit(atomic_uint* x, uint y, memory_order) { *(volatile uint*)&x->value = y; }
+inline uint atomic_fetch_add_explicit(atomic_uint* x, uint y, memory_order) { return atomicAdd(&x->value, y); }
+inline uint atomic_fetch_max_explicit(atomic_uint* x, uint y, memory_order) { return atomicMax(&x->value, y); }
+inline uint atomic_fetch_or_explicit(atomic_uint* x, uint y, memory_order) { return atomicOr(&x->value, y); }
 } // namespace metal

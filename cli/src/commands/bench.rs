@@ -5,7 +5,9 @@ mod check;
 mod copy;
 mod host;
 mod measure;
+mod options;
 mod report;
+mod sampling;
 mod timer;
 mod work;
 

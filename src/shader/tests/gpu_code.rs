@@ -30,6 +30,9 @@ const SHAPES: [(usize, usize, Option<Schedule>); 9] = [
     (32, 128_256, Some(Schedule::Split { lanes: 32, pieces: 126 })),
 ];
 
+/// The rows that are sampled, which is done in steps with a kernel each.
+const SAMPLED: (usize, usize) = (128, 32_000);
+
 fn operations() -> [(&'static str, RowSpec); 4] {
     let loss = RowSpec {
         op: RowOp::CrossEntropy(CrossEntropySpec::default()),
@@ -42,6 +45,71 @@ fn operations() -> [(&'static str, RowSpec); 4] {
         ("loss+gradient", loss),
         ("fast softmax", fast(PLAIN)),
         ("fast loss+gradient", fast(loss)),
+    ]
+}
+
+/// The steps of plain temperature sampling, and those with filters, penalties and reports, as `src/ops/sample/steps.rs`
+/// lists them. What a class costs is counted for the passes that leave statistics.
+fn sampling_steps() -> [(&'static str, RowSpec); 11] {
+    let plain = SampleSpec {
+        is_sampled: true,
+        ..PLAIN.sample
+    };
+    let tempered = SampleSpec {
+        temperature: true,
+        ..plain
+    };
+    let edited = SampleSpec {
+        edits: true,
+        ..tempered
+    };
+    let kept = SampleSpec {
+        edges: true,
+        ..tempered
+    };
+    let step = |step, sample, slots: &[Slot]| RowSpec {
+        op: RowOp::Sample(step),
+        place: ResultPlace::None,
+        sample,
+        slots: slots.iter().copied().collect(),
+        ..PLAIN
+    };
+    let stats = |sample, maxima| RowSpec {
+        op: PLAIN.op,
+        ..step(
+            SampleStep::Draw,
+            SampleSpec {
+                maxima,
+                one_step: true,
+                ..sample
+            },
+            &[Slot::Logits],
+        )
+    };
+    let filter = |is_sparse, is_top| {
+        let sample = SampleSpec {
+            is_sparse,
+            is_top,
+            ..tempered
+        };
+        step(SampleStep::Filter, sample, &[])
+    };
+    let reported = [Slot::LogProb, Slot::TopIds, Slot::TopLogProbs];
+    [
+        ("sample at temperature 1", stats(plain, false)),
+        ("sample", stats(tempered, false)),
+        ("sample: draw", step(SampleStep::Draw, tempered, &[])),
+        ("filtered sample", stats(tempered, true)),
+        ("filtered sample: few kept", filter(true, false)),
+        ("filtered sample: many kept", filter(false, false)),
+        ("filtered sample: draw", step(SampleStep::Draw, kept, &[])),
+        ("penalised sample", stats(edited, true)),
+        (
+            "penalised sample: edits",
+            step(SampleStep::Edits, plain, &[Slot::History]),
+        ),
+        ("reported sample: top", filter(false, true)),
+        ("reported sample: report", step(SampleStep::Report, tempered, &reported)),
     ]
 }
 
@@ -59,48 +127,95 @@ fn hardware_gpu() -> Capabilities {
     Capabilities::new(&info, &limits, true)
 }
 
+/// The kernels that are written, and the folder that they go to, if to any.
+struct Kernels {
+    folder: Option<PathBuf>,
+    written: Vec<Value>,
+}
+
+impl Kernels {
+    /// `name`: the operation and the type. `forced`: a schedule that would not be chosen.
+    fn add(&mut self, name: (&str, &str), pass: &str, rows: &Rows, (plan, forced): (&Plan, bool), variant: &Variant) {
+        let file = format!("{:03}", self.written.len());
+        let bindings = write_kernel(self.folder.as_deref(), &file, variant);
+        self.written.push(json!({
+            "file": file,
+            "operation": name.0,
+            "type": name.1,
+            "rows": rows.count(),
+            "classes": rows.classes(),
+            "schedule": plan.schedule.to_string(),
+            "is_chosen": !forced,
+            "pass": pass,
+            "lane_classes": classes_per_lane(rows, plan),
+            "fold_steps": fold_steps(plan),
+            "bindings": bindings,
+        }));
+    }
+
+    fn add_operations(&mut self, adapter: &Capabilities) {
+        for (operation, spec) in operations() {
+            for (type_name, dtype) in TYPES {
+                let storage = Storage::all(dtype);
+                let spec = RowSpec { storage, ..spec };
+                for (count, classes, forced) in SHAPES {
+                    let rows = Rows::new(count, classes);
+                    let (words, is_slow) = (spec.span_words() as usize, spec.compiles_slowly());
+                    let plan = Plan::new(&rows, adapter, words, is_slow, forced).unwrap();
+                    let is_split = matches!(plan.schedule, Schedule::Split { .. });
+                    for pass in if is_split {
+                        &["statistics", "write"][..]
+                    } else {
+                        &["whole"]
+                    } {
+                        let variant = Variant::row(spec, VectorWidth::of_rows(&rows), *pass == "statistics", &plan);
+                        let plan = (&plan, forced.is_some());
+                        self.add((operation, type_name), pass, &rows, plan, &variant);
+                    }
+                }
+            }
+        }
+    }
+
+    fn add_sampling(&mut self, adapter: &Capabilities) {
+        let (rows, width) = (Rows::new(SAMPLED.0, SAMPLED.1), VectorWidth::X4);
+        let [stats, others] = Plan::of_passes(&rows, adapter, None).unwrap();
+        assert!(stats.is_one_step(rows.classes()), "{stats:?}");
+        for (name, spec) in sampling_steps() {
+            let is_stats = spec.op == PLAIN.op;
+            let (plan, pass) = if is_stats {
+                (&stats, "one step")
+            } else {
+                (&others, "step")
+            };
+            self.add(
+                (name, "f32"),
+                pass,
+                &rows,
+                (plan, false),
+                &Variant::row(spec, width, is_stats, plan),
+            );
+        }
+        // What the first of them is compared with: the statistics of a logsumexp, under the schedule that it has.
+        let plan = Plan::new(&rows, adapter, PLAIN.span_words() as usize, false, None).unwrap();
+        let stats = Variant::row(PLAIN, width, true, &plan);
+        self.add(("logsumexp", "f32"), "statistics", &rows, (&plan, false), &stats);
+    }
+}
+
 #[test]
 fn kernels_for_real_gpus_are_valid() {
     // `cargo xtask` sets this variable.
     let folder = std::env::var_os("GPU_CODE_FOLDER").map(PathBuf::from);
     let adapter = hardware_gpu();
-    let mut kernels = Vec::new();
-    for (operation, spec) in operations() {
-        for (type_name, dtype) in TYPES {
-            let storage = Storage::all(dtype);
-            let spec = RowSpec { storage, ..spec };
-            for (count, classes, forced) in SHAPES {
-                let rows = Rows::new(count, classes);
-                let (words, is_slow) = (spec.span_words() as usize, spec.compiles_slowly());
-                let plan = Plan::new(&rows, &adapter, words, is_slow, forced).unwrap();
-                let is_split = matches!(plan.schedule, Schedule::Split { .. });
-                for pass in if is_split {
-                    &["statistics", "write"][..]
-                } else {
-                    &["whole"]
-                } {
-                    let variant = Variant::row(spec, VectorWidth::of_rows(&rows), *pass == "statistics", &plan);
-                    let file = format!("{:03}", kernels.len());
-                    let bindings = write_kernel(folder.as_deref(), &file, &variant);
-                    kernels.push(json!({
-                        "file": file,
-                        "operation": operation,
-                        "type": type_name,
-                        "rows": count,
-                        "classes": classes,
-                        "schedule": plan.schedule.to_string(),
-                        "is_chosen": forced.is_none(),
-                        "pass": pass,
-                        "lane_classes": classes_per_lane(&rows, &plan),
-                        "fold_steps": fold_steps(&plan),
-                        "bindings": bindings,
-                    }));
-                }
-            }
-        }
-    }
-    if let Some(folder) = folder {
-        let text = serde_json::to_string_pretty(&kernels).unwrap();
+    let mut kernels = Kernels {
+        folder,
+        written: Vec::new(),
+    };
+    kernels.add_operations(&adapter);
+    kernels.add_sampling(&adapter);
+    if let Some(folder) = kernels.folder {
+        let text = serde_json::to_string_pretty(&kernels.written).unwrap();
         std::fs::write(folder.join("kernels.json"), text).unwrap();
     }
 }

@@ -76,8 +76,25 @@ fn without_address_spaces(code: &str) -> String {
         ] {
             line = line.replace(old, new);
         }
-        out += &line;
+        out += &with_f32_literals(&line);
         out.push('\n');
+    }
+    out
+}
+
+/// `1.0` is an f32 in Metal's language, and an f64 in CUDA unless an `f` follows.
+fn with_f32_literals(line: &str) -> String {
+    let mut out = String::new();
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    for word in line.split_inclusive(|c| !is_word(c)) {
+        let number = word.trim_end_matches(|c| !is_word(c));
+        let is_decimal = number.split_once('.').is_some_and(|(whole, part)| {
+            let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+            digits(whole) && digits(part)
+        });
+        out += number;
+        out += if is_decimal { "f" } else { "" };
+        out += &word[number.len()..];
     }
     out
 }
@@ -152,6 +169,13 @@ mod tests {
             assert_eq!(parameter(line), Ok(expected));
         }
         assert!(parameter("uint what [[unheard_of]]").is_err());
+    }
+
+    #[test]
+    fn literals_are_f32() {
+        let line = "x = a.x * 16777216.0 + mul(-(d), v1.y, 0.5, b[2u]) + float4(-1.0);";
+        let suffixed = "x = a.x * 16777216.0f + mul(-(d), v1.y, 0.5f, b[2u]) + float4(-1.0f);";
+        assert_eq!(with_f32_literals(line), suffixed);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Figure {
             match figures.last_mut() {
                 // It follows upon the first pass over the same rows.
                 Some(last) if kernel.pass == Pass::Write => last.cost += cost,
-                _ if kernels.iter().any(|other| is_longer(kernel, other)) => {}
+                _ if kernel.pass == Pass::Step || kernels.iter().any(|other| is_longer(kernel, other)) => {}
                 _ => figures.push(Self {
                     operation: format!("{} {}", kernel.operation, kernel.type_name),
                     rows,

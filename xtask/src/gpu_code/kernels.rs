@@ -34,6 +34,10 @@ pub(crate) enum Pass {
     Statistics,
     /// The second.
     Write,
+    /// The first, where the lanes take all chunks of a row at once, so that it has no loop.
+    OneStep,
+    /// One of more, of which it is not said what a class costs.
+    Step,
 }
 
 impl Kernel {
@@ -84,6 +88,8 @@ impl Kernel {
                 "whole" => Pass::Whole,
                 "statistics" => Pass::Statistics,
                 "write" => Pass::Write,
+                "one step" => Pass::OneStep,
+                "step" => Pass::Step,
                 _ => return None,
             },
             lane_classes: value["lane_classes"].as_f64()?,
@@ -96,7 +102,12 @@ impl Kernel {
         folder.join(&self.file).with_extension(extension)
     }
 
-    /// Whether each lane holds its classes in registers, so that nothing that they cost is in a loop.
+    /// Whether a lane goes through its classes in a loop.
+    pub(crate) fn has_loop(&self) -> bool {
+        !self.is_held() && self.pass != Pass::OneStep
+    }
+
+    /// Whether each lane holds its classes in registers.
     pub(crate) fn is_held(&self) -> bool {
         self.schedule.starts_with("held/")
     }
@@ -111,8 +122,8 @@ impl fmt::Display for Kernel {
             self.rows, self.classes, self.schedule
         )?;
         match self.pass {
-            Pass::Whole => Ok(()),
-            Pass::Statistics => f.write_str(" statistics"),
+            Pass::Whole | Pass::Step => Ok(()),
+            Pass::Statistics | Pass::OneStep => f.write_str(" statistics"),
             Pass::Write => f.write_str(" write"),
         }
     }

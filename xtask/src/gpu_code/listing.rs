@@ -78,12 +78,12 @@ impl Listing {
         counts
     }
 
-    /// The instructions that a lane executes for each class: all of them where it holds its classes in registers, and
+    /// The instructions that a lane executes for each class: all of them where it takes its classes at once, and
     /// otherwise those of the loops over chunks. What is in a branch counts as if it were taken. The loops over the spans of a
     /// row count once in a held one, and as often as they are unrolled, which NVIDIA's compiler likes to do.
     pub(crate) fn per_class(&self, kernel: &Kernel) -> Counts {
         let mut counts = Counts::new();
-        if kernel.is_held() {
+        if !kernel.has_loop() {
             counts = self.counts();
         } else {
             for outer in self.loops.iter().filter(|l| self.goes_through_a_row(l, kernel)) {
@@ -186,5 +186,6 @@ mod tests {
             "the inner loop is taken 8 times"
         );
         assert_eq!(cost("split/256x4", Pass::Write), None, "nothing is stored");
+        assert_eq!(cost("split/256x4", Pass::OneStep), Some(4.0 / 4.0), "all of one step's");
     }
 }

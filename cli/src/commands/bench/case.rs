@@ -1,9 +1,9 @@
-//! What is measured: an operation on a shape, its options, and the numbers that it is given.
+//! What is measured: an operation on a shape, and the numbers that it is given.
 
 use crate::logits::DtypeWord;
 use clap::ValueEnum;
 use std::fmt;
-use wgpu_softmax::{CrossEntropy, Dtype, Gradient, LogSumExp, Schedule, Softmax, SoftmaxGrad, Storage};
+use wgpu_softmax::Schedule;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Op {
@@ -15,6 +15,38 @@ pub(crate) enum Op {
     CrossEntropy,
     /// The mean loss alone.
     CrossEntropyLoss,
+    /// The first largest class of each row.
+    SampleGreedy,
+    /// A class of each row, at temperature 0.8.
+    SampleTemperature,
+    /// With top_k 50, top_p 0.95 and min_p 0.05 besides.
+    SampleFilters,
+    /// At temperature 0.8 with top_p 0.95.
+    SampleTopP,
+    /// As sample-filters, with the model's log-probabilities of the token and of the 20 most probable classes.
+    SampleReport,
+    /// As sample-filters, with repetition and frequency penalties for 2,048 tokens of each row.
+    SamplePenalties,
+}
+
+impl Op {
+    pub(super) fn is_sampling(self) -> bool {
+        match self {
+            Self::Softmax | Self::LogSoftmax | Self::SoftmaxGrad | Self::Logsumexp => false,
+            Self::CrossEntropy | Self::CrossEntropyLoss => false,
+            Self::SampleGreedy | Self::SampleTemperature | Self::SampleFilters => true,
+            Self::SampleTopP | Self::SampleReport | Self::SamplePenalties => true,
+        }
+    }
+
+    /// The `i`-th logit that it is given. Which classes are kept depends on the spread, so sampling has its own.
+    pub(super) fn logit(self, i: usize) -> f32 {
+        if self.is_sampling() {
+            logit(i) * SAMPLED_SPREAD / SPREAD
+        } else {
+            logit(i)
+        }
+    }
 }
 
 pub(super) struct Case {
@@ -39,47 +71,9 @@ pub(super) fn word(value: impl ValueEnum) -> String {
         .map_or_else(String::new, |v| v.get_name().into())
 }
 
-/// The library's options for an operation, the same for calls on device buffers and on host slices.
-pub(super) struct Options {
-    pub(super) softmax: Softmax,
-    pub(super) grad: SoftmaxGrad,
-    pub(super) logsumexp: LogSumExp,
-    pub(super) cross_entropy: CrossEntropy,
-}
-
-impl Options {
-    pub(super) fn new(op: Op, dtype: Dtype, schedule: Option<Schedule>) -> Self {
-        let storage = Storage::all(dtype);
-        Self {
-            softmax: Softmax {
-                log: op == Op::LogSoftmax,
-                storage,
-                schedule,
-                ..Softmax::default()
-            },
-            grad: SoftmaxGrad {
-                storage,
-                schedule,
-                ..SoftmaxGrad::default()
-            },
-            logsumexp: LogSumExp {
-                storage,
-                schedule,
-                ..LogSumExp::default()
-            },
-            cross_entropy: CrossEntropy {
-                gradient: if op == Op::CrossEntropy {
-                    Gradient::Apart
-                } else {
-                    Gradient::None
-                },
-                storage,
-                schedule,
-                ..CrossEntropy::default()
-            },
-        }
-    }
-}
+/// The standard deviation of `logit`, and that of the logits that are sampled.
+const SPREAD: f32 = 3.464;
+const SAMPLED_SPREAD: f32 = 2.5;
 
 /// The `i`-th logit: pseudo-random, roughly normal, and the same in every run.
 pub(super) fn logit(i: usize) -> f32 {

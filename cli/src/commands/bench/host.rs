@@ -1,6 +1,7 @@
 //! Measures a call on host slices, beside the least that moving its bytes takes: one copy of the input and one of the result.
 
-use super::case::{Op, Options, logit, target};
+use super::case::{Op, target};
+use super::options::Options;
 use super::timer::{Repeat, median};
 use crate::failure::Failure;
 use std::hint::black_box;
@@ -20,9 +21,9 @@ pub(crate) fn measure<T: Element>(
     schedule: Option<Schedule>,
     time: Duration,
 ) -> Result<HostTimes, Failure> {
-    let x: Vec<T> = (0..rows.elements()?).map(|i| T::nearest(logit(i))).collect();
+    let x: Vec<T> = (0..rows.elements()?).map(|i| T::nearest(op.logit(i))).collect();
     let targets: Vec<u32> = (0..rows.count()).map(|row| target(row, rows.classes())).collect();
-    let options = Options::new(op, T::DTYPE, schedule);
+    let options = Options::new(op, &rows, T::DTYPE, schedule);
     // Makes the call, and gives the size of its result in bytes.
     let call = || -> Result<usize, RunError> {
         Ok(match op {
@@ -33,6 +34,7 @@ pub(crate) fn measure<T: Element>(
                 let out = gpu.cross_entropy(&x, &targets, rows, &options.cross_entropy)?;
                 out.gradient.map_or(4, |g| size_of_val(&g[..]))
             }
+            _ => size_of_val(&gpu.sample(&x, rows, &options.sample)?.tokens[..]),
         })
     };
     let inputs: &[&[u8]] = match op {

@@ -21,6 +21,8 @@ pub(super) struct Measured {
     /// The median time of the operation, and of the copy.
     pub(super) ms: f64,
     pub(super) copy_ms: f64,
+    /// That of the logsumexp of the same logits, beside sampling.
+    pub(super) lse_ms: Option<f64>,
     /// What the operation must move at least.
     pub(super) bytes: u64,
     /// The median time that the host takes to record it: on buffers that are checked and bound anew, bound once, and
@@ -61,10 +63,11 @@ fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: D
     check::check::<T>(gpu, &work)?;
     let copy = Copy::best(gpu, timer, work.bytes)?;
     let bound = work.bind()?;
-    let (mut ms, mut copy_ms) = (Vec::new(), Vec::new());
+    let lse = (case.op.is_sampling().then(|| work.bind_logsumexp(gpu, T::DTYPE))).transpose()?;
+    let (mut ms, mut copy_ms, mut lse_ms) = (Vec::new(), Vec::new(), Vec::new());
     let (mut record_us, mut bound_us, mut in_pass_us) = (Vec::new(), Vec::new(), Vec::new());
     let mut recorded = Recorded::default();
-    // The two alternate, so that whatever slows the machine down slows both.
+    // They alternate, so that whatever slows the machine down slows all.
     let mut repeat = Repeat::new(time);
     while repeat.again() {
         copy_ms.push(timer.ms(|encoder| copy.encode(encoder))?);
@@ -72,6 +75,12 @@ fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: D
             recorded = work.encode(encoder)?;
             Ok(())
         })?);
+        if let Some(lse) = &lse {
+            lse_ms.push(timer.ms(|encoder| {
+                lse.encode(encoder);
+                Ok(())
+            })?);
+        }
         // What is recorded here is thrown away.
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         for _ in 0..RECORDINGS {
@@ -91,6 +100,7 @@ fn measure_stored<T: Element>(gpu: &Gpu, timer: &Timer<'_>, case: &Case, time: D
         schedule: work.schedule(),
         ms: median(ms),
         copy_ms: median(copy_ms),
+        lse_ms: lse.map(|_| median(lse_ms)),
         bytes: work.bytes,
         record_us: median(record_us),
         bound_us: median(bound_us),

@@ -21,7 +21,7 @@ pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) ->
         return Ok(());
     }
     console::line(&format!(
-        "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>8} {:>10} {:>9} {:>10} {:>10} {:>9} {:>9} {:>9}  share of a copy",
+        "{:<18} {:>16} {:>5} {:>12} {:>9} {:>9} {:>6} {:>9} {:>8} {:>10} {:>9} {:>10} {:>10} {:>9} {:>9} {:>9}  share of a copy",
         "op",
         "rows x classes",
         "type",
@@ -29,6 +29,7 @@ pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) ->
         "ms",
         "copy ms",
         "ratio",
+        "lse ratio",
         "GB/s",
         "record us",
         "bound us",
@@ -47,6 +48,7 @@ pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: 
     let (ms, copy_ms) = (measured.ms, measured.copy_ms);
     let (record_us, bound_us, in_pass_us) = (measured.record_us, measured.bound_us, measured.in_pass_us);
     let (gbps, ratio) = (measured.bytes as f64 / ms / 1e6, ms / copy_ms);
+    let lse_ratio = measured.lse_ms.map(|lse_ms| ms / lse_ms);
     let HostTimes { ms: host_ms, memcpy_ms } = measured.host;
     let Recorded {
         dispatches,
@@ -59,16 +61,18 @@ pub(super) fn print(global: &Global, info: &AdapterInfo, case: &Case, measured: 
             "backend": info.backend.to_string(), "schedule": schedule, "ms": ms, "copy_ms": copy_ms,
             "bytes": measured.bytes, "gbps": gbps, "ratio": ratio, "record_us": record_us,
             "bound_us": bound_us, "in_pass_us": in_pass_us, "dispatches": dispatches, "allocated_bytes": allocated_bytes,
-            "host_ms": host_ms, "memcpy_ms": memcpy_ms,
+            "lse_ms": measured.lse_ms, "lse_ratio": lse_ratio, "host_ms": host_ms, "memcpy_ms": memcpy_ms,
         });
         return console::line(&line.to_string());
     }
     let shape = format!("{rows} x {classes}");
+    let lse_ratio = lse_ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
     // Ten blocks stand for the speed of a copy.
     let share = "█".repeat((10.0 * measured.share_of_copy()).round().clamp(0.0, 12.0) as usize);
     console::line(&format!(
-        "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {gbps:>8.2} {record_us:>10.1} \
-         {bound_us:>9.1} {in_pass_us:>10.1} {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} {memcpy_ms:>9.3}  {share}"
+        "{op:<18} {shape:>16} {dtype:>5} {schedule:>12} {ms:>9.3} {copy_ms:>9.3} {ratio:>6.2} {lse_ratio:>9} {gbps:>8.2} \
+         {record_us:>10.1} {bound_us:>9.1} {in_pass_us:>10.1} {dispatches:>10} {allocated_bytes:>9} {host_ms:>9.3} \
+         {memcpy_ms:>9.3}  {share}"
     ))
 }
 
@@ -82,7 +86,7 @@ pub(super) fn plot_bar(case: &Case, measured: &Measured) -> Bar {
         text: format!("{:.0} %, {ms:.2} ms", 100.0 * share),
         color: match case.op {
             Op::Softmax | Op::LogSoftmax | Op::SoftmaxGrad => plot::BLUE,
-            Op::Logsumexp | Op::CrossEntropy | Op::CrossEntropyLoss => plot::ORANGE,
+            _ => plot::ORANGE,
         },
     }
 }

@@ -1,11 +1,14 @@
 //! An operation with its buffers, ready to be recorded again and again.
 
-use super::case::{Op, Options, logit, target};
+use super::case::{Op, target};
+use super::options::Options;
+use super::sampling::Sampling;
 use crate::failure::Failure;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
 use wgpu_softmax::{
-    Bound, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Element, EncodeError, Gpu, LogSumExpBuffers,
-    LogSumExpKernel, Recorded, Rows, Schedule, SoftmaxBuffers, SoftmaxGradBuffers, SoftmaxGradKernel, SoftmaxKernel,
+    Bound, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropySummary, Dtype, Element, EncodeError, Gpu, LogSumExp,
+    LogSumExpBuffers, LogSumExpKernel, Recorded, Rows, SampleBuffers, Schedule, SoftmaxBuffers, SoftmaxGradBuffers,
+    SoftmaxGradKernel, SoftmaxKernel, Storage,
 };
 
 enum Kernel {
@@ -13,6 +16,7 @@ enum Kernel {
     Grad(SoftmaxGradKernel),
     LogSumExp(LogSumExpKernel),
     CrossEntropy(Box<CrossEntropyKernel>),
+    Sample(Box<Sampling>),
 }
 
 impl Kernel {
@@ -24,6 +28,7 @@ impl Kernel {
             Op::CrossEntropy | Op::CrossEntropyLoss => {
                 Self::CrossEntropy(Box::new(options.cross_entropy.prepare(gpu, rows)?))
             }
+            _ => Self::Sample(Box::new(Sampling::new(gpu, rows, &options.sample)?)),
         })
     }
 }
@@ -59,11 +64,13 @@ impl Work {
             Op::Logsumexp => (words, 4, matrix + words),
             Op::CrossEntropy => (matrix, words, 2 * matrix + words),
             Op::CrossEntropyLoss => (4, words, matrix + words),
+            // Sampling is held to one read, whatever it reports.
+            _ => (words, 4, matrix + words),
         };
         let work = Self {
             op,
             rows,
-            kernel: Kernel::new(gpu, op, rows, &Options::new(op, T::DTYPE, schedule))?,
+            kernel: Kernel::new(gpu, op, rows, &Options::new(op, &rows, T::DTYPE, schedule))?,
             logits: buffer(gpu, matrix),
             result: buffer(gpu, result),
             other: buffer(gpu, other),
@@ -78,7 +85,9 @@ impl Work {
     fn fill<T: Element>(&self, gpu: &Gpu) {
         let (count, classes) = (self.rows.count(), self.rows.classes());
         let fill = |buffer: &wgpu::Buffer, first: usize| {
-            let values: Vec<T> = (0..count * classes).map(|i| T::nearest(logit(first + i))).collect();
+            let values: Vec<T> = (0..count * classes)
+                .map(|i| T::nearest(self.op.logit(first + i)))
+                .collect();
             write(gpu, buffer, bytemuck::cast_slice(&values));
         };
         fill(&self.logits, 0);
@@ -98,6 +107,7 @@ impl Work {
             Kernel::Grad(kernel) => kernel.schedule(),
             Kernel::LogSumExp(kernel) => kernel.schedule(),
             Kernel::CrossEntropy(kernel) => kernel.schedule(),
+            Kernel::Sample(sampling) => sampling.kernel.schedule(),
         }
     }
 
@@ -108,6 +118,7 @@ impl Work {
             Kernel::Grad(kernel) => kernel.encode(encoder, &self.grad_buffers()),
             Kernel::LogSumExp(kernel) => kernel.encode(encoder, &self.logsumexp_buffers()),
             Kernel::CrossEntropy(kernel) => kernel.encode(encoder, &self.cross_entropy_buffers()),
+            Kernel::Sample(sampling) => sampling.kernel.encode(encoder, &self.sample_buffers(sampling)),
         }?)
     }
 
@@ -118,7 +129,21 @@ impl Work {
             Kernel::Grad(kernel) => kernel.bind(&self.grad_buffers()),
             Kernel::LogSumExp(kernel) => kernel.bind(&self.logsumexp_buffers()),
             Kernel::CrossEntropy(kernel) => kernel.bind(&self.cross_entropy_buffers()),
+            Kernel::Sample(sampling) => sampling.kernel.bind(&self.sample_buffers(sampling)),
         }
+    }
+
+    /// The logsumexp of the same logits, which sampling is compared with, bound to a result of its own.
+    pub(super) fn bind_logsumexp(&self, gpu: &Gpu, dtype: Dtype) -> Result<Bound, EncodeError> {
+        let lse = buffer(gpu, self.rows.count() as u64 * 4);
+        let options = LogSumExp {
+            storage: Storage::all(dtype),
+            ..LogSumExp::default()
+        };
+        options.prepare(gpu, self.rows)?.bind(&LogSumExpBuffers {
+            lse: lse.slice(..),
+            ..self.logsumexp_buffers()
+        })
     }
 
     fn softmax_buffers(&self) -> SoftmaxBuffers<'_> {
@@ -141,6 +166,10 @@ impl Work {
             lse: self.result.slice(..),
             adjust: Default::default(),
         }
+    }
+
+    fn sample_buffers<'a>(&'a self, sampling: &'a Sampling) -> SampleBuffers<'a> {
+        sampling.buffers(&self.logits, &self.result)
     }
 
     fn cross_entropy_buffers(&self) -> CrossEntropyBuffers<'_> {
