@@ -1,11 +1,19 @@
 //! Sampling: the tokens are those of plain f32 Rust, whatever the adapter, the schedule and the batch.
 #![allow(clippy::unwrap_used)]
 
+#[path = "sampling/bugs.rs"]
+mod bugs;
 mod common;
+#[path = "sampling/exact.rs"]
+mod exact;
+#[path = "sampling/frequencies.rs"]
+mod frequencies;
+#[path = "sampling/invariance.rs"]
+mod invariance;
 
-use common::{GPUS, Random, Subject, equal, gpu, must, on};
+use common::{GPUS, Random, Subject, equal, on};
+use wgpu_softmax::SampleOutput;
 use wgpu_softmax::testing::SampleBatch;
-use wgpu_softmax::{EncodeError, NO_TOKEN, RunError, Sample, SampleOutput, Schedule};
 
 const CLASSES: [usize; 4] = [3, 1025, 4100, 50_257];
 

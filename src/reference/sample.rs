@@ -22,8 +22,8 @@ pub struct SampleReference {
     pub model_log_probs: Vec<f64>,
     /// `[rows, classes]`: the logarithms of `probs`, −∞ for classes that are not kept.
     pub log_probs: Vec<f64>,
-    /// How near each row is to having other classes kept: the least relative change of an exponential (for min_p), or of
-    /// a share of the whole sum (for top_p), that changes what is kept, or that changes the order at the edge where b
+    /// How near each row is to having other classes kept: the least change of b − m (for min_p), or of a share of the
+    /// whole sum (for top_p), that changes what is kept, or that changes the order at the edge where b
     /// is no f32, so that its rounding may. Where this is more than an f32 computation rounds, both keep the same.
     /// Infinite where nothing that is rounded decides, as for a top_k of logits as they are stored.
     pub margins: Vec<f64>,
@@ -255,12 +255,14 @@ fn is_f32(b: f64) -> bool {
 fn filtered(order: &[usize], b: &[f64], params: &SampleParams, joint: bool) -> (usize, f64) {
     let e = |&c: &usize| (b[c] - b[order[0]]).exp();
     let (mut count, mut margin) = (order.len(), f64::INFINITY);
-    let (min_p, top_k, top_p) = (f64::from(params.min_p), params.top_k as usize, f64::from(params.top_p));
+    let (top_k, top_p) = (params.top_k as usize, f64::from(params.top_p));
     if params.min_p >= f32::MIN_POSITIVE {
-        count = order.partition_point(|c| e(c) >= min_p);
-        // The largest ones are 1, whatever is rounded, and kept.
-        let near = order[count - 1..].iter().take(2).map(e).filter(|&e| e < 1.0);
-        margin = near.map(|e| (e / min_p - 1.0).abs()).fold(margin, f64::min);
+        // Logarithms, because an exponential of all but 0 would be 1.
+        let beyond = |&c: &usize| b[c] - b[order[0]] - f64::from(params.min_p).ln();
+        count = order.partition_point(|c| beyond(c) >= 0.0);
+        // The largest ones are kept, whatever is rounded.
+        let near = order[count - 1..].iter().take(2).filter(|&&c| b[c] < b[order[0]]);
+        margin = near.map(|c| beyond(c).abs()).fold(margin, f64::min);
     }
     if top_k > 0 {
         count = count.min(top_k);
@@ -336,6 +338,7 @@ mod tests {
         let top_p = margin(SampleParams { top_p: 0.75, ..params });
         assert!((top_p - 0.05).abs() < 1e-9, "{top_p}, but 0.05 is expected");
         let min_p = margin(SampleParams { min_p: 0.5, ..params });
-        assert!((min_p - 0.2).abs() < 1e-7, "{min_p}, but 0.2 is expected");
+        let expected = 1.2f64.ln();
+        assert!((min_p - expected).abs() < 1e-7, "{min_p}, but {expected} is expected");
     }
 }
