@@ -4,6 +4,8 @@
 #[path = "sampling/bugs.rs"]
 mod bugs;
 mod common;
+#[path = "sampling/device.rs"]
+mod device;
 #[path = "sampling/exact.rs"]
 mod exact;
 #[path = "sampling/frequencies.rs"]

@@ -4,7 +4,7 @@
 use super::common::{GPUS, Random, Subject, bits, gpu, must, on};
 use super::{must_be, of_twin};
 use wgpu_softmax::testing::SampleBatch;
-use wgpu_softmax::{Adjust, Gpu, GpuOptions, Mask, Sample, SampleOutput, Scale, Schedule};
+use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule};
 
 /// Two words of allowed classes, and rows that begin anywhere in a vector of four.
 const CLASSES: usize = 33;
@@ -63,7 +63,6 @@ fn tokens_are_those_of_the_twin_under_every_schedule() {
     let batch = batch(&mut Random(82), 16, 3075);
     let expected = of_twin(&batch);
     for schedule in [
-        Schedule::Split { lanes: 8, pieces: 1 },
         Schedule::Split { lanes: 64, pieces: 4 },
         Schedule::Chunked { lanes: 32 },
     ] {
@@ -94,7 +93,14 @@ fn same_in_parts(batch: &SampleBatch, options: &Sample) {
 #[test]
 fn batches_that_travel_in_parts_have_the_same_tokens() {
     let batch = batch(&mut Random(83), 40, CLASSES);
-    same_in_parts(&batch, &batch.options());
+    // Tokens alone, of which few kernels have to be compiled for another Gpu.
+    let options = Sample {
+        log_probs: LogProbs::None,
+        top_n: 0,
+        ranks: false,
+        ..batch.options()
+    };
+    same_in_parts(&batch, &options);
 }
 
 #[test]
