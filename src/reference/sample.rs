@@ -286,7 +286,7 @@ fn filtered(order: &[usize], b: &[f64], params: &SampleParams, joint: bool) -> (
 }
 
 fn is_in_range(params: &SampleParams) -> bool {
-    let is_invertible = |x: f32| x >= f32::MIN_POSITIVE && x <= 1.0 / f32::MIN_POSITIVE;
+    let is_invertible = |x: f32| (f32::MIN_POSITIVE..=1.0 / f32::MIN_POSITIVE).contains(&x);
     let shares = [params.top_p, params.min_p];
     (params.temperature == 0.0 || is_invertible(params.temperature))
         && shares.iter().all(|share| (0.0..=1.0).contains(share))
