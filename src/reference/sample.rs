@@ -341,4 +341,50 @@ mod tests {
         let expected = 1.2f64.ln();
         assert!((min_p - expected).abs() < 1e-7, "{min_p}, but {expected} is expected");
     }
+
+    #[test]
+    fn rows_without_candidates_keep_nothing_and_are_nan() {
+        let hot = SampleParams {
+            temperature: f32::NAN,
+            ..SampleParams::default()
+        };
+        let inf = f64::INFINITY;
+        for (logits, params) in [
+            ([0.0, f64::NAN], SampleParams::default()),
+            ([inf, 0.0], SampleParams::greedy()),
+            ([-inf, -inf], SampleParams::default()),
+            ([1.0, 2.0], hot),
+        ] {
+            let row = sample(&logits, Rows::new(1, 2), &Sample::new(params)).unwrap();
+            assert!(row.kept[0].is_empty(), "{logits:?}: {:?} are kept", row.kept);
+            assert!(row.probs.iter().all(|p| p.is_nan()), "{logits:?}: {:?}", row.probs);
+        }
+    }
+
+    #[test]
+    fn numbers_in_buffers_and_other_axes_are_errors() {
+        let in_buffers = [
+            Sample {
+                rows: SampleRows::Buffer,
+                ..Sample::default()
+            },
+            Sample {
+                allowed: Some(Allowed::All(Words::Buffer)),
+                ..Sample::default()
+            },
+        ];
+        for options in in_buffers {
+            let result = sample(&[0.0, 1.0], Rows::new(1, 2), &options);
+            assert!(
+                matches!(result, Err(EncodeError::Conflict { .. })),
+                "{options:?}: {result:?}"
+            );
+        }
+        let columns = Rows::of_shape(&[2, 2], 0).unwrap();
+        let result = sample(&[0.0; 4], columns, &Sample::default());
+        assert!(matches!(result, Err(EncodeError::Conflict { .. })), "{result:?}");
+        let short = Sample::per_row([SampleParams::default()]);
+        let result = sample(&[0.0; 4], Rows::new(2, 2), &short);
+        assert!(matches!(result, Err(EncodeError::WrongLength { .. })), "{result:?}");
+    }
 }
