@@ -199,7 +199,7 @@ fn what_is_kept_and_every_probability_are_those_of_the_reference() {
         (2050, true, true, LogProbs::Model),
         (33, true, false, LogProbs::Final),
     ] {
-        let mut batch = SampleBatch::new(&mut random, 160, classes, has_edits);
+        let mut batch = SampleBatch::new(&mut random, 96, classes, has_edits);
         batch.joint = joint;
         let (decided, rows) = must_be_exact(&batch, log_probs);
         all = (all.0 + decided, all.1 + rows);

@@ -118,7 +118,7 @@ fn vocabulary() -> [Setting; 1] {
 
 #[test]
 fn classes_of_a_vocabulary_are_drawn_as_often_as_their_probabilities_say() {
-    frequencies_are_probabilities(&vocabulary(), 64, 16);
+    frequencies_are_probabilities(&vocabulary(), 64, 8);
 }
 
 #[test]

@@ -129,13 +129,13 @@ fn hash(tokens: impl Iterator<Item = u32>) -> u64 {
 
 /// A change of the order of sums, of the exponential, of the random words or of the batches' numbers changes this number.
 /// Whoever changes one of the first three breaks the promise that a token can be drawn again.
-const TOKENS: u64 = 0x45e3_cd8b_0ffd_0b17;
+const TOKENS: u64 = 0x513a_381e_00da_da46;
 
 #[test]
 fn the_tokens_of_10_000_rows_are_these() {
     let mut random = Random(84);
     let (mut of_gpu, mut of_twin) = (Vec::new(), Vec::new());
-    for (count, classes) in [(7000, CLASSES), (3000, 2050)] {
+    for (count, classes) in [(9000, CLASSES), (1000, 2050)] {
         let batch = batch(&mut random, count, classes);
         of_twin.extend(batch.drawn().iter().map(|drawn| drawn.token));
         of_gpu.extend(
