@@ -13,6 +13,7 @@ mod binary_cross_entropy;
 mod cross_entropy;
 mod reduction;
 mod row;
+mod sample;
 mod softmax;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ pub use binary_cross_entropy::{BinaryCrossEntropyReference, binary_cross_entropy
 #[doc(hidden)]
 pub use cross_entropy::LossScales;
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
+pub use sample::{SampleReference, sample};
 pub use softmax::{logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian};

@@ -1,7 +1,17 @@
 //! Sampling: the tokens are those of plain f32 Rust, whatever the adapter, the schedule and the batch.
 #![allow(clippy::unwrap_used)]
 
+#[path = "sampling/bugs.rs"]
+mod bugs;
 mod common;
+#[path = "sampling/device.rs"]
+mod device;
+#[path = "sampling/exact.rs"]
+mod exact;
+#[path = "sampling/frequencies.rs"]
+mod frequencies;
+#[path = "sampling/invariance.rs"]
+mod invariance;
 
 use common::{GPUS, Random, Subject, equal, on};
 use wgpu_softmax::SampleOutput;
