@@ -1,6 +1,7 @@
 //! Sampling of a batch on the host.
 
 use super::buffers::SampleBuffers;
+use super::inputs::Inputs;
 use super::kernel::SampleKernel;
 use super::options::{Allowed, LogProbs, Sample, SampleRows, Words};
 use super::params::NO_TOKEN;
@@ -12,7 +13,6 @@ use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::values::{NO_BUFFER, Values};
 use crate::rows::Rows;
 use crate::shader::Slot;
-use std::sync::Arc;
 use wgpu::BufferUsages as Usage;
 
 /// The result of [`Gpu::sample`]: the tokens, and what the options ask for besides.
@@ -70,22 +70,21 @@ impl Outputs {
         })
     }
 
-    /// The rows of a part as buffers of a kernel.
-    fn of_part<'a>(&'a self, part: &HostPart, options: &Sample, logits: crate::Slice<'a>) -> SampleBuffers<'a> {
+    /// The buffers of a kernel for a part of the rows: those of the whole batch, but for the probabilities, which begin with
+    /// the part as the logits do.
+    fn of_part<'a>(&'a self, part: &HostPart, logits: crate::Slice<'a>) -> SampleBuffers<'a> {
+        let whole = |buffer: &'a Option<wgpu::Buffer>| buffer.as_ref().map(|buffer| buffer.slice(..));
+        let row_bytes = part.rows.classes() as u64 * 4;
         let (first, count) = (part.first_row as u64, part.rows.count() as u64);
-        let rows = |buffer: &'a wgpu::Buffer, words: usize| {
-            let bytes = words as u64 * 4;
-            buffer.slice(first * bytes..(first + count) * bytes)
-        };
-        let some = |buffer: &'a Option<wgpu::Buffer>, words| buffer.as_ref().map(|buffer| rows(buffer, words));
+        let of_part = first * row_bytes..(first + count) * row_bytes;
         SampleBuffers {
-            log_probs: some(&self.log_probs, 1),
-            ranks: some(&self.ranks, 1),
-            kept: some(&self.kept, 1),
-            top_ids: some(&self.top_ids, options.top_n),
-            top_log_probs: some(&self.top_log_probs, options.top_n),
-            probs: some(&self.probs, part.rows.classes()),
-            ..SampleBuffers::new(logits, rows(&self.tokens, 1))
+            log_probs: whole(&self.log_probs),
+            ranks: whole(&self.ranks),
+            kept: whole(&self.kept),
+            top_ids: whole(&self.top_ids),
+            top_log_probs: whole(&self.top_log_probs),
+            probs: self.probs.as_ref().map(|probs| probs.slice(of_part)),
+            ..SampleBuffers::new(logits, self.tokens.slice(..))
         }
     }
 }
@@ -143,17 +142,21 @@ impl Gpu {
         let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
         let outputs = Outputs::new(gpu, &rows, &options)?;
         let matrices = matrices.into_iter().chain(mask).collect();
+        let inputs = Inputs::new(gpu, &rows, &options)?;
+        let mut kernel: Option<SampleKernel> = None;
         let mut stream = Stream::<T>::new(gpu, rows, matrices, false, wait)?;
         stream
             .run(|part, encoder, matrices| {
-                let options = options.of_part(part);
-                let kernel: SampleKernel = options.prepare_adjusted(gpu, part.rows, adjusted.clone())?;
+                let kernel = match &kernel {
+                    Some(same) if same.rows == part.rows => same,
+                    _ => kernel.insert(options.prepare_with(gpu, part.rows, adjusted.clone(), inputs.clone())?),
+                };
                 let Some(logits) = matrices.first() else { return Ok(()) };
-                let buffers = outputs.of_part(part, &options, logits.slice);
+                let buffers = outputs.of_part(part, logits.slice);
                 let mut operands = matrices.to_vec();
                 operands.extend(adjusted.operands(&AdjustBuffers::default())?);
                 operands.extend(kernel.operands(&buffers)?);
-                bind(gpu, &kernel.dispatches(&operands, 0)?)?.encode(encoder);
+                bind(gpu, &kernel.dispatches(&operands, part.first_row)?)?.encode(encoder);
                 Ok(())
             })
             .await?;
@@ -196,33 +199,6 @@ impl Sample {
             }
         }
         Ok(())
-    }
-
-    /// The options of a part of the rows.
-    fn of_part(&self, part: &HostPart) -> Self {
-        let rows = part.first_row..part.first_row + part.rows.count();
-        let words = |all: &Words, length: usize| match all {
-            Words::Host(all) => Words::Host(all.get(rows.start * length..rows.end * length).unwrap_or(all).into()),
-            Words::Buffer => Words::Buffer,
-        };
-        let mut options = self.clone();
-        if let SampleRows::PerRow(all) = &self.rows {
-            options.rows = SampleRows::PerRow(Arc::from(all.get(rows.clone()).unwrap_or(all)));
-        }
-        if let Some(history) = &mut options.history {
-            history.tokens = words(&history.tokens, history.length);
-        }
-        if let Some(Allowed::PerRow(all)) = &self.allowed {
-            options.allowed = Some(Allowed::PerRow(words(all, part.rows.classes().div_ceil(32))));
-        }
-        if let Some(bias) = options.bias.as_mut().filter(|bias| bias.per_row) {
-            bias.classes = words(&bias.classes, bias.length);
-            if let Values::Host(all) = &bias.values {
-                let part = all.get(rows.start * bias.length..rows.end * bias.length);
-                bias.values = Values::Host(part.unwrap_or(all).into());
-            }
-        }
-        options
     }
 }
 

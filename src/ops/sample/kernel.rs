@@ -37,7 +37,7 @@ use wgpu::BufferUsages as Usage;
 #[derive(Debug, Clone)]
 pub struct SampleKernel {
     gpu: Gpu,
-    rows: Rows,
+    pub(super) rows: Rows,
     /// That of the statistics passes, and that of the others.
     plans: [Plan; 2],
     options: Sample,
@@ -57,14 +57,16 @@ impl Sample {
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SampleKernel, EncodeError> {
         self.validate(&rows)?;
         let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
-        self.prepare_adjusted(gpu, rows, adjusted)
+        self.prepare_with(gpu, rows, adjusted, Inputs::new(gpu, &rows, self)?)
     }
 
-    pub(super) fn prepare_adjusted(
+    /// The kernel for some of the rows of a batch, whose inputs are those of all of them.
+    pub(super) fn prepare_with(
         &self,
         gpu: &Gpu,
         rows: Rows,
         adjusted: Adjusted,
+        inputs: Inputs,
     ) -> Result<SampleKernel, EncodeError> {
         rows.elements()?;
         if u32::try_from(rows.count()).is_err() {
@@ -83,7 +85,7 @@ impl Sample {
             parts,
             steps,
             own: BTreeMap::new(),
-            inputs: Inputs::new(gpu, &rows, self)?,
+            inputs,
         };
         kernel.check_bindings()?;
         kernel.make_own_buffers()?;
