@@ -211,12 +211,10 @@ fn descend_chunk(start: u32, descent: Descent, key: i32, lane: Lane) -> u32 {
     if !descent.place.is_maximum {
         return 4u * index + descend_vec4(terms);
     }
-    var i = 0u;
-    while i < 3u && number >= terms[i] {
-        number -= terms[i];
-        i += 1u;
-    }
-    return 4u * index + i;
+    // How many of the first one, two and three classes are maxima.
+    let counts = vec3<f32>(terms.x, terms.x + terms.y, terms.x + terms.y + terms.z);
+    let before = select(vec3<u32>(0u), vec3<u32>(1u), counts <= vec3<f32>(number));
+    return 4u * index + before.x + before.y + before.z;
 }
 
 fn run(lane: Lane) {

@@ -43,7 +43,9 @@ fn next_uniform() -> f32 {
     if random.next % 4u == 0u {
         random.words = philox(vec4<u32>(random.next / 4u, 0u, random.position), random.seed);
     }
-    let word = random.words[random.next % 4u];
+    let word = random.words.x;
+    // The next is first, so that no variable indexes a vector, which takes memory instead of registers.
+    random.words = random.words.yzwx;
     random.next += 1u;
     return f32(word >> 8u) * 5.9604644775390625e-8;
 }

@@ -42,22 +42,39 @@ fn sort_list(until: Edge, local: u32) {
     workgroupBarrier();
 }
 
-// Sums that are still to be added up, and for each but the first the node where it meets the one before it.
-var<private> open_sums: array<f32, 11>;
-var<private> open_nodes: array<u32, 11>;
+// Up to 12 words, of which the last to come is `a.x`: in registers, which no variable may index.
+struct Stack {
+    a: vec4<u32>,
+    b: vec4<u32>,
+    c: vec4<u32>,
+}
+
+fn pushed(s: Stack, word: u32) -> Stack {
+    return Stack(vec4<u32>(word, s.a.xyz), vec4<u32>(s.a.w, s.b.xyz), vec4<u32>(s.b.w, s.c.xyz));
+}
+
+fn popped(s: Stack) -> Stack {
+    return Stack(vec4<u32>(s.a.yzw, s.b.x), vec4<u32>(s.b.yzw, s.c.x), vec4<u32>(s.c.yzw, 0u));
+}
+
+// Sums that are still to be added up, as bits, and for each the node where it meets the one before it.
+var<private> open_sums: Stack;
+var<private> open_nodes: Stack;
 var<private> open_count: u32;
 
 fn close_last() {
+    let sum = opaque(bitcast<f32>(open_sums.a.y) + bitcast<f32>(open_sums.a.x));
+    open_sums = pushed(popped(popped(open_sums)), bitcast<u32>(sum));
+    open_nodes = popped(open_nodes);
     open_count -= 1u;
-    open_sums[open_count - 1u] = opaque(open_sums[open_count - 1u] + open_sums[open_count]);
 }
 
 fn add_leaf(value: f32, node: u32) {
-    while open_count > 1u && open_nodes[open_count - 1u] < node {
+    while open_count > 1u && open_nodes.a.x < node {
         close_last();
     }
-    open_sums[open_count] = value;
-    open_nodes[open_count] = node;
+    open_sums = pushed(open_sums, bitcast<u32>(value));
+    open_nodes = pushed(open_nodes, node);
     open_count += 1u;
 }
 
@@ -89,7 +106,7 @@ fn store_kept_span(span: u32, lane: Lane) {
         close_last();
     }
     if open_count == 1u {
-        s.sum = open_sums[0];
+        s.sum = bitcast<f32>(open_sums.a.x);
     }
     let at = span_index_of(span, lane) * SPAN_WORDS;
     kept_scratch[at] = bitcast<u32>(s.max_key);
