@@ -75,3 +75,15 @@ fn tokens_are_those_of_the_twin() {
         }
     }
 }
+
+/// A span of such rows has two chunks, which are left from the right.
+#[test]
+fn rows_of_more_than_a_million_classes_have_the_tokens_of_the_twin() {
+    let mut random = Random(9);
+    let batch = SampleBatch::new(&mut random, 3, 1_100_000, false);
+    let out = common::gpu()
+        .sample(&batch.logits, batch.rows, &batch.options())
+        .unwrap();
+    let subject = Subject::new::<f32>("sample", batch.rows, &batch.joint);
+    must_be(&subject, &batch, &out, &of_twin(&batch));
+}
