@@ -33,14 +33,14 @@ impl Plan {
         forced: Option<Schedule>,
     ) -> Result<Self, EncodeError> {
         let mut schedule = forced.unwrap_or_else(|| table::choose(rows, adapter, compiles_slowly));
-        let mut plan = Self::of(schedule, rows, adapter, span_words);
+        let mut plan = Self::of(schedule, rows, adapter, span_words, adapter.chunk_lanes());
         if forced.is_none() && plan.is_err() {
             // The spans of a row of millions of classes may not fit the work-group memory.
             schedule = Schedule::Split {
                 lanes: adapter.lanes_in_loops(),
                 pieces: 1,
             };
-            plan = Self::of(schedule, rows, adapter, span_words);
+            plan = Self::of(schedule, rows, adapter, span_words, adapter.chunk_lanes());
         }
         plan.map_err(|why| EncodeError::Schedule {
             schedule,
@@ -65,7 +65,7 @@ impl Plan {
         let plan = |schedule| {
             let plan = match schedule {
                 Schedule::Held { .. } => Err("several passes go through a row; use split or chunked"),
-                _ => Self::of(schedule, rows, adapter, 3),
+                _ => Self::of(schedule, rows, adapter, 3, adapter.pass_lanes()),
             };
             plan.map_err(|why| EncodeError::Schedule {
                 schedule,
@@ -83,7 +83,13 @@ impl Plan {
         self.spans == chunks && self.shape.row_chunks * self.pieces() >= chunks
     }
 
-    fn of(schedule: Schedule, rows: &Rows, adapter: &Capabilities, span_words: usize) -> Result<Self, &'static str> {
+    fn of(
+        schedule: Schedule,
+        rows: &Rows,
+        adapter: &Capabilities,
+        span_words: usize,
+        chunk_lanes: u32,
+    ) -> Result<Self, &'static str> {
         let cut = RowCut::new(rows);
         let is_held = matches!(schedule, Schedule::Held { .. });
         let rows_adjacent = rows.inner() > 1 && !matches!(schedule, Schedule::Split { .. });
@@ -92,7 +98,7 @@ impl Plan {
         let lanes = if is_held || rows_adjacent {
             all_lanes
         } else {
-            all_lanes.min(adapter.chunk_lanes())
+            all_lanes.min(chunk_lanes)
         };
         let row_chunks = if is_held { cut.chunks as u32 } else { all_lanes / lanes };
         let row_lanes = lanes.saturating_mul(row_chunks);

@@ -32,10 +32,15 @@ impl Capabilities {
     /// The most lanes that share a chunk of a row that is processed chunk by chunk: each then holds 8 vec4s, so that what
     /// a chunk costs besides, reductions and barriers, is shared by many classes. More lanes take several chunks at once.
     pub(super) fn chunk_lanes(&self) -> u32 {
+        self.lanes_in_loops().max(32)
+    }
+
+    /// The same for passes that leave statistics, of which there are few kernels: on a rasteriser a chunk that more than a
+    /// subgroup shares costs barriers, and one of few lanes a long time to compile.
+    pub(super) fn pass_lanes(&self) -> u32 {
         match self.subgroup {
-            // On a rasteriser a chunk that more than a subgroup shares costs barriers.
             Some(size) if self.is_software => self.lanes_in_loops().max(size),
-            _ => self.lanes_in_loops().max(32),
+            _ => self.chunk_lanes(),
         }
     }
 

@@ -76,7 +76,7 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
 /// The schedule of a pass that leaves statistics, in which each chunk has lanes of its own, and the lanes of kernels in which
 /// a work-group has a row to itself.
 pub(super) fn choose_passes(rows: &Rows, adapter: &Capabilities) -> (Schedule, u32) {
-    let (lanes, chunks) = (adapter.chunk_lanes(), rows.classes().div_ceil(CHUNK));
+    let (lanes, chunks) = (adapter.pass_lanes(), rows.classes().div_ceil(CHUNK));
     let at_once = chunks
         .next_power_of_two()
         .min((adapter.invocations.min(LANES_MAX) / lanes) as usize);
