@@ -52,7 +52,8 @@ struct Params {
     bias_stride: u32,
     // The number of classes with the largest log-probabilities that are asked for.
     top_n: u32,
-    unused: u32,
+    // Tokens that a draft has of each sequence, which has one row more.
+    draft_length: u32,
     // For each binding, the offset of its data, in elements of its buffer; there is room for 44.
     offsets: array<vec4<u32>, 11>,
 }

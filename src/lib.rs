@@ -74,8 +74,8 @@ pub use ops::logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogS
 pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
 pub use ops::row_op::FullyMasked;
 pub use ops::sample::{
-    Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput, SampleParams,
-    SampleRows, SampleSummary, Words,
+    Allowed, Draft, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput,
+    SampleParams, SampleRows, SampleSummary, Words,
 };
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};

@@ -11,6 +11,7 @@
 mod adjusted;
 mod binary_cross_entropy;
 mod cross_entropy;
+mod draft;
 mod reduction;
 mod row;
 mod sample;
@@ -23,5 +24,6 @@ pub use binary_cross_entropy::{BinaryCrossEntropyReference, binary_cross_entropy
 #[doc(hidden)]
 pub use cross_entropy::LossScales;
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
+pub use draft::{DraftReference, verify_draft};
 pub use sample::{SampleReference, sample};
 pub use softmax::{logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian};

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod confident;
+mod drafts;
 mod outputs;
 mod random;
 mod sampling;
@@ -12,6 +13,7 @@ mod ulp;
 pub use crate::reference::places;
 pub use bounds::{Bound, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences};
 pub use confident::{CONFIDENT_CLASSES, Confident, GAPS, loss_options};
+pub use drafts::DraftBatch;
 pub use random::Random;
 pub use sampling::SampleBatch;
 pub use subject::{Subject, Verdict, agrees, must};

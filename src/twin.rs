@@ -2,8 +2,10 @@
 //! product, sum and difference as IEEE 754 says, the kernels' results have exactly these bits. Rows with NaN or +∞, and
 //! rows of only −∞, are left to `reference`: every row here has a finite largest value.
 
+mod draft;
 mod rows;
 mod sample;
 
+pub use draft::{Sequence, verify_draft};
 pub use rows::{cross_entropy, softmax, total};
 pub use sample::{Drawn, Edits, Philox, draw, log_prob, values};

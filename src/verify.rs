@@ -83,6 +83,7 @@ const CHECKS: &[(&str, Checker)] = &[
     ("twin/softmax", bits::softmax_twin),
     ("twin/cross_entropy", bits::cross_entropy_twin),
     ("twin/sample", bits::sample_twin),
+    ("twin/draft", bits::draft_twin),
     ("schedules", bits::schedules),
     ("determinism", bits::determinism),
     ("batch_invariance", bits::batch_invariance),

@@ -6,6 +6,8 @@ mod bugs;
 mod common;
 #[path = "sampling/device.rs"]
 mod device;
+#[path = "sampling/drafts.rs"]
+mod drafts;
 #[path = "sampling/exact.rs"]
 mod exact;
 #[path = "sampling/frequencies.rs"]
@@ -14,8 +16,8 @@ mod frequencies;
 mod invariance;
 
 use common::{GPUS, Random, Subject, equal, on};
-use wgpu_softmax::SampleOutput;
 use wgpu_softmax::testing::SampleBatch;
+use wgpu_softmax::{Rows, Sample, SampleOutput, SampleParams};
 
 const CLASSES: [usize; 3] = [33, 1025, 50_257];
 
@@ -86,4 +88,29 @@ fn rows_of_more_than_a_million_classes_have_the_tokens_of_the_twin() {
         .unwrap();
     let subject = Subject::new::<f32>("sample", batch.rows, &batch.joint);
     must_be(&subject, &batch, &out, &of_twin(&batch));
+}
+
+/// A search goes through all classes of a flat row several times; llvmpipe ends
+/// loops after 65,535 steps.
+#[test]
+fn flat_rows_of_more_than_a_million_classes_keep_what_the_twin_keeps() {
+    let rows = Rows::new(1, 1_100_000);
+    let logits = Random(5).logits(rows.classes(), 0.1);
+    let params = SampleParams {
+        top_p: 0.9,
+        ..SampleParams::default()
+    };
+    let options = Sample {
+        kept: true,
+        ..Sample::new(params)
+    };
+    let out = common::gpu().sample(&logits, rows, &options).unwrap();
+    let twin = wgpu_softmax::twin::draw(&logits, &params, false);
+    let subject = Subject::new::<f32>("sample", rows, &params);
+    equal(
+        &subject,
+        "token and number kept",
+        (out.tokens[0], out.kept.unwrap()[0]),
+        (twin.token, twin.kept),
+    );
 }

@@ -6,12 +6,10 @@
 
 //#import "row/spans"
 //#import "schedule/scratch"
-//#import "sample/philox"
+//#import "sample/tree"
 
 const TOKENS: u32 = 31u;
 @group(0) @binding(TOKENS) var<storage, read_write> tokens: array<u32>;
-
-const NO_TOKEN: u32 = 0xffffffffu;
 
 // Where in the row, or in a part of it, the token is: one of the maxima, counted in the order of classes; or where the tree
 // leads. With IS_LARGEST, maxima are the classes of the largest value alone.
@@ -21,40 +19,6 @@ struct Place {
 }
 
 var<private> is_largest: bool;
-
-// The tree of 256 sums: those of n nodes, 1, 2, 4, ... 256, begin at n, and node i of n has nodes i and i + n of 2 n below it.
-const TREE_WORDS: u32 = 512u;
-var<workgroup> tree: array<f32, TREE_WORDS>;
-
-fn build_tree(lane: Lane) {
-    for (var nodes = 128u; nodes > 0u; nodes /= 2u) {
-        workgroupBarrier();
-        for (var i = lane.chunk * LANES + lane.index; i < nodes; i += WORKGROUP_SIZE) {
-            tree[nodes + i] = opaque(tree[2u * nodes + i] + tree[3u * nodes + i]);
-        }
-    }
-    workgroupBarrier();
-}
-
-fn goes_left(left: f32, right: f32) -> bool {
-    return mul(next_uniform(), opaque(left + right)) < left;
-}
-
-fn descend_tree() -> u32 {
-    var node = 0u;
-    for (var nodes = 1u; nodes < 256u; nodes *= 2u) {
-        node += select(nodes, 0u, goes_left(tree[2u * nodes + node], tree[3u * nodes + node]));
-    }
-    return node;
-}
-
-// One of four terms, which are added as fold_vec4 does.
-fn descend_vec4(terms: vec4<f32>) -> u32 {
-    if goes_left(opaque(terms.x + terms.z), opaque(terms.y + terms.w)) {
-        return select(2u, 0u, goes_left(terms.x, terms.z));
-    }
-    return select(3u, 1u, goes_left(terms.y, terms.w));
-}
 
 // Enters what has these sums.
 fn entered(max_count: f32, sum: f32) -> Place {
@@ -137,7 +101,8 @@ fn descend_span(start: u32, within: Descent, lane: Lane) -> Descent {
     }
     workgroupBarrier();
     var place = within.place;
-    var i = span_chunks() - 1u;
+    // The last span may be shorter, and no random number is spent on what it lacks.
+    var i = min(span_chunks(), row_chunks() - within.part * span_chunks()) - 1u;
     while i > 0u {
         let key = chunk_wholes[i].max_key;
         let left = chunk_wholes[i - 1u];
@@ -241,11 +206,7 @@ fn run(lane: Lane) {
     //#end
     build_tree(lane);
     let token = descend_chunk(start, descent, key, lane);
-    var is_valid = are_valid(row_params);
-    //#if HAS_EDITS
-    is_valid = is_valid && edits[lane.row * params.edits_stride + 2u * ((class_count() + 31u) / 32u)] == 0u;
-    //#end
-    let has_token = is_valid && !has_nan_or_inf(row.max_key) && row.max_key != KEY_NEG_INF;
+    let has_token = has_candidates(row, row_params, lane);
     if lane.live && lane.index == 0u && lane.chunk == 0u {
         tokens[offset_of(TOKENS) + lane.row] = select(NO_TOKEN, token, has_token && token < class_count());
     }

@@ -19,6 +19,8 @@ pub(crate) enum Extent {
     Row,
     /// This many words for each row.
     RowWords(usize),
+    /// This many words for each group of so many rows.
+    GroupWords { group: usize, words: usize },
     /// This many words, the same for every part.
     Words(usize),
 }
@@ -30,6 +32,7 @@ impl Extent {
             Self::Matrix(_) => 0,
             Self::Row => rows,
             Self::RowWords(words) => rows * words,
+            Self::GroupWords { group, words } => rows / group * words,
             Self::Words(words) => words,
         }
     }
@@ -37,7 +40,7 @@ impl Extent {
     pub(crate) fn element_bytes(self) -> u64 {
         match self {
             Self::Matrix(bytes) => bytes,
-            Self::Row | Self::RowWords(_) | Self::Words(_) => ELEMENT_BYTES,
+            Self::Row | Self::RowWords(_) | Self::GroupWords { .. } | Self::Words(_) => ELEMENT_BYTES,
         }
     }
 }
@@ -77,6 +80,9 @@ impl<'a> Operand<'a> {
             Extent::Matrix(_) => (part.first_element, part.elements),
             Extent::Row => (first_row + part.first_row, part.rows),
             Extent::RowWords(words) => ((first_row + part.first_row) * words, part.rows * words),
+            Extent::GroupWords { group, words } => {
+                ((first_row + part.first_row) / group * words, part.rows / group * words)
+            }
             Extent::Words(words) => (0, words),
         };
         window(gpu, self.slice, first, elements, self.extent.element_bytes())

@@ -51,10 +51,12 @@ pub(crate) struct Stream<'a, T> {
 }
 
 impl<'a, T: Element> Stream<'a, T> {
-    /// With `has_result`, the contents of each part's first buffer are read back after its kernel has run.
+    /// With `has_result`, the contents of each part's first buffer are read back after its kernel has run. Each `group` rows
+    /// are in one part.
     pub(crate) fn new(
         gpu: &Gpu,
         rows: Rows,
+        group: usize,
         matrices: Vec<HostMatrix<'a>>,
         has_result: bool,
         wait: Wait,
@@ -63,7 +65,7 @@ impl<'a, T: Element> Stream<'a, T> {
         Ok(Self {
             gpu: gpu.clone(),
             matrices,
-            parts: host_parts(&rows, gpu.part_bytes())?,
+            parts: host_parts(&rows, group, gpu.part_bytes())?,
             result: has_result.then(|| bytemuck::zeroed_vec(elements)),
             wait,
         })
@@ -182,7 +184,7 @@ impl Gpu {
         batch: &HostBatch<'_>,
     ) -> Result<Vec<T>, RunError> {
         let has_result = batch.spec.place != ResultPlace::None;
-        let mut stream = Stream::new(self, batch.rows, matrices, has_result, batch.wait)?;
+        let mut stream = Stream::new(self, batch.rows, 1, matrices, has_result, batch.wait)?;
         let mut kernel: Option<RowKernel> = None;
         stream
             .run(|host_part, encoder, matrices| {

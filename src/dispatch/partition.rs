@@ -60,20 +60,23 @@ impl HostPart {
     }
 }
 
-/// Cuts a batch so that each part can be bound at once, whatever its offset.
-pub(crate) fn parts(rows: &Rows, limits: &wgpu::Limits) -> Result<Vec<Part>, EncodeError> {
+/// Cuts a batch so that each part can be bound at once, whatever its offset, and each `group` rows are in one part.
+pub(crate) fn parts(rows: &Rows, group: usize, limits: &wgpu::Limits) -> Result<Vec<Part>, EncodeError> {
     let elements = rows.elements()?;
     if elements == 0 {
         return Ok(Vec::new());
     }
     let slack = u64::from(limits.min_storage_buffer_offset_alignment);
     let limit = bindable_bytes(limits).saturating_sub(slack);
-    let blocks = blocks_within(rows, limit).ok_or_else(|| EncodeError::RowTooLong {
-        classes: rows.classes(),
-        inner: rows.inner(),
-        needed: rows.block() as u64 * ELEMENT_BYTES,
-        limit,
-    })?;
+    let blocks = blocks_within(rows, limit).map_or(0, |blocks| blocks / group * group);
+    if blocks == 0 {
+        return Err(EncodeError::RowTooLong {
+            classes: rows.classes(),
+            inner: rows.inner() * group,
+            needed: (group * rows.block()) as u64 * ELEMENT_BYTES,
+            limit,
+        });
+    }
     let part = |outer: usize| {
         let outers = blocks.min(rows.outer() - outer);
         Part {
@@ -95,14 +98,16 @@ fn blocks_within(rows: &Rows, limit: u64) -> Option<usize> {
     Some(by_elements.min(limit / rows.inner()).max(1))
 }
 
-/// Cuts a batch on the host into dense parts of at most `limit` bytes, or of one row where a row takes more.
-pub(crate) fn host_parts(rows: &Rows, limit: u64) -> Result<Vec<HostPart>, EncodeError> {
+/// Cuts a batch on the host into dense parts of at most `limit` bytes, or of `group` rows where these take more.
+pub(crate) fn host_parts(rows: &Rows, group: usize, limit: u64) -> Result<Vec<HostPart>, EncodeError> {
     if rows.elements()? == 0 {
         return Ok(Vec::new());
     }
     let dense = rows.dense(rows.outer(), rows.inner());
     let mut parts = Vec::new();
-    if let Some(blocks) = blocks_within(&dense, limit) {
+    let blocks = blocks_within(&dense, limit).or((group > 1).then_some(group));
+    if let Some(blocks) = blocks {
+        let blocks = (blocks / group * group).max(group);
         for outer in (0..rows.outer()).step_by(blocks) {
             let end = rows.outer().min(outer + blocks);
             parts.push(host_part(rows, outer..end, 0..rows.inner()));
@@ -154,7 +159,7 @@ mod tests {
         ] {
             let limit = 1256;
             let mut next = 0;
-            for part in parts(&rows, &limits(limit)).unwrap() {
+            for part in parts(&rows, 1, &limits(limit)).unwrap() {
                 assert_eq!(part.first_row, next);
                 assert!(part.elements as u64 * 4 <= limit - 256 && part.rows as u64 * 4 <= limit - 256);
                 next += part.rows;
@@ -174,7 +179,7 @@ mod tests {
         ] {
             let mut seen = vec![0; rows.elements().unwrap()];
             let mut next = 0;
-            for part in host_parts(&rows, limit).unwrap() {
+            for part in host_parts(&rows, 1, limit).unwrap() {
                 assert_eq!(part.first_row, next);
                 next += part.rows.count();
                 let taken: usize = part.ranges().map(|s| s.len()).sum();

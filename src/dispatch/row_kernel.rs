@@ -33,7 +33,7 @@ impl RowKernel {
         if bytes > gpu.limits().max_buffer_size {
             return Err(EncodeError::OutOfMemory { what: "logits", bytes });
         }
-        let parts = parts(&rows, gpu.limits())?;
+        let parts = parts(&rows, 1, gpu.limits())?;
         let plan = Plan::new(
             &rows,
             gpu.capabilities(),

@@ -73,6 +73,9 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
     }
 }
 
+/// Chunks that the lanes of one go through on a rasteriser: a search visits each up to sixteen times, in 32 steps.
+const CHUNKS_OF_LANES: usize = 128;
+
 /// The schedule of a pass that leaves statistics, in which each chunk has lanes of its own, and the lanes of kernels in which
 /// a work-group has a row to itself.
 pub(super) fn choose_passes(rows: &Rows, adapter: &Capabilities) -> (Schedule, u32) {
@@ -84,11 +87,12 @@ pub(super) fn choose_passes(rows: &Rows, adapter: &Capabilities) -> (Schedule, u
         lanes: lanes * at_once as u32,
         pieces: chunks.div_ceil(at_once).min(SPANS_MAX) as u32,
     };
-    // On a rasteriser, barriers among more lanes than run at once cost more than the lanes bring.
+    // On a rasteriser, barriers among more lanes than run at once cost more than the lanes bring; but llvmpipe leaves every
+    // loop of a kernel once they have taken 65,535 steps together, so that long rows need more lanes.
     let row = if adapter.is_software {
-        lanes
+        chunks.div_ceil(CHUNKS_OF_LANES).next_power_of_two().min(at_once)
     } else {
-        lanes * at_once as u32
+        at_once
     };
-    (schedule, row)
+    (schedule, lanes * row as u32)
 }

@@ -37,7 +37,7 @@ pub(crate) struct Params {
     pub(crate) bias_length: u32,
     pub(crate) bias_stride: u32,
     pub(crate) top_n: u32,
-    pub(crate) unused: u32,
+    pub(crate) draft_length: u32,
     pub(crate) offsets: [u32; SLOTS_MAX],
 }
 

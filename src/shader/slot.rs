@@ -48,6 +48,9 @@ pub(crate) enum Slot {
     TopLogProbs = 38,
     KeptScratch = 39,
     SampleSummary = 40,
+    DraftTokens = 41,
+    DraftProbs = 42,
+    Accepted = 43,
 }
 
 impl Slot {
@@ -75,6 +78,7 @@ impl Slot {
         (Self::Ranks, "HAS_RANKS"),
         (Self::Kept, "HAS_KEPT"),
         (Self::TopIds, "HAS_TOP"),
+        (Self::DraftProbs, "HAS_DRAFT_PROBS"),
     ];
 
     /// Whether what it holds is laid out, and stored, as the logits are.

@@ -116,6 +116,8 @@ pub(crate) enum SampleStep {
     /// Which classes are kept.
     Filter,
     Draw,
+    /// Which tokens of a draft take the place of those drawn.
+    Draft,
     /// What is reported of the drawn class.
     Report,
     /// Which rows have no token.

@@ -124,6 +124,7 @@ impl Variant {
                 RowOp::Sample(SampleStep::Edits) => "kernels/sample_edits",
                 RowOp::Sample(SampleStep::Filter) => "kernels/sample_filter",
                 RowOp::Sample(SampleStep::Draw) => "kernels/sample_draw",
+                RowOp::Sample(SampleStep::Draft) => "kernels/sample_draft",
                 RowOp::Sample(SampleStep::Report) => "kernels/sample_report",
                 RowOp::Sample(SampleStep::Summary) => "kernels/sample_summary",
             },

@@ -80,7 +80,7 @@ fn reciprocal(d: f32) -> f32 {
 }
 
 /// The sum of up to 1,024 values by the halving tree that shaders/row/registers.wgsl describes; a sum that is zero is +0.
-fn tree_sum(values: &[f32]) -> f32 {
+pub(super) fn tree_sum(values: &[f32]) -> f32 {
     let at = |i: usize| values.get(i).copied().unwrap_or(0.0);
     let mut sums: [f32; CHUNK / 4] = from_fn(|v| (at(4 * v) + at(4 * v + 2)) + (at(4 * v + 1) + at(4 * v + 3)));
     let mut stride = sums.len() / 2;
@@ -191,7 +191,7 @@ fn stats(x: &[f32]) -> (f32, Sums) {
 }
 
 /// 0 for a subnormal number, and +0 for −0: twin of `flush4` in shaders/math.wgsl.
-fn flush(y: f32) -> f32 {
+pub(super) fn flush(y: f32) -> f32 {
     if y.abs() < f32::MIN_POSITIVE { 0.0 } else { y }
 }
 

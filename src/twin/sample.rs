@@ -31,7 +31,17 @@ impl Philox {
         c
     }
 
-    fn uniform(&mut self) -> f32 {
+    /// Those of a row.
+    pub(super) fn new(params: &SampleParams) -> Self {
+        Self {
+            seed: params.seed_words,
+            position: params.position_words,
+            next: 0,
+            words: [0; 4],
+        }
+    }
+
+    pub(super) fn uniform(&mut self) -> f32 {
         if self.next.is_multiple_of(4) {
             self.words = Self::words([self.next / 4, 0, self.position[0], self.position[1]], self.seed);
         }
@@ -40,7 +50,7 @@ impl Philox {
         (word >> 8) as f32 * 2f32.powi(-24)
     }
 
-    fn goes_left(&mut self, left: f32, right: f32) -> bool {
+    pub(super) fn goes_left(&mut self, left: f32, right: f32) -> bool {
         self.uniform() * (left + right) < left
     }
 }
@@ -138,7 +148,7 @@ fn min_p_bound(m: f32, min_p: f32) -> f32 {
 }
 
 /// The classes that the filters keep, in the order of falling b and then of rising class.
-fn kept(b: &[f32], params: &SampleParams, joint: bool) -> Vec<usize> {
+pub(super) fn kept(b: &[f32], params: &SampleParams, joint: bool) -> Vec<usize> {
     let mut order: Vec<usize> = (0..b.len()).filter(|&c| b[c] > f32::NEG_INFINITY).collect();
     order.sort_by(|&i, &j| b[j].partial_cmp(&b[i]).unwrap_or(Ordering::Equal).then(i.cmp(&j)));
     if params.is_greedy() {
@@ -249,7 +259,7 @@ fn maxima_of((m_part, sums): (f32, Sums), m: f32) -> f32 {
 }
 
 /// Goes down the tree over up to 1,024 terms.
-fn descend(terms: &[f32], random: &mut Philox) -> usize {
+pub(super) fn descend(terms: &[f32], random: &mut Philox) -> usize {
     let at = |i: usize| terms.get(i).copied().unwrap_or(0.0);
     let mut tree = vec![0.0; 512];
     for v in 0..256 {
@@ -279,12 +289,7 @@ fn descend(terms: &[f32], random: &mut Philox) -> usize {
 
 /// Draws with the probabilities of softmax.
 fn draw_of(b: &[f32], params: &SampleParams) -> usize {
-    let mut random = Philox {
-        seed: params.seed_words,
-        position: params.position_words,
-        next: 0,
-        words: [0; 4],
-    };
+    let mut random = Philox::new(params);
     let spans = spans(b);
     let (m, sums) = row_of_spans(&spans);
     let mut place = entered(sums, &mut random);

@@ -7,7 +7,7 @@ use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::loss::{Gradient, Reduction};
 use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::testing::{self, CLASSES, SampleBatch, Subject, bits};
+use crate::testing::{self, CLASSES, DraftBatch, SampleBatch, Subject, bits};
 use crate::twin;
 
 fn twin_rows() -> impl Iterator<Item = Rows> {
@@ -87,6 +87,32 @@ pub(super) fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
                     out.kept.unwrap_or_default(),
                     drawn.iter().map(|d| d.kept).collect::<Vec<_>>(),
                 ),
+            ] {
+                tally.case(subject.equal(output, &got, &expected));
+                tally.hash(&got);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tokens of drafts that are accepted, and what takes the place of those that are not.
+pub(super) fn draft_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    for (classes, length) in [(3, 1), (33, 2), (1025, 5), (50_257, 3)] {
+        for has_probs in [false, true] {
+            let count = 8 * (length + 1);
+            if !tally.fits(Rows::new(count, classes)) {
+                continue;
+            }
+            let target = SampleBatch::new(&mut tally.random, count, classes, has_probs);
+            let batch = DraftBatch::new(&mut tally.random, target, length, has_probs);
+            let rows = batch.target.rows;
+            let out = tally.gpu.sample(&batch.target.logits, rows, &batch.options())?;
+            let (tokens, accepted) = batch.verified();
+            let subject = Subject::new::<f32>("sample with a draft", rows, &batch.target.params);
+            for (output, got, expected) in [
+                ("tokens", out.tokens, tokens),
+                ("accepted", out.accepted.unwrap_or_default(), accepted),
             ] {
                 tally.case(subject.equal(output, &got, &expected));
                 tally.hash(&got);

@@ -4,7 +4,7 @@ use super::common::{Random, Subject, equal, gpu};
 use wgpu_softmax::{Rows, Sample, SampleParams, reference};
 
 /// What chi-square exceeds once in a million samples of this many degrees of freedom, by Wilson and Hilferty.
-fn bound(degrees: usize) -> f64 {
+pub(super) fn bound(degrees: usize) -> f64 {
     const NORMAL_QUANTILE: f64 = 4.753_424;
     let part = 2.0 / (9.0 * degrees as f64);
     degrees as f64 * (1.0 - part + NORMAL_QUANTILE * part.sqrt()).powi(3)
@@ -12,7 +12,7 @@ fn bound(degrees: usize) -> f64 {
 
 /// Chi-square of these counts, and its degrees of freedom. Neighbouring classes are taken together until 20 draws are
 /// expected of them, from where on the counts are near enough to normal.
-fn chi_square(counts: &[u64], probs: &[f64]) -> (f64, usize) {
+pub(super) fn chi_square(counts: &[u64], probs: &[f64]) -> (f64, usize) {
     let draws = counts.iter().sum::<u64>() as f64;
     let mut bins: Vec<(f64, f64)> = Vec::new();
     let mut open = (0.0, 0.0);

@@ -20,6 +20,12 @@ pub struct SampleBuffers<'a> {
     pub bias_classes: Option<Slice<'a>>,
     /// Their biases, where they are [`Values::Buffer`](crate::Values::Buffer).
     pub bias_values: Option<Slice<'a>>,
+    /// The draft's tokens, where they are [`Words::Buffer`](crate::Words::Buffer).
+    pub draft_tokens: Option<Slice<'a>>,
+    /// Their probabilities, where they are [`Values::Buffer`](crate::Values::Buffer).
+    pub draft_probs: Option<Slice<'a>>,
+    /// How many tokens of each draft are accepted, `[sequences]`, u32; with [`Sample::draft`](crate::Sample::draft).
+    pub accepted: Option<Slice<'a>>,
     /// The log-probability of each token, f32; with [`Sample::log_probs`](crate::Sample::log_probs).
     pub log_probs: Option<Slice<'a>>,
     /// The rank of each token, u32; with [`Sample::ranks`](crate::Sample::ranks).
@@ -49,6 +55,9 @@ impl<'a> SampleBuffers<'a> {
             allowed: None,
             bias_classes: None,
             bias_values: None,
+            draft_tokens: None,
+            draft_probs: None,
+            accepted: None,
             log_probs: None,
             ranks: None,
             kept: None,

@@ -3,8 +3,9 @@
 use super::buffers::SampleBuffers;
 use super::inputs::Inputs;
 use super::kernel::SampleKernel;
-use super::options::{Allowed, LogProbs, Sample, SampleRows, Words};
+use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::NO_TOKEN;
+use super::words::Words;
 use crate::dispatch::{HostMatrix, HostPart, Stream, bind};
 use crate::dtype::Element;
 use crate::error::RunError;
@@ -32,6 +33,8 @@ pub struct SampleOutput {
     pub top_log_probs: Option<Vec<f32>>,
     /// `[rows, classes]`: the probabilities that the tokens were drawn with.
     pub probs: Option<Vec<f32>>,
+    /// `[sequences]`: how many tokens of each draft were accepted.
+    pub accepted: Option<Vec<u32>>,
 }
 
 /// The error of a call that takes host slices, where an option asks for a buffer.
@@ -49,24 +52,27 @@ struct Outputs {
     top_ids: Option<wgpu::Buffer>,
     top_log_probs: Option<wgpu::Buffer>,
     probs: Option<wgpu::Buffer>,
+    accepted: Option<wgpu::Buffer>,
 }
 
 impl Outputs {
     fn new(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Self, RunError> {
+        let count = rows.count();
         let make = |what, is_wanted: bool, words: usize| -> Result<Option<wgpu::Buffer>, RunError> {
-            let bytes = (rows.count() * words) as u64 * 4;
+            let bytes = words as u64 * 4;
             let usage = Usage::STORAGE | Usage::COPY_SRC;
             Ok(is_wanted.then(|| gpu.buffer(what, bytes, usage)).transpose()?)
         };
         let top = options.top_n;
         Ok(Self {
-            tokens: gpu.buffer("tokens", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?,
-            log_probs: make("log-probabilities", options.log_probs != LogProbs::None, 1)?,
-            ranks: make("ranks", options.ranks, 1)?,
-            kept: make("numbers of kept classes", options.kept, 1)?,
-            top_ids: make("largest classes", top > 0, top)?,
-            top_log_probs: make("largest log-probabilities", top > 0, top)?,
-            probs: make("probabilities", options.probs, rows.classes())?,
+            tokens: gpu.buffer("tokens", count as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?,
+            log_probs: make("log-probabilities", options.log_probs != LogProbs::None, count)?,
+            ranks: make("ranks", options.ranks, count)?,
+            kept: make("numbers of kept classes", options.kept, count)?,
+            top_ids: make("largest classes", top > 0, count * top)?,
+            top_log_probs: make("largest log-probabilities", top > 0, count * top)?,
+            probs: make("probabilities", options.probs, count * rows.classes())?,
+            accepted: make("accepted tokens", options.draft.is_some(), count / options.group())?,
         })
     }
 
@@ -84,6 +90,7 @@ impl Outputs {
             top_ids: whole(&self.top_ids),
             top_log_probs: whole(&self.top_log_probs),
             probs: self.probs.as_ref().map(|probs| probs.slice(of_part)),
+            accepted: whole(&self.accepted),
             ..SampleBuffers::new(logits, self.tokens.slice(..))
         }
     }
@@ -144,7 +151,7 @@ impl Gpu {
         let matrices = matrices.into_iter().chain(mask).collect();
         let inputs = Inputs::new(gpu, &rows, &options)?;
         let mut kernel: Option<SampleKernel> = None;
-        let mut stream = Stream::<T>::new(gpu, rows, matrices, false, wait)?;
+        let mut stream = Stream::<T>::new(gpu, rows, options.group(), matrices, false, wait)?;
         stream
             .run(|part, encoder, matrices| {
                 let kernel = match &kernel {
@@ -172,6 +179,9 @@ impl Gpu {
             probs: gpu
                 .elements_of(outputs.probs.as_ref(), count * rows.classes(), wait)
                 .await?,
+            accepted: gpu
+                .elements_of(outputs.accepted.as_ref(), count / options.group(), wait)
+                .await?,
         })
     }
 }
@@ -195,6 +205,12 @@ impl Sample {
         if let Some(bias) = &self.bias {
             check_classes("bias.classes", bias.length, &bias.classes, rows)?;
             if bias.values == Values::Buffer {
+                return Err(NO_BUFFER);
+            }
+        }
+        if let Some(draft) = &self.draft {
+            check_classes("draft.tokens", draft.length, &draft.tokens, rows)?;
+            if draft.probs == Some(Values::Buffer) {
                 return Err(NO_BUFFER);
             }
         }

@@ -1,8 +1,9 @@
 //! What the options of sampling need on the device besides the logits: kept there, or in the caller's buffers.
 
 use super::buffers::SampleBuffers;
-use super::options::{Allowed, LogitBias, Sample, SampleRows, Words};
+use super::options::{Allowed, LogitBias, Sample, SampleRows};
 use super::params::{PARAM_WORDS, SampleParams};
+use super::words::Words;
 use crate::dispatch::{Extent, Operand, Slice, require_iff};
 use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
@@ -26,6 +27,7 @@ struct Input {
 pub(super) struct Inputs {
     words: Vec<Input>,
     bias_values: Option<OptionBuffer>,
+    draft_probs: Option<OptionBuffer>,
 }
 
 /// Words with a bit for each class.
@@ -39,6 +41,7 @@ fn given<'a>(buffers: &SampleBuffers<'a>, slot: Slot) -> Option<Slice<'a>> {
         Slot::SampleParams => buffers.params,
         Slot::History => buffers.history,
         Slot::Allowed => buffers.allowed,
+        Slot::DraftTokens => buffers.draft_tokens,
         _ => buffers.bias_classes,
     }
 }
@@ -86,25 +89,45 @@ impl Inputs {
                 &bias.values,
             )?);
         }
-        Ok(Self { words, bias_values })
+        let mut draft_probs = None;
+        if let Some(draft) = &options.draft {
+            let extent = draft.extent(1);
+            words.push(input(Slot::DraftTokens, "draft_tokens", extent, &draft.tokens)?);
+            draft_probs = draft.probs_buffer(gpu, rows)?;
+        }
+        Ok(Self {
+            words,
+            bias_values,
+            draft_probs,
+        })
     }
 
     /// The slots of them all.
     pub(super) fn slots(&self) -> impl Iterator<Item = Slot> {
-        let values = self.bias_values.as_ref().map(|_| Slot::BiasValues);
-        self.words.iter().map(|input| input.slot).chain(values)
+        let values = self.bias_values.iter().chain(&self.draft_probs);
+        self.words
+            .iter()
+            .map(|input| input.slot)
+            .chain(values.map(OptionBuffer::slot))
     }
 
     /// The operands, which are the caller's buffers where the options say so.
     pub(super) fn operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut all = Vec::new();
-        for slot in [Slot::SampleParams, Slot::History, Slot::Allowed, Slot::BiasClasses] {
+        for slot in [
+            Slot::SampleParams,
+            Slot::History,
+            Slot::Allowed,
+            Slot::BiasClasses,
+            Slot::DraftTokens,
+        ] {
             let input = self.words.iter().find(|input| input.slot == slot);
             let is_given = input.is_some_and(|input| input.own.is_none());
             let name = match slot {
                 Slot::SampleParams => "params",
                 Slot::History => "history",
                 Slot::Allowed => "allowed",
+                Slot::DraftTokens => "draft_tokens",
                 _ => "bias_classes",
             };
             let slice = require_iff(
@@ -119,6 +142,7 @@ impl Inputs {
             }
         }
         all.extend(option_operand(&self.bias_values, "bias_values", buffers.bias_values)?);
+        all.extend(option_operand(&self.draft_probs, "draft_probs", buffers.draft_probs)?);
         Ok(all)
     }
 }

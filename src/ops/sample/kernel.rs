@@ -72,7 +72,7 @@ impl Sample {
         if u32::try_from(rows.count()).is_err() {
             return Err(rows.too_large());
         }
-        let parts = parts(&rows, gpu.limits())?;
+        let parts = parts(&rows, self.group(), gpu.limits())?;
         let plans = Plan::of_passes(&rows, gpu.capabilities(), self.schedule)?;
         let steps = Steps::list(self, &adjusted, rows.classes(), &plans[0]);
         let mut kernel = SampleKernel {
@@ -116,6 +116,7 @@ impl Sample {
             bias_stride: if bias_per_row { bias } else { 0 },
             edits_stride: 2 * bits + 5 + 3 * (history + bias),
             top_n: self.top_n as u32,
+            draft_length: self.draft.as_ref().map_or(0, |draft| draft.length as u32),
             ..adjusted.params
         }
     }
@@ -193,6 +194,16 @@ impl SampleKernel {
                 top > 0,
                 buffers.top_log_probs,
                 Extent::RowWords(top),
+            ),
+            (
+                Slot::Accepted,
+                "accepted",
+                options.draft.is_some(),
+                buffers.accepted,
+                Extent::GroupWords {
+                    group: options.group(),
+                    words: 1,
+                },
             ),
             (Slot::Result, "probs", options.probs, buffers.probs, Extent::Matrix(4)),
             (

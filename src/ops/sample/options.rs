@@ -1,6 +1,8 @@
 //! The options of sampling.
 
+use super::draft::Draft;
 use super::params::SampleParams;
+use super::words::Words;
 use crate::dtype::Dtype;
 use crate::error::EncodeError;
 use crate::ops::adjust::Adjust;
@@ -8,22 +10,6 @@ use crate::ops::values::Values;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use std::sync::Arc;
-
-/// Integers that an option needs, u32.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Words {
-    /// Kept with the kernel, uploaded once.
-    Host(Arc<[u32]>),
-    /// In a buffer that the caller hands to `encode`. Calls that take host slices refuse it.
-    Buffer,
-}
-
-impl<W: Into<Arc<[u32]>>> From<W> for Words {
-    fn from(words: W) -> Self {
-        Self::Host(words.into())
-    }
-}
 
 /// The parameters of the rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,6 +98,8 @@ pub struct Sample {
     pub allowed: Option<Allowed>,
     /// What is added to the logits of some classes.
     pub bias: Option<LogitBias>,
+    /// Tokens that are taken instead, as far as they are likely enough: speculative decoding.
+    pub draft: Option<Draft>,
     /// Whether the log-probability of the token is reported, and whose.
     pub log_probs: LogProbs,
     /// Whether the token's rank is reported: the number of classes before it, in the order of falling b.
@@ -171,6 +159,11 @@ impl Sample {
         }
     }
 
+    /// Rows that belong together.
+    pub(super) fn group(&self) -> usize {
+        self.draft.as_ref().map_or(1, Draft::group)
+    }
+
     /// Options that contradict each other or the shape, and numbers out of range.
     pub(super) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
         if rows.inner() != 1 {
@@ -179,6 +172,9 @@ impl Sample {
                 b: "a class axis that is not the last",
                 why: "each token's search goes through neighbouring classes",
             });
+        }
+        if let Some(draft) = &self.draft {
+            draft.validate(rows)?;
         }
         if self.top_n > TOP_N_MAX || self.top_n > rows.classes() {
             return Err(EncodeError::BadNumber {

@@ -52,9 +52,17 @@ impl Step {
             Slot::Mask | Slot::Bias | Slot::RowScale => self.spec.adjust.is_adjusted && !self.is_summary(),
             Slot::Allowed => sample.allowed,
             Slot::SampleParams => {
-                sample.temperature || is(SampleStep::Edits) || is(SampleStep::Filter) || is(SampleStep::Draw)
+                let own = [
+                    SampleStep::Edits,
+                    SampleStep::Filter,
+                    SampleStep::Draw,
+                    SampleStep::Draft,
+                ];
+                sample.temperature || own.into_iter().any(is)
             }
-            Slot::Tokens => is(SampleStep::Draw) || is(SampleStep::Report) || self.is_summary(),
+            Slot::Tokens => {
+                is(SampleStep::Draw) || is(SampleStep::Draft) || is(SampleStep::Report) || self.is_summary()
+            }
             slot => self.spec.slots.has(slot),
         }
     }
@@ -74,7 +82,8 @@ struct Needs {
 impl Needs {
     fn new(options: &Sample, classes: usize) -> Self {
         let has_temperature = |p: &SampleParams| !p.is_greedy() && p.temperature != 1.0;
-        let reports_kept = options.log_probs == LogProbs::Final || options.kept || options.probs;
+        let reports_kept =
+            options.log_probs == LogProbs::Final || options.kept || options.probs || options.draft.is_some();
         let needs_edge = |p: &SampleParams| p.is_filtered(classes) || (p.is_greedy() && reports_kept);
         let (edges, top) = (options.any_row(needs_edge), options.top_n > 0);
         let keeps_few = |p: &SampleParams| p.is_greedy() || (p.top_k as usize).wrapping_sub(1) < LIST_MAX;
@@ -171,7 +180,7 @@ impl<'a> Steps<'a> {
     /// A step with a kernel of its own, which takes the values of a view.
     fn add(&mut self, step: SampleStep, view: View, slots: &[Slot], own: &[(Slot, Own)]) {
         let sample = SampleSpec {
-            long_spans: self.long_spans && step == SampleStep::Draw,
+            long_spans: self.long_spans && matches!(step, SampleStep::Draw | SampleStep::Draft),
             ..self.needs.sample(self.needs.view(view))
         };
         self.push(RowOp::Sample(step), sample, slots, own, false);
@@ -252,6 +261,11 @@ impl<'a> Steps<'a> {
         }
         let own = [self.stats(View::Kept)];
         self.add(SampleStep::Draw, View::Kept, &[], &own);
+        if let Some(draft) = &self.options.draft {
+            let mut slots = vec![Slot::DraftTokens, Slot::Accepted];
+            slots.extend(draft.probs.as_ref().map(|_| Slot::DraftProbs));
+            self.add(SampleStep::Draft, View::Kept, &slots, &own);
+        }
     }
 
     fn add_reports(&mut self) {

@@ -48,9 +48,19 @@ fn operations() -> [(&'static str, RowSpec); 4] {
     ]
 }
 
+fn step(step: SampleStep, sample: SampleSpec, slots: &[Slot]) -> RowSpec {
+    RowSpec {
+        op: RowOp::Sample(step),
+        place: ResultPlace::None,
+        sample,
+        slots: slots.iter().copied().collect(),
+        ..PLAIN
+    }
+}
+
 /// The steps of plain temperature sampling, and those with filters, penalties and reports, as `src/ops/sample/steps.rs`
 /// lists them. What a class costs is counted for the passes that leave statistics.
-fn sampling_steps() -> [(&'static str, RowSpec); 11] {
+fn sampling_steps() -> [(&'static str, RowSpec); 12] {
     let plain = SampleSpec {
         is_sampled: true,
         ..PLAIN.sample
@@ -66,13 +76,6 @@ fn sampling_steps() -> [(&'static str, RowSpec); 11] {
     let kept = SampleSpec {
         edges: true,
         ..tempered
-    };
-    let step = |step, sample, slots: &[Slot]| RowSpec {
-        op: RowOp::Sample(step),
-        place: ResultPlace::None,
-        sample,
-        slots: slots.iter().copied().collect(),
-        ..PLAIN
     };
     let stats = |sample, maxima| RowSpec {
         op: PLAIN.op,
@@ -94,6 +97,7 @@ fn sampling_steps() -> [(&'static str, RowSpec); 11] {
         };
         step(SampleStep::Filter, sample, &[])
     };
+    let draft = [Slot::DraftTokens, Slot::Accepted, Slot::DraftProbs];
     let reported = [Slot::LogProb, Slot::TopIds, Slot::TopLogProbs];
     [
         ("sample at temperature 1", stats(plain, false)),
@@ -110,6 +114,7 @@ fn sampling_steps() -> [(&'static str, RowSpec); 11] {
         ),
         ("reported sample: top", filter(false, true)),
         ("reported sample: report", step(SampleStep::Report, tempered, &reported)),
+        ("sample with a draft", step(SampleStep::Draft, kept, &draft)),
     ]
 }
 

@@ -69,6 +69,13 @@ fn steps() -> Vec<RowSpec> {
         step(SampleStep::Draw, plain, &[]),
         step(SampleStep::Draw, kept, &[]),
         step(SampleStep::Draw, long, &[]),
+        step(SampleStep::Draft, plain, &[Slot::DraftTokens, Slot::Accepted]),
+        step(SampleStep::Draft, long, &[Slot::DraftTokens, Slot::Accepted]),
+        step(
+            SampleStep::Draft,
+            kept,
+            &[Slot::DraftTokens, Slot::Accepted, Slot::DraftProbs],
+        ),
         step(SampleStep::Report, plain, &reports[..1]),
         step(SampleStep::Summary, plain, &[Slot::SampleSummary]),
         step(SampleStep::Report, kept, &reports),

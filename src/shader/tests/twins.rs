@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 40] = [
+const ALL_SLOTS: [Slot; 43] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -126,6 +126,9 @@ const ALL_SLOTS: [Slot; 40] = [
     Slot::TopLogProbs,
     Slot::KeptScratch,
     Slot::SampleSummary,
+    Slot::DraftTokens,
+    Slot::DraftProbs,
+    Slot::Accepted,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.
