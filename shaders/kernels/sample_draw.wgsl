@@ -177,8 +177,9 @@ fn descend_chunk(start: u32, descent: Descent, key: i32, lane: Lane) -> u32 {
         return 4u * index + descend_vec4(terms);
     }
     // How many of the first one, two and three classes are maxima.
-    let counts = vec3<f32>(terms.x, terms.x + terms.y, terms.x + terms.y + terms.z);
-    let before = select(vec3<u32>(0u), vec3<u32>(1u), counts <= vec3<f32>(number));
+    let of_two = terms.x + terms.y;
+    let counts = vec4<f32>(terms.x, of_two, of_two + terms.z, 0.0);
+    let before = select(vec4<u32>(0u), vec4<u32>(1u), counts <= vec4<f32>(number));
     return 4u * index + before.x + before.y + before.z;
 }
 

@@ -14,6 +14,10 @@ template <class T> struct alignas(2 * sizeof(T)) vec2 {
     const T& operator[](uint i) const { return (&x)[i]; }
 };
 
+template <class T> struct vec3 {
+    T x, y, z;
+};
+
 template <class T> struct alignas(4 * sizeof(T)) vec4 {
     T x, y, z, w;
     vec4() = default;
@@ -21,10 +25,15 @@ template <class T> struct alignas(4 * sizeof(T)) vec4 {
     constexpr explicit vec4(T all) : x(all), y(all), z(all), w(all) {}
     constexpr vec4(vec2<T> low, vec2<T> high) : x(low.x), y(low.y), z(high.x), w(high.y) {}
     constexpr vec4(T x, T y, vec2<T> high) : x(x), y(y), z(high.x), w(high.y) {}
+    constexpr vec4(T x, vec3<T> high) : x(x), y(high.x), z(high.y), w(high.z) {}
+    constexpr vec4(vec3<T> low, T w) : x(low.x), y(low.y), z(low.z), w(w) {}
     template <class U> constexpr explicit vec4(vec4<U> v) : x(T(v.x)), y(T(v.y)), z(T(v.z)), w(T(v.w)) {}
     // `v.xy` becomes `v.get_xy()`, and so on.
     constexpr vec2<T> get_xy() const { return {x, y}; }
     constexpr vec2<T> get_zw() const { return {z, w}; }
+    constexpr vec3<T> get_xyz() const { return {x, y, z}; }
+    constexpr vec3<T> get_yzw() const { return {y, z, w}; }
+    constexpr vec4<T> get_yzwx() const { return {y, z, w, x}; }
     T& operator[](uint i) { return (&x)[i]; }
     const T& operator[](uint i) const { return (&x)[i]; }
 };

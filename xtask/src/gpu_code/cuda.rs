@@ -71,6 +71,9 @@ fn without_address_spaces(code: &str) -> String {
             // CUDA has a type of this name too.
             ("float2(as_type<half2>", "metal::float2(as_type<metal::half2>"),
             ("as_type<uint>(half2(", "as_type<uint>(metal::half2("),
+            (".yzwx", ".get_yzwx()"),
+            (".xyz", ".get_xyz()"),
+            (".yzw", ".get_yzw()"),
             (".xy", ".get_xy()"),
             (".zw", ".get_zw()"),
         ] {
