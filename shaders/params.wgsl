@@ -54,6 +54,11 @@ struct Params {
     top_n: u32,
     // Tokens that a draft has of each sequence, which has one row more.
     draft_length: u32,
+    // With IS_SHARD, the classes of the row that are here, and their spans: how many, and the first of them.
+    shard_classes: u32,
+    first_class: u32,
+    shard_spans: u32,
+    first_span: u32,
     // For each binding, the offset of its data, in elements of its buffer; there is room for 44.
     offsets: array<vec4<u32>, 11>,
 }
@@ -79,6 +84,25 @@ fn class_count() -> u32 {
     }
     return params.classes;
 }
+
+//#if IS_SHARD
+// The class after the last that is here, and the place of one in memory, where `width` classes are a word of some kind.
+fn end_class() -> u32 {
+    return params.first_class + params.shard_classes;
+}
+
+fn place_of(i: u32, width: u32) -> u32 {
+    return i - params.first_class / width;
+}
+//#else
+fn end_class() -> u32 {
+    return class_count();
+}
+
+fn place_of(i: u32, width: u32) -> u32 {
+    return i;
+}
+//#end
 
 fn offset_of(slot: u32) -> u32 {
     return params.offsets[slot / 4u][slot % 4u];

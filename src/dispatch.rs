@@ -14,4 +14,4 @@ pub use bound::{Bound, Recorded};
 pub(crate) use host_stream::{HostBatch, HostMatrix, Stream};
 pub(crate) use partition::{HostPart, Part, bindable_bytes, parts};
 pub(crate) use record::{Dispatch, NewlyBound, bind};
-pub(crate) use row_kernel::RowKernel;
+pub(crate) use row_kernel::{RowKernel, statistics_words};

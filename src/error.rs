@@ -50,6 +50,20 @@ pub enum EncodeError {
     /// A softmax over nothing is not defined.
     #[error("rows have 0 classes; at least 1 is needed")]
     NoClasses,
+    /// A shard that is not where one can be.
+    #[error("a shard of {held} classes from class {first} of {classes}: {why}; the grid is {grid} classes")]
+    BadShard {
+        /// Its first class.
+        first: usize,
+        /// Its classes.
+        held: usize,
+        /// Classes of the whole row.
+        classes: usize,
+        /// In whose multiples rows are cut: [`Rows::shard_grid`](crate::Rows::shard_grid).
+        grid: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// An axis that the shape does not have.
     #[error("axis {axis} is outside a shape of {dims} dimensions")]
     AxisOutOfRange {

@@ -77,6 +77,7 @@ pub use ops::sample::{
     Allowed, Draft, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput,
     SampleParams, SampleRows, SampleSummary, Words,
 };
+pub use ops::shard::ShardStatistics;
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
 pub use ops::softmax_jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};

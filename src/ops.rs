@@ -7,6 +7,7 @@ pub(crate) mod logsumexp;
 pub(crate) mod loss;
 pub(crate) mod row_op;
 pub(crate) mod sample;
+pub(crate) mod shard;
 pub(crate) mod softmax;
 pub(crate) mod softmax_grad;
 pub(crate) mod softmax_jacobian;

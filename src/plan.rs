@@ -49,6 +49,37 @@ impl Plan {
         })
     }
 
+    /// The plan for a shard of rows, which is split among work-groups: one dispatch leaves the statistics, another writes.
+    pub(crate) fn of_shard(
+        rows: &Rows,
+        adapter: &Capabilities,
+        span_words: usize,
+        compiles_slowly: bool,
+        forced: Option<Schedule>,
+    ) -> Result<Self, EncodeError> {
+        let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
+        let schedule = forced.unwrap_or_else(|| table::choose_shard(rows, adapter, compiles_slowly));
+        let plan = match schedule {
+            Schedule::Split { pieces, .. } if pieces as usize > spans => Err("there are fewer spans than pieces"),
+            Schedule::Split { .. } => Self::of(schedule, rows, adapter, span_words, adapter.chunk_lanes()),
+            _ => Err("shards are split"),
+        };
+        // Kernels of full rows are faster, but half of the shards of a row would need others.
+        plan.map(|plan| Self {
+            spans: spans as u32,
+            shape: RowShape {
+                is_full: false,
+                ..plan.shape
+            },
+            ..plan
+        })
+        .map_err(|why| EncodeError::Schedule {
+            schedule,
+            classes: rows.classes(),
+            why,
+        })
+    }
+
     /// The plans for kernels that go through rows in passes: for the pass that leaves statistics, and for those in which a
     /// work-group has a row to itself. In the first, each chunk has lanes of its own, unless the schedule is forced.
     pub(crate) fn of_passes(

@@ -4,6 +4,9 @@ use crate::error::EncodeError;
 
 /// Bytes of a word, an f32 or u32, which is also the largest stored element.
 pub(crate) const ELEMENT_BYTES: u64 = 4;
+/// Classes whose sum is one tree.
+const CHUNK: usize = 1024;
+
 /// The rows of a batch of logits: `outer × classes × inner` elements, of which `(o, c, i)` is at
 /// `(o · classes + c) · inner + i`. A row is one `(o, i)`, and has number `o · inner + i`.
 ///
@@ -22,6 +25,14 @@ pub struct Rows {
     classes: usize,
     inner: usize,
     row_stride: Option<usize>,
+    shard: Option<Shard>,
+}
+
+/// Where the classes that are here lie in a row of which others are elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shard {
+    first: usize,
+    classes: usize,
 }
 
 impl Rows {
@@ -32,6 +43,7 @@ impl Rows {
             classes,
             inner: 1,
             row_stride: None,
+            shard: None,
         }
     }
 
@@ -59,6 +71,7 @@ impl Rows {
             classes,
             inner: inner.unwrap_or(usize::MAX),
             row_stride: None,
+            shard: None,
         };
         if outer.is_none() || inner.is_none() {
             return Err(rows.too_large());
@@ -76,6 +89,44 @@ impl Rows {
         }
     }
 
+    /// The same rows as a shard of longer ones: what is a row here are classes `first ..` of a row of `classes`, whose others
+    /// are elsewhere. A shard begins at a multiple of [`Rows::shard_grid`], and ends there or with the row.
+    ///
+    /// ```
+    /// use wgpu_softmax::Rows;
+    /// let rows = Rows::new(8, 65_536).shard(65_536, 128_256); // the middle one of three
+    /// assert_eq!((rows.classes(), rows.whole_classes(), rows.first_class()), (65_536, 128_256, 65_536));
+    /// ```
+    #[must_use]
+    pub const fn shard(self, first: usize, classes: usize) -> Self {
+        Self {
+            shard: Some(Shard { first, classes }),
+            ..self
+        }
+    }
+
+    /// The classes of a span, in whose multiples a row of `classes` is cut into shards: 1,024, and more where there are more
+    /// than 1,048,576 classes.
+    pub const fn shard_grid(classes: usize) -> usize {
+        CHUNK * classes.div_ceil(CHUNK).div_ceil(CHUNK)
+    }
+
+    /// Cuts rows of this many classes into up to `parts` shards of nearly equal size: the first class and the number of
+    /// classes of each.
+    ///
+    /// ```
+    /// use wgpu_softmax::Rows;
+    /// assert_eq!(Rows::even_shards(5000, 2), [(0, 3072), (3072, 1928)]);
+    /// ```
+    pub fn even_shards(classes: usize, parts: usize) -> Vec<(usize, usize)> {
+        let grid = Self::shard_grid(classes).max(1);
+        let spans = classes.div_ceil(grid);
+        let parts = parts.clamp(1, spans.max(1));
+        let at = |part: usize| (spans * part).div_ceil(parts) * grid;
+        let shard = |part: usize| (at(part), at(part + 1).min(classes) - at(part));
+        (0..parts).map(shard).collect()
+    }
+
     /// Number of rows.
     pub const fn count(&self) -> usize {
         self.outer.saturating_mul(self.inner)
@@ -84,6 +135,27 @@ impl Rows {
     /// Classes of each row.
     pub const fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// Classes of each row, of which a shard has [`Rows::classes`].
+    pub const fn whole_classes(&self) -> usize {
+        match self.shard {
+            Some(shard) => shard.classes,
+            None => self.classes,
+        }
+    }
+
+    /// The first class that is here: 0 but for shards.
+    pub const fn first_class(&self) -> usize {
+        match self.shard {
+            Some(shard) => shard.first,
+            None => 0,
+        }
+    }
+
+    /// Whether it is a shard.
+    pub const fn is_shard(&self) -> bool {
+        self.shard.is_some()
     }
 
     /// Rows side by side: 1 when the class axis is the last.
@@ -114,6 +186,7 @@ impl Rows {
                 });
             }
         }
+        self.check_shard()?;
         if self.outer == 0 || self.inner == 0 {
             return Ok(0);
         }
@@ -127,6 +200,44 @@ impl Rows {
             Some(elements)
         };
         counted().ok_or_else(|| self.too_large())
+    }
+
+    fn check_shard(&self) -> Result<(), EncodeError> {
+        let Some(Shard { first, classes }) = self.shard else {
+            return Ok(());
+        };
+        let grid = Self::shard_grid(classes).max(1);
+        let end = first.checked_add(self.classes);
+        let bad = |why| EncodeError::BadShard {
+            first,
+            held: self.classes,
+            classes,
+            grid,
+            why,
+        };
+        match end {
+            _ if self.inner != 1 => Err(bad("the class axis must be the last")),
+            Some(end) if end <= classes => {
+                match (first.is_multiple_of(grid), end.is_multiple_of(grid) || end == classes) {
+                    (true, true) => Ok(()),
+                    (false, _) => Err(bad("it begins between two multiples of the grid")),
+                    (true, false) => Err(bad("it ends between two multiples of the grid, and not with the row")),
+                }
+            }
+            _ => Err(bad("it ends after the row")),
+        }
+    }
+
+    /// Refuses shards, for operations that need whole rows.
+    pub(crate) fn check_whole(&self, operation: &'static str) -> Result<(), EncodeError> {
+        match self.shard {
+            None => Ok(()),
+            Some(_) => Err(EncodeError::Conflict {
+                a: operation,
+                b: "a shard",
+                why: "it needs whole rows",
+            }),
+        }
     }
 
     pub(crate) fn too_large(&self) -> EncodeError {
@@ -159,6 +270,7 @@ impl Rows {
             classes: self.classes,
             inner,
             row_stride: None,
+            shard: self.shard,
         }
     }
 }

@@ -100,8 +100,9 @@ fn widen4(words: vec2<u32>) -> vec4<u32> {
 
 //#if X4
 fn load_four(which: u32, start: u32, index: u32) -> vec4<u32> {
-    let last = class_count() / 4u - 1u;
-    let words = read_source(which, (offset_of(which) + start) / 4u + select(min(index, last), index, IS_FULL));
+    let last = end_class() / 4u - 1u;
+    let place = place_of(select(min(index, last), index, IS_FULL), 4u);
+    let words = read_source(which, (offset_of(which) + start) / 4u + place);
     //#if LOGITS_F32
     return words;
     //#else
@@ -116,8 +117,9 @@ fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
 
 //#if X2
 fn source_pair(which: u32, start: u32, pair: u32) -> Source {
-    let last = class_count() / 2u - 1u;
-    return read_source(which, (offset_of(which) + start) / 2u + select(min(pair, last), pair, IS_FULL));
+    let last = end_class() / 2u - 1u;
+    let place = place_of(select(min(pair, last), pair, IS_FULL), 2u);
+    return read_source(which, (offset_of(which) + start) / 2u + place);
 }
 
 fn of_pairs(a: Source, b: Source) -> vec4<u32> {
@@ -140,8 +142,8 @@ fn source_around(which: u32, start: u32, class_index: u32) -> vec4<u32> {
 
 //#if X1
 fn source_one(which: u32, start: u32, class_index: u32) -> u32 {
-    let safe_class = select(min(class_index, class_count() - 1u), class_index, IS_FULL);
-    let element = offset_of(which) + start + safe_class * params.inner;
+    let safe_class = select(min(class_index, end_class() - 1u), class_index, IS_FULL);
+    let element = offset_of(which) + start + place_of(safe_class, 1u) * params.inner;
     //#if LOGITS_F32
     return read_source(which, element);
     //#else

@@ -85,8 +85,8 @@ fn pack_halves(halves: vec2<u32>) -> u32 {
 
 //#if X4
 fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
-    if IS_FULL || index * 4u < class_count() {
-        let at = (offset_of(RESULT) + start) / 4u + index;
+    if IS_FULL || index * 4u < end_class() {
+        let at = (offset_of(RESULT) + start) / 4u + place_of(index, 4u);
         //#if RESULT_F32
         result[at] = stored;
         //#else
@@ -106,11 +106,11 @@ fn store_pair(at: u32, stored: vec2<u32>) {
 }
 
 fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
-    let at = (offset_of(RESULT) + start) / 2u + index * 2u;
-    if IS_FULL || index * 4u < class_count() {
+    let at = (offset_of(RESULT) + start) / 2u + place_of(index * 2u, 2u);
+    if IS_FULL || index * 4u < end_class() {
         store_pair(at, stored.xy);
     }
-    if IS_FULL || index * 4u + 2u < class_count() {
+    if IS_FULL || index * 4u + 2u < end_class() {
         store_pair(at + 1u, stored.zw);
     }
 }
@@ -118,8 +118,8 @@ fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
 
 //#if X1
 fn store_one(start: u32, class_index: u32, stored: u32) {
-    if IS_FULL || class_index < class_count() {
-        let element = offset_of(RESULT) + start + class_index * params.inner;
+    if IS_FULL || class_index < end_class() {
+        let element = offset_of(RESULT) + start + place_of(class_index, 1u) * params.inner;
         //#if RESULT_F32
         result[element] = stored;
         //#else
@@ -134,8 +134,8 @@ fn store_vec4(start: u32, index: u32, stored: vec4<u32>) {
     let c = index * 4u;
     //#if !RESULT_F32
     // Where the four elements fill two words, no other lane has a part of these.
-    let element = offset_of(RESULT) + start + c;
-    if params.inner == 1u && element % 2u == 0u && c + 3u < class_count() {
+    let element = offset_of(RESULT) + start + place_of(c, 1u);
+    if params.inner == 1u && element % 2u == 0u && c + 3u < end_class() {
         atomicStore(&result[element / 2u], pack_halves(stored.xy));
         atomicStore(&result[element / 2u + 1u], pack_halves(stored.zw));
         return;
@@ -153,7 +153,7 @@ fn store_class(start: u32, class_index: u32, stored: u32) {
     //#if X1
     store_one(start, class_index, stored);
     //#else
-    let element = offset_of(RESULT) + start + class_index;
+    let element = offset_of(RESULT) + start + place_of(class_index, 1u);
     //#if RESULT_F32
     //#if X4
     result[element / 4u][element % 4u] = stored;

@@ -9,6 +9,9 @@
 //#import "bindings"
 //#import "row/stats"
 //#import "schedule/$SCHEDULE"
+//#if HAS_SHARD_TARGET
+//#import "row/shard_target"
+//#end
 
 struct Row {
     // y = 1 / d of a maximum, and 1 - y.
@@ -264,10 +267,19 @@ fn run(lane: Lane) {
     let is_owner = lane.live && owns_chunk(t.safe_class / CHUNK, lane) && (t.safe_class / 4u) % LANES == lane.index;
     // In place, the target's value must be read before it is written over.
     var value = 0u;
+    //#if IS_SHARD
+    //#if HAS_SHARD_TARGET
+    value = load_shard_target(t.safe_class, lane);
+    //#end
+    if lane.live && lane.piece == 0u && lane.chunk == 0u && lane.index == 0u {
+        put_row_outputs(lane, stats, t, value, is_masked, is_special);
+    }
+    //#else
     if is_owner {
         value = target_value(start, lane, t);
         put_row_outputs(lane, stats, t, value, is_masked, is_special);
     }
+    //#end
     if HAS_RESULT && lane.live {
         let row = row_of(lane, stats, t, is_masked, is_special);
         //#if HAS_TARGET_STORE

@@ -3,6 +3,9 @@
 
 //#import "row/spans"
 //#import "schedule/split"
+//#if HAS_SHARD_TARGET
+//#import "row/shard_target"
+//#end
 
 //#if HAS_MAXIMA
 // The largest value of each lane's classes, for those who look for large ones (sample/scan.wgsl).
@@ -33,13 +36,16 @@ fn run(lane: Lane) {
         store_span(span, lane, stats);
     }
     //#else
-    let end = min((lane.piece + 1u) * piece_spans(), params.spans);
+    let end = min((lane.piece + 1u) * piece_spans(), spans_here());
     // Every lane takes the same number of steps, because there are barriers in them.
     for (var i = 0u; i < piece_spans(); i += ROW_CHUNKS) {
         let span = lane.piece * piece_spans() + i + lane.chunk;
-        let stats = span_stats(start, span, lane);
+        let stats = span_stats(start, first_span() + span, lane);
         if lane.index == 0u && lane.live && span < end {
             store_span(span, lane, stats);
+            //#if HAS_SHARD_TARGET
+            store_shard_target(span, lane, target_in_span(start, first_span() + span, lane));
+            //#end
         }
     }
     //#end

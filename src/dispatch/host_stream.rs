@@ -172,6 +172,8 @@ pub(crate) struct HostBatch<'a> {
     pub(crate) params: Params,
     /// What is bound besides the matrices.
     pub(crate) others: Vec<Operand<'a>>,
+    /// Whether the statistics of a shard are found, and nothing else.
+    pub(crate) is_statistics: bool,
     pub(crate) wait: Wait,
 }
 
@@ -183,7 +185,11 @@ impl Gpu {
         matrices: Vec<HostMatrix<'_>>,
         batch: &HostBatch<'_>,
     ) -> Result<Vec<T>, RunError> {
-        let has_result = batch.spec.place != ResultPlace::None;
+        let has_result = batch.spec.place != ResultPlace::None && !batch.is_statistics;
+        let params = Params {
+            batch_rows: batch.rows.count() as u32,
+            ..batch.params
+        };
         let mut stream = Stream::new(self, batch.rows, 1, matrices, has_result, batch.wait)?;
         let mut kernel: Option<RowKernel> = None;
         stream
@@ -193,7 +199,10 @@ impl Gpu {
                     _ => kernel.insert(RowKernel::new(self, host_part.rows, batch.spec, batch.schedule)?),
                 };
                 let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
-                let dispatches = kernel.dispatches(&operands, host_part.first_row, batch.params)?;
+                let dispatches = match batch.is_statistics {
+                    true => kernel.statistics(&operands, host_part.first_row, params)?,
+                    false => kernel.dispatches(&operands, host_part.first_row, params)?,
+                };
                 bind(self, &dispatches)?.encode(encoder);
                 Ok(())
             })

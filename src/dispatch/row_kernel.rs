@@ -1,6 +1,6 @@
 //! [`RowKernel`] turns an operation on rows into dispatches.
 
-use super::binding::{Operand, check_apart};
+use super::binding::{Extent, Operand, Slice, check_apart, require_iff};
 use super::bound::Pipeline;
 use super::partition::{Part, parts};
 use super::record::{Dispatch, NewlyBound, bind};
@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::plan::{Plan, VectorWidth};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::schedule::Schedule;
-use crate::shader::{Params, ResultPlace, RowSpec, RowStatsNeed, Slot, Variant};
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Variant};
 
 /// An operation on rows of one shape, with its plan chosen and its pipelines made.
 #[derive(Debug, Clone)]
@@ -23,7 +23,16 @@ pub(crate) struct RowKernel {
 }
 
 impl RowKernel {
-    pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: RowSpec, schedule: Option<Schedule>) -> Result<Self, EncodeError> {
+    /// Rows that may be a shard need their maximum and sums.
+    pub(crate) fn new(
+        gpu: &Gpu,
+        rows: Rows,
+        mut spec: RowSpec,
+        schedule: Option<Schedule>,
+    ) -> Result<Self, EncodeError> {
+        if rows.is_shard() {
+            spec.stats = shard_stats(&rows, &spec)?;
+        }
         // This is checked first, because the list of the parts of a batch that is too large for any buffer might not
         // fit in memory.
         let bytes = rows.elements()? as u64 * spec.storage.logits.bytes();
@@ -34,16 +43,15 @@ impl RowKernel {
             return Err(EncodeError::OutOfMemory { what: "logits", bytes });
         }
         let parts = parts(&rows, 1, gpu.limits())?;
-        let plan = Plan::new(
-            &rows,
-            gpu.capabilities(),
-            spec.span_words() as usize,
-            spec.compiles_slowly(),
-            schedule,
-        )?;
+        let (capabilities, words) = (gpu.capabilities(), spec.span_words() as usize);
+        let plan = match rows.is_shard() {
+            true => Plan::of_shard,
+            false => Plan::new,
+        };
+        let plan = plan(&rows, capabilities, words, spec.compiles_slowly(), schedule)?;
         let largest = parts.iter().map(|p| p.rows).max().unwrap_or(0);
         let scratch = scratch(gpu, &spec, &plan, largest)?;
-        let is_split = needs_first_pass(&spec, &plan);
+        let is_split = needs_first_pass(&spec, &plan) || rows.is_shard();
         let bound = spec.slots.len() + u32::from(is_split);
         let available = gpu.limits().max_storage_buffers_per_shader_stage;
         if bound > available {
@@ -77,6 +85,64 @@ impl RowKernel {
         bind(&self.gpu, &self.dispatches(operands, 0, params)?)
     }
 
+    /// The buffer of a shard's statistics, which this kernel finds, or of those of all shards, which it takes.
+    pub(crate) fn statistics_operand<'a>(
+        &self,
+        slice: Option<Slice<'a>>,
+        is_found: bool,
+    ) -> Result<Option<Operand<'a>>, EncodeError> {
+        let slice = require_iff(self.rows.is_shard(), "statistics", "rows that are a shard", slice)?;
+        let words = statistics_words(&self.rows, &self.spec, is_found);
+        Ok(slice.map(|slice| Operand::written(Slot::Scratch, "statistics", slice, Extent::Words(words))))
+    }
+
+    /// The bytes of a shard's statistics, and of those of all shards.
+    pub(crate) fn statistics_bytes(&self) -> [u64; 2] {
+        [true, false].map(|is_shard| statistics_words(&self.rows, &self.spec, is_shard) as u64 * ELEMENT_BYTES)
+    }
+
+    /// Checks the caller's buffers and binds what leaves a shard's statistics to them.
+    pub(crate) fn bind_statistics(&self, operands: &[Operand<'_>], params: Params) -> Result<NewlyBound, EncodeError> {
+        self.check(operands)?;
+        bind(&self.gpu, &self.statistics(operands, 0, params)?)
+    }
+
+    /// The dispatches that leave the statistics of a shard in an operand in [`Slot::Scratch`].
+    pub(crate) fn statistics<'a>(
+        &'a self,
+        operands: &[Operand<'a>],
+        first_row: usize,
+        params: Params,
+    ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        self.check_statistics(operands)?;
+        let mut dispatches = Vec::new();
+        for part in &self.parts {
+            let of_part = self.part_dispatches(part, operands, first_row, params)?;
+            let params = |dispatch: &Dispatch<'a>| Params {
+                spans: self.plan.spans,
+                ..dispatch.params
+            };
+            dispatches.extend(of_part.into_iter().take(1).map(|dispatch| Dispatch {
+                params: params(&dispatch),
+                ..dispatch
+            }));
+        }
+        Ok(dispatches)
+    }
+
+    /// A shard without statistics.
+    fn check_statistics(&self, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
+        let is_there = operands.iter().any(|operand| operand.slot == Slot::Scratch);
+        if !self.rows.is_shard() || is_there {
+            return Ok(());
+        }
+        Err(EncodeError::Conflict {
+            a: "a shard",
+            b: "a call on whole rows",
+            why: "a shard needs the statistics of all shards: use the calls that take them",
+        })
+    }
+
     /// The dispatches for these rows, whose first is row `first_row` of the whole batch; matrices begin with that row.
     pub(crate) fn dispatches<'a>(
         &'a self,
@@ -84,9 +150,12 @@ impl RowKernel {
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        self.check_statistics(operands)?;
         let mut dispatches = Vec::new();
         for part in &self.parts {
-            dispatches.extend(self.part_dispatches(part, operands, first_row, params)?);
+            let of_part = self.part_dispatches(part, operands, first_row, params)?;
+            // The statistics of a shard are another call's.
+            dispatches.extend(of_part.into_iter().skip(self.rows.is_shard().into()));
         }
         Ok(dispatches)
     }
@@ -95,7 +164,8 @@ impl RowKernel {
     fn pipelines(&self, width: VectorWidth) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
         let variant = |first_pass| Variant::row(self.spec, width, first_pass, &self.plan);
         let main = self.gpu.pipeline(&variant(false))?;
-        let first = self.scratch.as_ref().map(|_| self.gpu.pipeline(&variant(true)));
+        let has_first = self.scratch.is_some() || self.rows.is_shard();
+        let first = has_first.then(|| self.gpu.pipeline(&variant(true)));
         Ok((main, first.transpose()?))
     }
 
@@ -106,14 +176,23 @@ impl RowKernel {
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        let grid = Rows::shard_grid(self.rows.whole_classes());
         let mut params = Params {
             rows: part.rows as u32,
-            classes: self.rows.classes() as u32,
+            classes: self.rows.whole_classes() as u32,
             inner: self.rows.inner() as u32,
             outer_stride: self.rows.outer_stride() as u32,
             first_row: (first_row + part.first_row) as u32,
+            batch_rows: match params.batch_rows {
+                0 => self.rows.count() as u32,
+                of_batch => of_batch,
+            },
             pieces: self.plan.pieces(),
-            spans: self.plan.spans,
+            spans: self.rows.whole_classes().div_ceil(grid) as u32,
+            shard_classes: self.rows.classes() as u32,
+            first_class: self.rows.first_class() as u32,
+            shard_spans: self.plan.spans,
+            first_span: (self.rows.first_class() / grid) as u32,
             ..params
         };
         let mut bindings = Vec::new();
@@ -126,7 +205,8 @@ impl RowKernel {
                 width = width.min(VectorWidth::of(offset as usize));
             }
         }
-        if self.spec.place == ResultPlace::InPlace {
+        let has_result = operands.iter().any(|operand| operand.slot == Slot::Result);
+        if self.spec.place == ResultPlace::InPlace && has_result {
             params.offsets[Slot::Logits as usize] = params.offsets[Slot::Result as usize];
         }
         if let Some(scratch) = &self.scratch {
@@ -165,8 +245,29 @@ impl RowKernel {
     }
 }
 
+/// Words of a shard's statistics, or of those of whole rows.
+pub(crate) fn statistics_words(rows: &Rows, spec: &RowSpec, is_shard: bool) -> usize {
+    let spec = RowSpec {
+        stats: RowStatsNeed::Shard,
+        ..*spec
+    };
+    let classes = if is_shard { rows.classes() } else { rows.whole_classes() };
+    let spans = classes.div_ceil(Rows::shard_grid(rows.whole_classes()));
+    rows.count() * spans * spec.span_words() as usize
+}
+
+/// What a shard's kernel needs to know, if the operation can do with a shard.
+fn shard_stats(rows: &Rows, spec: &RowSpec) -> Result<RowStatsNeed, EncodeError> {
+    match spec.op {
+        RowOp::Softmax { lse_grad: false, .. } => Ok(RowStatsNeed::Shard),
+        RowOp::CrossEntropy(op) if spec.stats == RowStatsNeed::Sums && !op.nll => Ok(RowStatsNeed::Shard),
+        _ => rows.check_whole("this operation").map(|()| spec.stats),
+    }
+}
+
 /// Whether a dispatch before the one that writes leaves the statistics of spans.
 fn needs_first_pass(spec: &RowSpec, plan: &Plan) -> bool {
+    // A shard's are in a buffer of the caller's.
     spec.stats == RowStatsNeed::Sums && matches!(plan.schedule, Schedule::Split { .. })
 }
 

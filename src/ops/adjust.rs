@@ -67,7 +67,7 @@ impl Mask {
     ) -> Result<Option<OptionBuffer>, EncodeError> {
         let (extent, count, values) = match self {
             Self::None | Self::Causal { .. } => return Ok(None),
-            Self::Classes(values) => (Extent::Words(rows.classes()), rows.classes(), values),
+            Self::Classes(values) => (Extent::Words(rows.whole_classes()), rows.whole_classes(), values),
             Self::Full(values) => (Extent::Matrix(4), rows.elements()?, values),
         };
         OptionBuffer::new(gpu, Slot::Mask, name, extent, count, values).map(Some)
@@ -150,7 +150,7 @@ pub(crate) struct Adjusted {
 
 impl Adjusted {
     pub(crate) fn new(gpu: &Gpu, rows: Rows, adjust: &Adjust) -> Result<Self, EncodeError> {
-        let (count, classes) = (rows.count(), rows.classes());
+        let (count, classes) = (rows.count(), rows.whole_classes());
         let by_class = Extent::Words(classes);
         let (number, scale) = match &adjust.scale {
             Scale::Number(number) => (*number, None),

@@ -2,11 +2,16 @@
 
 mod buffers;
 mod host;
+mod host_call;
+mod host_targets;
 mod kernel;
 mod options;
+mod output;
+mod shard;
 mod validate;
 
 pub use buffers::CrossEntropyBuffers;
-pub use host::{CrossEntropyOutput, TargetIndex};
+pub use host_targets::TargetIndex;
 pub use kernel::CrossEntropyKernel;
 pub use options::{CrossEntropy, Input, Targets};
+pub use output::CrossEntropyOutput;

@@ -1,7 +1,12 @@
 //! logsumexp and its backward pass.
 
+mod buffers;
+
+pub use buffers::{LogSumExpBuffers, LogSumExpGradBuffers};
+
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, matrix_operands};
+use super::shard::{ShardStatistics, StatisticsBuffer};
 use crate::dispatch::{
     Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
 };
@@ -39,33 +44,6 @@ pub struct LogSumExp {
     pub fast: bool,
     /// A schedule to use instead of the best known one, to measure or to test it.
     pub schedule: Option<Schedule>,
-}
-
-/// The buffers of [`LogSumExpKernel::encode`].
-#[derive(Debug, Clone, Copy)]
-pub struct LogSumExpBuffers<'a> {
-    /// The batch.
-    pub logits: Slice<'a>,
-    /// An f32 for each row.
-    pub lse: Slice<'a>,
-    /// The buffers that [`LogSumExp::adjust`] asks for.
-    pub adjust: AdjustBuffers<'a>,
-}
-
-/// The buffers of [`LogSumExpGradKernel::encode`].
-#[derive(Debug, Clone, Copy)]
-pub struct LogSumExpGradBuffers<'a> {
-    /// The batch.
-    pub logits: Slice<'a>,
-    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`] the buffer is checked, but
-    /// the lse is computed again.
-    pub lse: Slice<'a>,
-    /// The upstream gradient of each row, f32.
-    pub upstream: Slice<'a>,
-    /// The gradient; `None` with [`LogSumExp::in_place`].
-    pub gradient: Option<Slice<'a>>,
-    /// The buffers that [`LogSumExp::adjust`] asks for.
-    pub adjust: AdjustBuffers<'a>,
 }
 
 /// logsumexp over one shape, ready to be recorded any number of times.
@@ -197,6 +175,7 @@ impl LogSumExpKernel {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
         operands.push(Operand::written(Slot::Lse, "lse", buffers.lse, Extent::Row));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, false)?);
         self.kernel.bind(&operands, self.params)
     }
 }
@@ -264,7 +243,7 @@ impl Gpu {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn logsumexp<T: Element>(&self, logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f32>, RunError> {
-        block_on(self.run_logsumexp(logits, rows, options, Wait::Blocking))
+        block_on(self.run_logsumexp(logits, rows, None, options, Wait::Blocking))
     }
 
     /// [`Gpu::logsumexp`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -277,7 +256,7 @@ impl Gpu {
         rows: Rows,
         options: &LogSumExp,
     ) -> Result<Vec<f32>, RunError> {
-        self.run_logsumexp(logits, rows, options, Wait::OnThread).await
+        self.run_logsumexp(logits, rows, None, options, Wait::OnThread).await
     }
 
     /// The backward pass of [`Gpu::logsumexp`], from its result and an upstream gradient for each row.
@@ -311,10 +290,11 @@ impl Gpu {
             .await
     }
 
-    async fn run_logsumexp<T: Element>(
+    pub(super) async fn run_logsumexp<T: Element>(
         &self,
         logits: &[T],
         rows: Rows,
+        all: Option<&ShardStatistics>,
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
@@ -326,12 +306,17 @@ impl Gpu {
         let lse = gpu.buffer("lse", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
         others.push(Operand::written(Slot::Lse, "lse", lse.slice(..), Extent::Row));
+        let spec = options.spec(&adjusted);
+        let statistics = all.map(|all| StatisticsBuffer::new(gpu, &rows, &spec, Some(all)));
+        let statistics = statistics.transpose()?;
+        others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
             rows,
-            spec: options.spec(&adjusted),
+            spec,
             schedule: options.schedule,
             params: options.params(&adjusted),
             others,
+            is_statistics: false,
             wait,
         };
         gpu.stream::<T>(matrices.into_iter().chain(mask).collect(), &batch)
@@ -374,6 +359,7 @@ impl Gpu {
             schedule: options.schedule,
             params: options.params(&adjusted),
             others,
+            is_statistics: false,
             wait,
         };
         gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await

@@ -31,6 +31,12 @@ pub(crate) fn check_in_place(in_place: bool, storage: Storage) -> Result<(), Enc
     Ok(())
 }
 
+/// The logits of a kernel that writes no result.
+pub(crate) fn logits_operand<'a>(spec: &RowSpec, logits: Slice<'a>) -> Vec<Operand<'a>> {
+    let matrix = Extent::Matrix(spec.storage.logits.bytes());
+    vec![Operand::read(Slot::Logits, "logits", logits, matrix)]
+}
+
 /// The logits and the result of a kernel, apart or in place.
 pub(crate) fn matrix_operands<'a>(
     spec: &RowSpec,

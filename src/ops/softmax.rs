@@ -1,7 +1,8 @@
 //! Softmax and log-softmax.
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
-use super::row_op::{FullyMasked, check_in_place, matrix_operands};
+use super::row_op::{FullyMasked, check_in_place, logits_operand, matrix_operands};
+use super::shard::{ShardStatistics, StatisticsBuffer};
 use crate::dispatch::{Bound, Dispatch, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
@@ -48,6 +49,9 @@ pub struct SoftmaxBuffers<'a> {
     pub result: Option<Slice<'a>>,
     /// The buffers that [`Softmax::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
+    /// For rows that are a shard: what `bind_statistics` leaves of this shard, or, for `bind`, that of all shards in the order
+    /// of their classes, one after the other. How many bytes: `statistics_bytes`.
+    pub statistics: Option<Slice<'a>>,
 }
 
 impl<'a> SoftmaxBuffers<'a> {
@@ -61,6 +65,7 @@ impl<'a> SoftmaxBuffers<'a> {
                 bias: None,
                 mask: None,
             },
+            statistics: None,
         }
     }
 }
@@ -97,7 +102,7 @@ impl Softmax {
         }
     }
 
-    fn spec(&self, adjusted: &Adjusted) -> RowSpec {
+    pub(super) fn spec(&self, adjusted: &Adjusted) -> RowSpec {
         let place = if self.in_place {
             ResultPlace::InPlace
         } else {
@@ -122,10 +127,18 @@ impl Softmax {
         }
     }
 
-    fn params(&self, adjusted: &Adjusted) -> Params {
+    pub(super) fn params(&self, adjusted: &Adjusted) -> Params {
         Params {
             fully_masked: self.fully_masked as u32,
             ..adjusted.params
+        }
+    }
+
+    pub(super) fn on_host<T: Element>(&self) -> Self {
+        Self {
+            in_place: true,
+            storage: Storage::all(T::DTYPE),
+            ..self.clone()
         }
     }
 
@@ -175,6 +188,25 @@ impl SoftmaxKernel {
         self.kernel.bind(&self.operands(buffers)?, self.params)
     }
 
+    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in
+    /// [`SoftmaxBuffers::statistics`], before those of all shards are brought together; of the others it needs the logits and
+    /// the adjustment's alone.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`].
+    pub fn bind_statistics(&self, buffers: &SoftmaxBuffers<'_>) -> Result<Bound, EncodeError> {
+        let mut operands = logits_operand(&self.kernel.spec, buffers.logits);
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, true)?);
+        let new = self.kernel.bind_statistics(&operands, self.params)?;
+        Ok(new.bound)
+    }
+
+    /// The bytes of a shard's statistics, and of those of all shards: 12 for each span of a row.
+    pub fn statistics_bytes(&self) -> [u64; 2] {
+        self.kernel.statistics_bytes()
+    }
+
     /// Checks the buffers, and gives the dispatches for them.
     pub(super) fn dispatches<'a>(&'a self, buffers: &SoftmaxBuffers<'a>) -> Result<Vec<Dispatch<'a>>, EncodeError> {
         let operands = self.operands(buffers)?;
@@ -185,6 +217,7 @@ impl SoftmaxKernel {
     fn operands<'a>(&'a self, buffers: &SoftmaxBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, buffers.result)?;
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, false)?);
         Ok(operands)
     }
 }
@@ -206,7 +239,7 @@ impl Gpu {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn softmax<T: Element>(&self, logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<T>, RunError> {
-        block_on(self.run_softmax(logits, rows, options, Wait::Blocking))
+        block_on(self.run_softmax(logits, rows, None, options, Wait::Blocking))
     }
 
     /// [`Gpu::softmax`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -219,30 +252,33 @@ impl Gpu {
         rows: Rows,
         options: &Softmax,
     ) -> Result<Vec<T>, RunError> {
-        self.run_softmax(logits, rows, options, Wait::OnThread).await
+        self.run_softmax(logits, rows, None, options, Wait::OnThread).await
     }
 
-    async fn run_softmax<T: Element>(
+    pub(super) async fn run_softmax<T: Element>(
         &self,
         logits: &[T],
         rows: Rows,
+        all: Option<&ShardStatistics>,
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
-        let options = Softmax {
-            in_place: true,
-            storage: Storage::all(T::DTYPE),
-            ..options.clone()
-        };
+        let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let spec = options.spec(&adjusted);
+        let mut others = adjusted.operands(&AdjustBuffers::default())?;
+        let statistics = all.map(|all| StatisticsBuffer::new(gpu, &rows, &spec, Some(all)));
+        let statistics = statistics.transpose()?;
+        others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
             rows,
-            spec: options.spec(&adjusted),
+            spec,
             schedule: options.schedule,
             params: options.params(&adjusted),
-            others: adjusted.operands(&AdjustBuffers::default())?,
+            others,
+            is_statistics: false,
             wait,
         };
         let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];

@@ -229,6 +229,7 @@ impl Gpu {
             schedule: options.schedule,
             params: adjusted.params,
             others: adjusted.operands(&AdjustBuffers::default())?,
+            is_statistics: false,
             wait,
         };
         gpu.stream(matrices.collect::<Result<_, _>>()?, &batch).await

@@ -59,6 +59,7 @@ impl Softmax {
             }
         }
         let elements = rows.elements()? as u64;
+        rows.check_whole("the Jacobian")?;
         let bytes = (elements * ELEMENT_BYTES).saturating_mul(rows.classes() as u64);
         if bytes > bindable_bytes(gpu.limits()) {
             return Err(EncodeError::OutOfMemory {

@@ -73,6 +73,22 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
     }
 }
 
+/// The schedule of a shard.
+pub(super) fn choose_shard(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool) -> Schedule {
+    let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
+    if adapter.is_software {
+        let lanes = if compiles_slowly { 32 } else { 8 };
+        return Schedule::Split {
+            lanes: adapter.lanes_in_loops().max(lanes),
+            pieces: if rows.count() < 4 { spans.min(16) as u32 } else { 1 },
+        };
+    }
+    Schedule::Split {
+        lanes: adapter.chunk_lanes(),
+        pieces: spans.min(4096 / rows.count().max(1)).clamp(1, 128) as u32,
+    }
+}
+
 /// Chunks that the lanes of one go through on a rasteriser: a search visits each up to sixteen times, in 32 steps.
 const CHUNKS_OF_LANES: usize = 128;
 

@@ -32,6 +32,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "params",
     "row/lane",
     "row/registers",
+    "row/shard_target",
     "row/spans",
     "row/stats",
     "row/target_terms",

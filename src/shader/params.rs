@@ -38,6 +38,10 @@ pub(crate) struct Params {
     pub(crate) bias_stride: u32,
     pub(crate) top_n: u32,
     pub(crate) draft_length: u32,
+    pub(crate) shard_classes: u32,
+    pub(crate) first_class: u32,
+    pub(crate) shard_spans: u32,
+    pub(crate) first_span: u32,
     pub(crate) offsets: [u32; SLOTS_MAX],
 }
 

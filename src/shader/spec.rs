@@ -46,6 +46,8 @@ pub(crate) struct AdjustSpec {
 pub(crate) enum RowStatsNeed {
     /// Its maximum and sums.
     Sums,
+    /// The same, of which a shard has a part: a dispatch of its own leaves them, and another takes those of all shards.
+    Shard,
     /// The lse that a forward pass saved.
     SavedLse,
     /// Nothing: every element is computed by itself.
@@ -144,7 +146,13 @@ impl RowSpec {
     /// Words that encode the statistics of a span (`shaders/row/spans.wgsl`).
     pub(crate) fn span_words(&self) -> u32 {
         let argmax = u32::from(self.slots.has(Slot::Argmax));
-        if self.has_more_sums() { 7 + argmax } else { 3 + argmax }
+        let target = u32::from(self.has_shard_target());
+        argmax + target + if self.has_more_sums() { 7 } else { 3 }
+    }
+
+    /// Whether statistics have the target's value too.
+    pub(super) fn has_shard_target(&self) -> bool {
+        self.stats == RowStatsNeed::Shard && self.slots.has(Slot::Targets)
     }
 
     /// Whether statistics have the sums of entropy and targets too.
@@ -203,6 +211,7 @@ impl RowSpec {
         match slot {
             Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,
             Slot::Mask | Slot::Bias | Slot::RowScale => self.adjust.is_adjusted,
+            Slot::Targets => self.has_shard_target(),
             Slot::Weights => matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums),
             _ => false,
         }

@@ -27,10 +27,12 @@ impl StatsSource {
         match (need, plan.schedule) {
             (RowStatsNeed::SavedLse, _) => Self::SavedLse,
             (RowStatsNeed::Nothing, _) => Self::Elementwise,
-            (RowStatsNeed::Sums, Schedule::Held { .. }) if plan.shape.row_chunks > 1 => Self::HeldChunks,
-            (RowStatsNeed::Sums, Schedule::Held { .. }) => Self::Held,
-            (RowStatsNeed::Sums, Schedule::Chunked { .. }) => Self::Chunked,
-            (RowStatsNeed::Sums, Schedule::Split { .. }) => Self::Split,
+            (RowStatsNeed::Sums | RowStatsNeed::Shard, Schedule::Held { .. }) if plan.shape.row_chunks > 1 => {
+                Self::HeldChunks
+            }
+            (RowStatsNeed::Sums | RowStatsNeed::Shard, Schedule::Held { .. }) => Self::Held,
+            (RowStatsNeed::Sums | RowStatsNeed::Shard, Schedule::Chunked { .. }) => Self::Chunked,
+            (RowStatsNeed::Sums | RowStatsNeed::Shard, Schedule::Split { .. }) => Self::Split,
         }
     }
 
@@ -210,6 +212,7 @@ const FLAGS: &[&str] = &[
     "HAS_NORMALIZER_BUFFER",
     "HAS_RESULT",
     "HAS_SOFTCAP",
+    "HAS_SHARD_TARGET",
     "HAS_SPANS",
     "HAS_TARGET_STORE",
     "HAS_TARGET_SUMS",
@@ -232,6 +235,7 @@ const FLAGS: &[&str] = &[
     "IS_PROBS",
     "IS_RASTERISER",
     "IS_SAMPLED",
+    "IS_SHARD",
     "IS_SPARSE",
     "LOGITS_BF16",
     "LOGITS_F16",
@@ -268,6 +272,8 @@ impl RowVariant {
             ("HAS_SPANS", self.stats.has_spans()),
             ("IN_PIECES", self.in_pieces),
             ("IS_FIRST_PASS", first_pass),
+            ("IS_SHARD", self.spec.stats == RowStatsNeed::Shard),
+            ("HAS_SHARD_TARGET", self.spec.has_shard_target()),
             ("FROM_SAVED_LSE", self.stats == StatsSource::SavedLse),
             ("CACHES_EXP", self.spec.caches_exp() && !first_pass),
             ("FAST", self.spec.fast),

@@ -98,11 +98,7 @@ fn what_is_bound_gives_what_encode_gives() {
     });
     let options = LogSumExp::default();
     let kernel = options.prepare(gpu(), ROWS).unwrap();
-    let buffers = LogSumExpBuffers {
-        logits: x.slice(..),
-        lse: lse.slice(..),
-        adjust: Default::default(),
-    };
+    let buffers = LogSumExpBuffers::new(x.slice(..), lse.slice(..));
     same_as_encoded(&options, &[&lse], kernel.bind(&buffers).unwrap(), |e| {
         kernel.encode(e, &buffers)
     });

@@ -29,6 +29,9 @@ pub struct CrossEntropyBuffers<'a> {
     pub from_lse: Option<Slice<'a>>,
     /// The buffers that [`CrossEntropy::adjust`](crate::CrossEntropy::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
+    /// For rows that are a shard: what `bind_statistics` leaves of this shard, or, for `bind`, that of all shards in the order
+    /// of their classes, one after the other. How many bytes: `statistics_bytes`.
+    pub statistics: Option<Slice<'a>>,
     /// An f32 for each row; with `row_losses` or [`Reduction::None`](crate::Reduction::None).
     pub row_losses: Option<Slice<'a>>,
     /// An f32 for each row; with `row_z_losses`.
@@ -56,6 +59,7 @@ impl<'a> CrossEntropyBuffers<'a> {
             weights: None,
             from_lse: None,
             adjust: AdjustBuffers::default(),
+            statistics: None,
             row_losses: None,
             row_z_losses: None,
             lse: None,

@@ -7,7 +7,7 @@ use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
 use crate::ops::loss::{Gradient, LossBuffers, LossPasses};
-use crate::ops::row_op::matrix_operands;
+use crate::ops::row_op::{logits_operand, matrix_operands};
 use crate::ops::values::{OptionBuffer, option_operand};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
@@ -35,7 +35,7 @@ impl CrossEntropyBatch {
         params: Params,
     ) -> Result<Self, EncodeError> {
         options.validate()?;
-        let (count, classes) = (rows.count(), rows.classes());
+        let (count, classes) = (rows.count(), rows.whole_classes());
         let epsilon = options.label_smoothing;
         let params = Params {
             classes: classes as u32,
@@ -62,6 +62,17 @@ impl CrossEntropyBatch {
             weights: weights.transpose()?,
             from_lse: from_lse.transpose()?,
         })
+    }
+
+    /// What a shard's statistics are found from besides the matrices: target classes and weights.
+    pub(super) fn statistics_operands<'a>(
+        &'a self,
+        targets: Option<Slice<'a>>,
+        weights: Option<Slice<'a>>,
+    ) -> Result<Vec<Operand<'a>>, EncodeError> {
+        let targets = targets.map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row));
+        let weights = option_operand(&self.weights, "weights", weights)?;
+        Ok(targets.into_iter().chain(weights).collect())
     }
 
     /// The caller's buffers as the passes take them, and what the kernel of the rows is bound to besides the matrices.
@@ -165,16 +176,43 @@ impl CrossEntropyKernel {
         self.newly_bound(buffers).map(|new| new.encode(encoder))
     }
 
+    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in
+    /// [`CrossEntropyBuffers::statistics`], before those of all shards are brought together; of the others it needs logits,
+    /// targets, weights and the adjustment's alone. Weights, biases and masks for each class are those of all classes, and
+    /// target classes are numbered in the whole row.
+    ///
+    /// # Errors
+    /// As [`CrossEntropyKernel::bind`].
+    pub fn bind_statistics(&self, buffers: &CrossEntropyBuffers<'_>) -> Result<Bound, EncodeError> {
+        let mut operands = logits_operand(&self.kernel.spec, buffers.logits);
+        operands.extend(self.soft_targets(buffers));
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        let targets = (!self.batch.is_soft).then_some(buffers.targets);
+        operands.extend(self.batch.statistics_operands(targets, buffers.weights)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, true)?);
+        let new = self.kernel.bind_statistics(&operands, self.batch.passes.params())?;
+        Ok(new.bound)
+    }
+
+    /// The bytes of a shard's statistics, and of those of all shards: 12 to 36 for each span of a row, as the options ask.
+    pub fn statistics_bytes(&self) -> [u64; 2] {
+        self.kernel.statistics_bytes()
+    }
+
+    fn soft_targets<'a>(&self, buffers: &CrossEntropyBuffers<'a>) -> Option<Operand<'a>> {
+        let matrix = Extent::Matrix(self.kernel.spec.storage.logits.bytes());
+        let targets = || Operand::read(Slot::SoftTargets, "targets", buffers.targets, matrix);
+        self.batch.is_soft.then(targets)
+    }
+
     fn newly_bound(&self, buffers: &CrossEntropyBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let spec = &self.kernel.spec;
         let is_apart = self.batch.gradient == Gradient::Apart;
         let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
         let mut operands = matrix_operands(spec, buffers.logits, gradient)?;
-        if self.batch.is_soft {
-            let matrix = Extent::Matrix(spec.storage.logits.bytes());
-            operands.push(Operand::read(Slot::SoftTargets, "targets", buffers.targets, matrix));
-        }
+        operands.extend(self.soft_targets(buffers));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, false)?);
         let loss = LossBuffers {
             targets: (!self.batch.is_soft).then_some(buffers.targets),
             upstream: buffers.upstream,

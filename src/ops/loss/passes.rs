@@ -61,7 +61,7 @@ impl LossPasses {
             gpu: gpu.clone(),
             rows: count,
             params: Params {
-                classes: rows.classes() as u32,
+                classes: rows.whole_classes() as u32,
                 grad_scale_stride: spec.has_upstream_per_row().into(),
                 empty_mean: spec.empty_mean as u32,
                 normalizer: if count == 0 { over_nothing(&spec) } else { denominator },

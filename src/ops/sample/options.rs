@@ -166,6 +166,7 @@ impl Sample {
 
     /// Options that contradict each other or the shape, and numbers out of range.
     pub(super) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
+        rows.check_whole("sampling")?;
         if rows.inner() != 1 {
             return Err(EncodeError::Conflict {
                 a: "sampling",

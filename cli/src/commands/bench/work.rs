@@ -161,11 +161,7 @@ impl Work {
     }
 
     fn logsumexp_buffers(&self) -> LogSumExpBuffers<'_> {
-        LogSumExpBuffers {
-            logits: self.logits.slice(..),
-            lse: self.result.slice(..),
-            adjust: Default::default(),
-        }
+        LogSumExpBuffers::new(self.logits.slice(..), self.result.slice(..))
     }
 
     fn sample_buffers<'a>(&'a self, sampling: &'a Sampling) -> SampleBuffers<'a> {
