@@ -243,7 +243,7 @@ fn run(lane: Lane) {
     let token = descend_chunk(start, descent, key, lane);
     var is_valid = are_valid(row_params);
     //#if HAS_EDITS
-    is_valid = is_valid && edits[lane.row * params.edits_stride + 2u * ((class_count() + 31u) / 32u)] == 0u;
+    is_valid = is_valid && !has_edits_error(lane.row);
     //#end
     let has_token = is_valid && !has_nan_or_inf(row.max_key) && row.max_key != KEY_NEG_INF;
     if lane.live && lane.index == 0u && lane.chunk == 0u {
