@@ -1,7 +1,9 @@
-// What the penalties for a row's history, and biases of some classes, make of logits: for the classes that they name, a bit
-// each and their new values in the order of classes (`edits` in sample/values.wgsl). A work-group has a row to itself.
+// What the penalties for a row's history, and biases of some classes, make of logits: for each class the bits that change
+// (`edits` in sample/values.wgsl). A work-group has a row to itself.
 //   a in the history:  a > 0 ? a / repetition : a * repetition;  - frequency * n - [n > 0] presence,  n times after the prompt
 //   then:              a + bias
+// The kernel leaves the classes that it names behind the row, and clears no others the next time, for a row is long. While
+// it runs, a class's word counts how often the class was generated, or finds the first of its biases.
 // Twin: `edited` in src/twin/sample.rs.
 
 //#import "row/stats"
@@ -45,84 +47,68 @@ fn bias_value_at(row: u32, i: u32) -> u32 {
 }
 //#end
 
-const NO_TOKEN: u32 = 0xffffffffu;
-const IN_HISTORY: u32 = 0x80000000u;
+// The word of a class in the history: this, and twice the number of times that it was generated.
+const IN_PROMPT: u32 = 1u;
+const GENERATED: u32 = 2u;
 
-// The bits of the classes that each lane counts.
-var<workgroup> bit_counts: array<u32, WORKGROUP_SIZE>;
+// Where the row's words are, and those behind them: an error, the classes of history and biases, of which each is named
+// once, and what the history makes of the classes of biases.
 var<private> first: u32;
 
-// History and biases, one after the other.
-fn item_count() -> u32 {
-    return params.history_length + params.bias_length;
+fn error_at() -> u32 {
+    return first + 4u * (edited_vec4s() + 1u);
 }
 
-fn item_class(row: u32, item: u32) -> u32 {
-    if item < params.history_length {
-        return history_at(row, item);
-    }
-    return bias_class_at(row, item - params.history_length);
+fn named_at(item: u32) -> u32 {
+    return error_at() + 1u + item;
 }
 
-fn word_count() -> u32 {
-    return (class_count() + 31u) / 32u;
+fn bias_named_at(i: u32) -> u32 {
+    return named_at(params.history_length + i);
 }
 
-// Where the value of an edited class is; its count and its first bias are `item_count` and twice as many words behind.
-fn value_of(class_index: u32) -> u32 {
-    let word = class_index / 32u;
-    let below = (1u << (class_index % 32u)) - 1u;
-    let before = atomicLoad(&edits[first + word_count() + word]) + countOneBits(atomicLoad(&edits[first + word]) & below);
-    return first + 2u * word_count() + 1u + before;
+fn penalised_at(i: u32) -> u32 {
+    return bias_named_at(params.bias_length + i);
 }
 
-fn report_error() {
-    atomicStore(&edits[first + 2u * word_count()], 1u);
-}
-
-fn mark(row: u32, item: u32) {
-    let class_index = item_class(row, item);
+fn clear_named(item: u32) {
+    let class_index = atomicLoad(&edits[named_at(item)]);
     if class_index < class_count() {
-        atomicOr(&edits[first + class_index / 32u], 1u << (class_index % 32u));
-    } else if class_index != NO_TOKEN {
-        report_error();
+        atomicStore(&edits[first + class_index], 0u);
     }
 }
 
-fn count_bits(local: u32) {
-    let run = (word_count() + WORKGROUP_SIZE - 1u) / WORKGROUP_SIZE;
-    let begin = min(local * run, word_count());
-    let end = min(begin + run, word_count());
-    var count = 0u;
-    for (var i = begin; i < end; i++) {
-        count += countOneBits(atomicLoad(&edits[first + i]));
-    }
-    bit_counts[local] = count;
-    workgroupBarrier();
-    var before = 0u;
-    for (var i = 0u; i < local; i++) {
-        before += bit_counts[i];
-    }
-    for (var i = begin; i < end; i++) {
-        atomicStore(&edits[first + word_count() + i], before);
-        before += countOneBits(atomicLoad(&edits[first + i]));
-    }
+var<private> has_error: bool = false;
+
+// Whether it is a class; all else but NO_TOKEN is an error.
+fn is_class(class_index: u32) -> bool {
+    has_error = has_error || (class_index >= class_count() && class_index != NO_TOKEN);
+    return class_index < class_count();
 }
 
-fn count_item(row: u32, item: u32, prompt_length: u32) {
-    let class_index = item_class(row, item);
-    if class_index >= class_count() {
-        return;
+// Whoever counts a class first names it.
+fn name_token(i: u32, class_index: u32, before: u32) {
+    atomicStore(&edits[named_at(i)], select(NO_TOKEN, class_index, before == 0u));
+}
+
+// Prompt and what was generated have a loop each: on a rasteriser every atomic operation takes a lane at a time.
+fn count_tokens(row: u32, local: u32, prompt_length: u32) {
+    let prompt_end = min(prompt_length, params.history_length);
+    for (var i = local; i < prompt_end; i += WORKGROUP_SIZE) {
+        let class_index = history_at(row, i);
+        var before = 1u;
+        if is_class(class_index) {
+            before = atomicOr(&edits[first + class_index], IN_PROMPT);
+        }
+        name_token(i, class_index, before);
     }
-    let value = value_of(class_index);
-    if item >= params.history_length {
-        // The first of several has the largest number.
-        atomicMax(&edits[value + 2u * item_count()], item_count() - item);
-        return;
-    }
-    atomicOr(&edits[value + item_count()], IN_HISTORY);
-    if item >= prompt_length {
-        atomicAdd(&edits[value + item_count()], 1u);
+    for (var i = prompt_end + local; i < params.history_length; i += WORKGROUP_SIZE) {
+        let class_index = history_at(row, i);
+        var before = 1u;
+        if is_class(class_index) {
+            before = atomicAdd(&edits[first + class_index], GENERATED);
+        }
+        name_token(i, class_index, before);
     }
 }
 
@@ -135,14 +121,14 @@ fn settled(x: f32) -> f32 {
 
 fn penalised(a: f32, counts: u32, p: SampleParams) -> f32 {
     var x = a;
-    if counts >= IN_HISTORY && p.repetition != 1.0 {
+    if p.repetition != 1.0 {
         if x > 0.0 {
             x = divide_rounded(x, p.repetition);
         } else {
             x = settled(mul(settled(x), p.repetition));
         }
     }
-    let n = counts & (IN_HISTORY - 1u);
+    let n = counts / GENERATED;
     if n > 0u && (p.frequency != 0.0 || p.presence != 0.0) {
         x = settled(opaque(settled(x) - settled(mul(p.frequency, f32(n)))));
         x = settled(opaque(x - settled(p.presence)));
@@ -150,55 +136,114 @@ fn penalised(a: f32, counts: u32, p: SampleParams) -> f32 {
     return x;
 }
 
-fn edit(row: u32, start: u32, item: u32, p: SampleParams) {
-    let class_index = item_class(row, item);
+// The logit of a class, as it is adjusted.
+fn logit_bits(row: u32, class_index: u32) -> u32 {
+    let start = row_start(row);
+    let lane = Lane(0u, 0u, row, true, 0u, 0u);
+    return adjust_logits(load_around(start, class_index), start, class_index / 4u, lane)[class_index % 4u];
+}
+
+fn penalise(row: u32, i: u32, p: SampleParams, is_valid: bool) {
+    let class_index = atomicLoad(&edits[named_at(i)]);
     if class_index >= class_count() {
         return;
     }
-    let value = value_of(class_index);
-    let lane = Lane(0u, 0u, row, true, 0u, 0u);
-    let index = class_index / 4u;
-    var bits = adjust_logits(load_vec4(start, index), start, index, lane)[class_index % 4u];
-    if !is_nan_or_inf(bits) {
-        bits = bitcast<u32>(penalised(bitcast<f32>(bits), atomicLoad(&edits[value + item_count()]), p));
+    let at = first + class_index;
+    let bits = logit_bits(row, class_index);
+    let penalised_bits = bitcast<u32>(penalised(bitcast<f32>(bits), atomicLoad(&edits[at]), p));
+    atomicStore(&edits[at], select(0u, bits ^ penalised_bits, is_valid && !is_nan_or_inf(bits)));
+}
+
+//#if HAS_BIAS_CLASSES
+fn biased(bits: u32, bias: u32) -> u32 {
+    if bias == NEG_INF && (bits == NEG_INF || !is_nan_or_inf(bits)) {
+        return NEG_INF;
     }
-    let first_bias = atomicLoad(&edits[value + 2u * item_count()]);
-    if first_bias > 0u {
-        let bias = bias_value_at(row, item_count() - first_bias - params.history_length);
-        if bias == NEG_INF && (bits == NEG_INF || !is_nan_or_inf(bits)) {
-            bits = NEG_INF;
-        } else if is_nan_or_inf(bias) {
-            report_error();
-        } else if !is_nan_or_inf(bits) && (bias & 0x7fffffffu) != 0u {
-            let sum = opaque(settled(bitcast<f32>(bits)) + settled(bitcast<f32>(bias)));
-            bits = bitcast<u32>(settled(sum));
+    if is_nan_or_inf(bias) {
+        has_error = true;
+    } else if !is_nan_or_inf(bits) && (bias & 0x7fffffffu) != 0u {
+        let sum = opaque(settled(bitcast<f32>(bits)) + settled(bitcast<f32>(bias)));
+        return bitcast<u32>(settled(sum));
+    }
+    return bits;
+}
+
+fn add_bias(row: u32, i: u32, is_valid: bool) {
+    let class_index = atomicLoad(&edits[bias_named_at(i)]);
+    if class_index >= class_count() {
+        return;
+    }
+    var change = atomicLoad(&edits[penalised_at(i)]);
+    if is_valid {
+        let bits = logit_bits(row, class_index);
+        change = bits ^ biased(bits ^ change, bias_value_at(row, i));
+    }
+    atomicStore(&edits[first + class_index], change);
+}
+
+// Of several biases of a class the first counts, which has the largest number here.
+fn add_biases(row: u32, local: u32, is_valid: bool) {
+    for (var i = local; i < params.bias_length; i += WORKGROUP_SIZE) {
+        let class_index = bias_class_at(row, i);
+        if is_class(class_index) {
+            atomicStore(&edits[penalised_at(i)], atomicLoad(&edits[first + class_index]));
         }
     }
-    atomicStore(&edits[value], bits);
+    storageBarrier();
+    for (var i = local; i < params.bias_length; i += WORKGROUP_SIZE) {
+        let class_index = bias_class_at(row, i);
+        if class_index < class_count() {
+            atomicStore(&edits[first + class_index], 0u);
+        }
+    }
+    storageBarrier();
+    for (var i = local; i < params.bias_length; i += WORKGROUP_SIZE) {
+        let class_index = bias_class_at(row, i);
+        if class_index < class_count() {
+            atomicMax(&edits[first + class_index], params.bias_length - i);
+        }
+    }
+    storageBarrier();
+    for (var i = local; i < params.bias_length; i += WORKGROUP_SIZE) {
+        let class_index = bias_class_at(row, i);
+        var named = NO_TOKEN;
+        if class_index < class_count() && atomicLoad(&edits[first + class_index]) == params.bias_length - i {
+            named = class_index;
+        }
+        atomicStore(&edits[bias_named_at(i)], named);
+    }
+    storageBarrier();
+    for (var i = local; i < params.bias_length; i += WORKGROUP_SIZE) {
+        add_bias(row, i, is_valid);
+    }
 }
+//#end
 
 fn run(lane: Lane) {
     let row = lane.row;
     let local = lane.chunk * LANES + lane.index;
     first = row * params.edits_stride;
-    for (var i = local; i < params.edits_stride; i += WORKGROUP_SIZE) {
-        atomicStore(&edits[first + i], 0u);
+    for (var item = local; item < params.history_length + params.bias_length; item += WORKGROUP_SIZE) {
+        clear_named(item);
     }
-    storageBarrier();
-    for (var item = local; item < item_count(); item += WORKGROUP_SIZE) {
-        mark(row, item);
+    if local == 0u {
+        atomicStore(&edits[error_at()], 0u);
     }
-    storageBarrier();
-    count_bits(local);
     storageBarrier();
     let p = sample_params_of(row);
-    for (var item = local; item < item_count(); item += WORKGROUP_SIZE) {
-        count_item(row, item, p.prompt_length);
+    let is_valid = are_valid(p);
+    //#if HAS_HISTORY
+    count_tokens(row, local, p.prompt_length);
+    storageBarrier();
+    for (var i = local; i < params.history_length; i += WORKGROUP_SIZE) {
+        penalise(row, i, p, is_valid);
     }
     storageBarrier();
-    if are_valid(p) {
-        for (var item = local; item < item_count(); item += WORKGROUP_SIZE) {
-            edit(row, row_start(row), item, p);
-        }
+    //#end
+    //#if HAS_BIAS_CLASSES
+    add_biases(row, local, is_valid);
+    //#end
+    if has_error {
+        atomicStore(&edits[error_at()], 1u);
     }
 }

@@ -27,14 +27,11 @@ const STAGE_MASS: u32 = 3u;
 const STAGE_DONE: u32 = 4u;
 
 const ALL_CLASSES: u32 = 0xffffffffu;
-const LOWEST_KEY: i32 = KEY_NEG_INF + 1;
 
 var<workgroup> search: Search;
 var<private> asked: Search;
 var<private> row: Stats;
 var<private> row_params: SampleParams;
-var<private> is_listing: bool = false;
-var<private> listed: Listed;
 
 fn shift_of(s: Search) -> u32 {
     if s.low < s.high {
@@ -43,9 +40,51 @@ fn shift_of(s: Search) -> u32 {
     return bucket_shift(s.last_class - s.first_class);
 }
 
+// m - b, or somewhat more than 32 where it is more, so that it never is infinite.
+fn below_max(key: i32) -> f32 {
+    let m = exp_base(row.max_key);
+    return opaque(m - max(bitcast<f32>(bits_of_key(key)), m - 64.0));
+}
+
+// The bucket by b: no class has a smaller number than one before it.
+fn bucket_of_key(s: Search, key: i32) -> u32 {
+    return u32(min(mul(below_max(key), s.buckets_per_one), f32(BUCKETS - 1u)));
+}
+
+fn bucket_of(s: Search, key: i32, class_index: u32) -> u32 {
+    let step = select(class_index - s.first_class, bitcast<u32>(s.high) - bitcast<u32>(key), s.low < s.high);
+    return select(step >> shift_of(s), bucket_of_key(s, key), s.buckets_per_one > 0.0);
+}
+
+// The smallest key in question whose bucket is this one or one before it.
+fn lowest_key_of(s: Search, bucket: u32) -> i32 {
+    var below = 0u;
+    var within = bitcast<u32>(s.high) - bitcast<u32>(s.low);
+    for (var i = 0u; i < 32u && below < within; i++) {
+        let middle = below + (within - below) / 2u;
+        if bucket_of_key(s, bitcast<i32>(bitcast<u32>(s.low) + middle)) <= bucket {
+            within = middle;
+        } else {
+            below = middle + 1u;
+        }
+    }
+    return bitcast<i32>(bitcast<u32>(s.low) + within);
+}
+
+fn sums_masses(s: Search) -> bool {
+    return s.stage == STAGE_TOTAL || s.stage == STAGE_MASS;
+}
+
+// Whether classes are counted: not where a sum goes through a row, in which few of many classes decide.
+fn counts(s: Search) -> bool {
+    return s.is_listed || !sums_masses(s);
+}
+
 fn add_to_bucket(bucket: u32, e: f32) {
-    atomicAdd(&bucket_counts[bucket], 1u);
-    if asked.stage == STAGE_TOTAL || asked.stage == STAGE_MASS {
+    if counts(asked) {
+        atomicAdd(&bucket_counts[bucket], 1u);
+    }
+    if sums_masses(asked) {
         let mass = fixed_point(e);
         let before = atomicAdd(&bucket_masses[bucket], mass.x);
         let upper = mass.y + select(0u, 1u, before + mass.x < before);
@@ -55,32 +94,29 @@ fn add_to_bucket(bucket: u32, e: f32) {
     }
 }
 
+fn visit_class(bits: u32, e: f32, class_index: u32) {
+    let key = order_key(bits);
+    let by_key = asked.low < asked.high;
+    let is_asked = key >= asked.low && key <= asked.high
+        && (by_key || (class_index >= asked.first_class && class_index <= asked.last_class));
+    if is_asked && is_within(asked.edge, key, class_index) {
+        add_to_bucket(bucket_of(asked, key, class_index), e);
+    }
+}
+
 fn visit_vec4(bits: vec4<u32>, index: u32) {
-    if is_listing {
-        list_vec4(bits, index, listed);
-        return;
+    var e = vec4<f32>(0.0);
+    if sums_masses(asked) {
+        e = exp_vec4(bits, exp_base(row.max_key));
     }
-    var exponentials = vec4<f32>(0.0);
-    if asked.stage != STAGE_COUNT {
-        exponentials = exp_vec4(bits, exp_base(row.max_key));
-    }
-    let shift = shift_of(asked);
-    for (var i = 0u; i < 4u; i++) {
-        let key = order_key(bits[i]);
-        let class_index = 4u * index + i;
-        let by_key = asked.low < asked.high;
-        let is_asked = key >= asked.low && key <= asked.high
-            && (by_key || (class_index >= asked.first_class && class_index <= asked.last_class));
-        if is_asked && is_within(asked.edge, key, class_index) {
-            let step = select(class_index - asked.first_class, bitcast<u32>(asked.high) - bitcast<u32>(key), by_key);
-            add_to_bucket(step >> shift, exponentials[i]);
-        }
-    }
+    visit_class(bits.x, e.x, 4u * index);
+    visit_class(bits.y, e.y, 4u * index + 1u);
+    visit_class(bits.z, e.z, 4u * index + 2u);
+    visit_class(bits.w, e.w, 4u * index + 3u);
 }
 
 // The same for what is in the list.
 fn visit_list(local: u32) {
-    let shift = shift_of(asked);
     let by_key = asked.low < asked.high;
     for (var i = local; i < atomicLoad(&list_count); i += WORKGROUP_SIZE) {
         let key = list_keys[i];
@@ -88,22 +124,10 @@ fn visit_list(local: u32) {
         let is_asked = key >= asked.low && key <= asked.high
             && (by_key || (class_index >= asked.first_class && class_index <= asked.last_class));
         if is_asked && is_within(asked.edge, key, class_index) {
-            let step = select(class_index - asked.first_class, bitcast<u32>(asked.high) - bitcast<u32>(key), by_key);
-            add_to_bucket(step >> shift, exp_diff(key, row.max_key));
+            add_to_bucket(bucket_of(asked, key, class_index), exp_diff(key, row.max_key));
         }
     }
     workgroupBarrier();
-}
-
-// Lists classes, if there is room.
-fn list_row(which: Listed, start: u32, lane: Lane) {
-    if local_index(lane) == 0u {
-        atomicStore(&list_count, 0u);
-    }
-    is_listing = true;
-    listed = which;
-    scan_row(which.until.key, start, lane);
-    is_listing = false;
 }
 
 fn count_maxima(lane: Lane) {
@@ -137,7 +161,8 @@ fn mass_of(bucket: u32) -> vec2<u32> {
 
 fn is_reached(s: Search, count: u32, mass: vec2<u32>) -> bool {
     if s.stage == STAGE_MASS {
-        return count > 0u && !is_less_wide(mass, s.target_mass);
+        // Before all others comes a maximum, so that what is nothing is no class.
+        return is_some_wide(mass) && !is_less_wide(mass, s.target_mass);
     }
     return count >= s.target_count;
 }
@@ -190,6 +215,12 @@ fn all_in_question(before: Search, stage: u32, low: i32) -> Search {
     s.mass = vec2<u32>(0u);
     s.is_listed = s.is_listed && s.is_whole_list;
     s.is_unlistable = false;
+    s.buckets_per_one = 0.0;
+    if stage == STAGE_TOTAL || stage == STAGE_MASS {
+        // What is further below is but a small part of a sum.
+        let range = min(below_max(low), 32.0);
+        s.buckets_per_one = select(0.0, f32(BUCKETS) / range, range > 0.001);
+    }
     return s;
 }
 
@@ -271,12 +302,25 @@ fn narrowed(before: Search) -> Search {
     return within_bucket(s, bucket);
 }
 
+// As many classes as a bucket's sum takes at least, if each were as large as its largest may be.
+fn least_count_of(s: Search, bucket: u32) -> u32 {
+    let most = exp_diff(s.high, row.max_key);
+    return u32(min(from_fixed_point(mass_of(bucket)) / max(most, 1e-30), 1e9));
+}
+
 fn within_bucket(before: Search, bucket: u32) -> Search {
     var s = before;
     let shift = shift_of(s);
     let width = (1u << shift) - 1u;
     var edge = Edge(s.low, ALL_CLASSES);
-    if s.low < s.high {
+    if s.buckets_per_one > 0.0 {
+        if bucket > 0u {
+            s.high = lowest_key_of(s, bucket - 1u) - 1;
+        }
+        s.low = lowest_key_of(before, bucket);
+        s.buckets_per_one = 0.0;
+        edge.key = s.low;
+    } else if s.low < s.high {
         s.high -= i32(bucket << shift);
         s.low = s.high - i32(min(width, bitcast<u32>(s.high) - bitcast<u32>(s.low)));
         edge.key = s.low;
@@ -291,7 +335,7 @@ fn within_bucket(before: Search, bucket: u32) -> Search {
     if found == 1u || is_last || (s.stage == STAGE_COUNT && s.count + found == s.target_count) {
         return next_stage(s, true, edge);
     }
-    s.is_unlistable = s.is_unlistable && found > LIST_MAX;
+    s.is_unlistable = select(found, least_count_of(s, bucket), !counts(before)) > LIST_MAX;
     return s;
 }
 
@@ -315,7 +359,7 @@ fn run(lane: Lane) {
             list_row(Listed(until, current.high, current.first_class, current.last_class), start, lane);
             if local == 0u {
                 search.is_listed = atomicLoad(&list_count) <= LIST_MAX;
-                search.is_whole_list = current.count == 0u;
+                search.is_whole_list = current.count == 0u && !is_some_wide(current.mass);
                 search.is_unlistable = !search.is_listed;
             }
             continue;

@@ -31,9 +31,6 @@ const EDGES: u32 = 30u;
 //#end
 //#end
 
-const NO_TOKEN: u32 = 0xffffffffu;
-const LOWEST_KEY: i32 = KEY_NEG_INF + 1;
-
 const TOP_N_MAX: u32 = 128u;
 var<workgroup> top_keys: array<i32, TOP_N_MAX>;
 var<workgroup> top_classes: array<u32, TOP_N_MAX>;

@@ -9,8 +9,6 @@ const TOKENS: u32 = 31u;
 const SAMPLE_SUMMARY: u32 = 40u;
 @group(0) @binding(SAMPLE_SUMMARY) var<storage, read_write> sample_summary: array<u32>;
 
-const NO_TOKEN: u32 = 0xffffffffu;
-
 var<workgroup> missing: atomic<u32>;
 var<workgroup> first_missing: atomic<u32>;
 

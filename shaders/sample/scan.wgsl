@@ -25,25 +25,35 @@ fn local_index(lane: Lane) -> u32 {
     return lane.chunk * LANES + lane.index;
 }
 
-fn scan_row(lowest_key: i32, start: u32, lane: Lane) {
+// Finds which of the groups from `first` on are visited, and returns how many vec4s they have.
+fn find_groups(first: u32, lowest_key: i32, lane: Lane) -> u32 {
     let local = local_index(lane);
+    workgroupBarrier();
+    if local == 0u {
+        atomicStore(&scan_count, 0u);
+    }
+    workgroupBarrier();
+    let end = min(first + SCAN_BATCH, group_count());
+    for (var group = first + local; group < end; group += WORKGROUP_SIZE) {
+        if maximum_at(lane.row, group) >= lowest_key {
+            scan_groups[atomicAdd(&scan_count, 1u)] = group;
+        }
+    }
+    workgroupBarrier();
+    return atomicLoad(&scan_count) * USED_REGS;
+}
+
+// The vec4 of the row that is the item-th of these.
+fn vec4_of_item(item: u32) -> u32 {
+    let group = scan_groups[item / USED_REGS];
+    return (group / LANES) * CHUNK_VEC4S + (item % USED_REGS) * LANES + group % LANES;
+}
+
+fn scan_row(lowest_key: i32, start: u32, lane: Lane) {
     for (var first = 0u; first < group_count(); first += SCAN_BATCH) {
-        workgroupBarrier();
-        if local == 0u {
-            atomicStore(&scan_count, 0u);
-        }
-        workgroupBarrier();
-        let end = min(first + SCAN_BATCH, group_count());
-        for (var group = first + local; group < end; group += WORKGROUP_SIZE) {
-            if maximum_at(lane.row, group) >= lowest_key {
-                scan_groups[atomicAdd(&scan_count, 1u)] = group;
-            }
-        }
-        workgroupBarrier();
-        let items = atomicLoad(&scan_count) * USED_REGS;
-        for (var item = local; item < items; item += WORKGROUP_SIZE) {
-            let group = scan_groups[item / USED_REGS];
-            let index = (group / LANES) * CHUNK_VEC4S + (item % USED_REGS) * LANES + group % LANES;
+        let items = find_groups(first, lowest_key, lane);
+        for (var item = local_index(lane); item < items; item += WORKGROUP_SIZE) {
+            let index = vec4_of_item(item);
             visit_vec4(value_vec4(start, index, lane), index);
         }
     }

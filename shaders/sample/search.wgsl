@@ -1,6 +1,7 @@
 // Finds a class in the order of falling b and then of rising class: the k-th, or the first with which a sum of
-// exponentials is reached. The classes in question, at first all, are counted in 256 buckets of equal width, by key and,
-// where all keys are equal, by class; those of one bucket are the next in question. Counts are integers, and so are the
+// exponentials is reached. The classes in question, at first all, are counted in 256 buckets of equal width: a sum's at first
+// by b, so that the next question is about few classes; then by key and, where all keys are equal, by class. Those of one
+// bucket are the next in question. Counts are integers, and so are the
 // sums (`fixed_point`), so that neither depends on an order.
 
 //#import "sample/list"
@@ -13,6 +14,8 @@ struct Search {
     high: i32,
     first_class: u32,
     last_class: u32,
+    // How many buckets m - b = 1 is, or 0 where they are not those of b.
+    buckets_per_one: f32,
     // Classes before those in question, and the sum of their exponentials.
     count: u32,
     mass: vec2<u32>,
@@ -45,6 +48,10 @@ fn add_wide(a: vec2<u32>, b: vec2<u32>) -> vec2<u32> {
 
 fn is_less_wide(a: vec2<u32>, b: vec2<u32>) -> bool {
     return a.y < b.y || (a.y == b.y && a.x < b.x);
+}
+
+fn is_some_wide(a: vec2<u32>) -> bool {
+    return (a.x | a.y) != 0u;
 }
 
 // x in units of 2^-44, rounded down; each step is exact.

@@ -4,13 +4,11 @@
 
 //#import "sample/philox"
 
-const NO_TOKEN: u32 = 0xffffffffu;
-
 // Whether a token can be drawn of a row with these statistics.
 fn has_candidates(row: Stats, row_params: SampleParams, lane: Lane) -> bool {
     var is_valid = are_valid(row_params);
     //#if HAS_EDITS
-    is_valid = is_valid && edits[lane.row * params.edits_stride + 2u * ((class_count() + 31u) / 32u)] == 0u;
+    is_valid = is_valid && !has_edits_error(lane.row);
     //#end
     return is_valid && !has_nan_or_inf(row.max_key) && row.max_key != KEY_NEG_INF;
 }

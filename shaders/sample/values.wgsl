@@ -5,6 +5,10 @@
 //#import "bindings"
 //#import "sample/params"
 
+// The token of a row that has none, and the key of the smallest number that is more than -inf.
+const NO_TOKEN: u32 = 0xffffffffu;
+const LOWEST_KEY: i32 = KEY_NEG_INF + 1;
+
 var<private> inv_temperature: f32 = 1.0;
 var<private> edge: Edge;
 
@@ -21,6 +25,10 @@ fn order_key(bits: u32) -> i32 {
 
 fn is_within(edge: Edge, key: i32, class_index: u32) -> bool {
     return key > edge.key || (key == edge.key && class_index <= edge.class_index);
+}
+
+fn edited_vec4s() -> u32 {
+    return (class_count() + 3u) / 4u;
 }
 
 // Reads what belongs to the row: once, before its values.
@@ -40,27 +48,18 @@ const EDGES: u32 = 30u;
 //#end
 
 //#if HAS_EDITS
-// For each row: a bit for each class whose logit is replaced, the number of such classes before each word of bits, a word
-// that is 1 if history or biases are none, and the values, in the order of classes. Made by kernels/sample_edits.wgsl.
+// For each class of each row the bits that penalties and biases change, most of them 0; then four that are 0, and one that
+// is 1 if history or biases are none. Made by kernels/sample_edits.wgsl.
 const EDITS: u32 = 28u;
-@group(0) @binding(EDITS) var<storage, read> edits: array<u32>;
+@group(0) @binding(EDITS) var<storage, read> edits: array<vec4<u32>>;
 
 fn edited4(bits: vec4<u32>, index: u32, row: u32) -> vec4<u32> {
-    let first = row * params.edits_stride;
-    let words = (class_count() + 31u) / 32u;
-    let word = edits[first + min(index / 8u, words - 1u)];
-    let shift = 4u * (index % 8u);
-    let four = select((word >> shift) & 15u, 0u, index / 8u >= words);
-    if four == 0u {
-        return bits;
-    }
-    let before = edits[first + words + index / 8u] + countOneBits(word & ((1u << shift) - 1u));
-    let x = first + 2u * words + 1u + before;
-    let bit = vec4<u32>(four & 1u, (four >> 1u) & 1u, (four >> 2u) & 1u, four >> 3u);
-    let y = x + bit.x;
-    let z = y + bit.y;
-    let new_bits = vec4<u32>(edits[x], edits[y], edits[z], edits[z + bit.z]);
-    return select(bits, new_bits, bit == vec4<u32>(1u));
+    let at = select(min(index, edited_vec4s()), index, IS_FULL);
+    return bits ^ edits[row * (params.edits_stride / 4u) + at];
+}
+
+fn has_edits_error(row: u32) -> bool {
+    return edits[row * (params.edits_stride / 4u) + edited_vec4s() + 1u].x != 0u;
 }
 //#end
 

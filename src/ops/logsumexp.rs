@@ -7,9 +7,7 @@ pub use buffers::{LogSumExpBuffers, LogSumExpGradBuffers};
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, matrix_operands};
 use super::shard::{ShardStatistics, StatisticsBuffer};
-use crate::dispatch::{
-    Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
-};
+use crate::dispatch::{Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::{Gpu, Wait, block_on};

@@ -168,6 +168,44 @@ fn recorded_sampling_writes_what_a_host_call_returns_and_nothing_else() {
     }
 }
 
+/// Histories and biases of one step leave nothing to the next, whose rows are others.
+#[test]
+fn a_kernel_forgets_the_classes_that_it_penalised_before() {
+    let mut random = Random(103);
+    let (first, options) = batch(&mut random);
+    let (second, _) = batch(&mut random);
+    let kernel = in_buffers(&options).prepare(gpu(), first.rows).unwrap();
+    let subject = Subject::new::<f32>("sample, recorded,", first.rows, &first.joint);
+    let host = |batch: &SampleBatch| {
+        let options = Sample {
+            probs: true,
+            ..batch.options()
+        };
+        (
+            options.clone(),
+            gpu().sample(&batch.logits, batch.rows, &options).unwrap(),
+        )
+    };
+    let both = [&first, &second].map(|batch| (batch, host(batch)));
+    for step in [0, 1, 1, 0, 2, 0] {
+        let (batch, (options, expected)) = &both[step % 2];
+        let mut inputs = Inputs::new(batch, options, batch.rows);
+        if step == 2 {
+            // Every token of the histories is out of range.
+            let history = on_host(&options.history.as_ref().unwrap().tokens);
+            inputs.history = input(&vec![33; history.len()]);
+        }
+        let outputs = Outputs::new(batch.rows, options.top_n);
+        encode(|encoder| kernel.encode(encoder, &outputs.buffers(&inputs)).unwrap());
+        if step == 2 {
+            let tokens = unguarded(&subject, "tokens", &outputs.0[0].1);
+            equal(&subject, "the tokens", tokens, vec![NO_TOKEN; 28]);
+        } else {
+            outputs.are(&subject, batch.rows, expected);
+        }
+    }
+}
+
 #[test]
 fn parameters_out_of_range_in_a_buffer_make_rows_without_a_token() {
     let (mut batch, options) = batch(&mut Random(102));

@@ -4,7 +4,7 @@
 use super::common::{GPUS, Random, Subject, bits, gpu, must, on};
 use super::{must_be, of_twin};
 use wgpu_softmax::testing::SampleBatch;
-use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule};
+use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule, wgpu};
 
 /// Two words of allowed classes, and rows that begin anywhere in a vector of four.
 const CLASSES: usize = 33;
@@ -78,14 +78,17 @@ fn tokens_are_those_of_the_twin_under_every_schedule() {
 
 /// Seven rows at a time, which is no divisor of their number, give what all rows at once give.
 fn same_in_parts(batch: &SampleBatch, options: &Sample) {
-    let whole = gpu().sample(&batch.logits, batch.rows, options).unwrap();
     let gpu_options = GpuOptions {
         part_bytes: 7 * 4 * CLASSES as u64,
         ..GpuOptions::default()
     };
-    let small = Gpu::with_options(&gpu_options).unwrap();
+    same_on(&Gpu::with_options(&gpu_options).unwrap(), batch, options);
+}
+
+fn same_on(small: &Gpu, batch: &SampleBatch, options: &Sample) {
+    let whole = gpu().sample(&batch.logits, batch.rows, options).unwrap();
     let out = small.sample(&batch.logits, batch.rows, options).unwrap();
-    let subject = Subject::new::<f32>("sample, seven rows at a time,", batch.rows, &options.adjust);
+    let subject = Subject::new::<f32>("sample, some rows at a time,", batch.rows, &options.adjust);
     let all: Vec<usize> = (0..batch.rows.count()).collect();
     must(subject.each("the output of a row", &words(&out, &all), &words(&whole, &all)));
 }
@@ -117,6 +120,33 @@ fn batches_with_numbers_for_each_row_have_the_same_tokens_in_parts() {
         ..batch.options()
     };
     same_in_parts(&batch, &options);
+}
+
+/// A device that binds just the logits of all rows, but not their penalised logits.
+#[test]
+fn rows_whose_penalties_take_several_bindings_have_the_same_tokens() {
+    let batch = SampleBatch::new(&mut Random(86), 40, CLASSES, true);
+    let adapter = pollster::block_on(wgpu_softmax::adapters(&GpuOptions::default()))
+        .unwrap()
+        .remove(0);
+    let alignment = u64::from(adapter.limits().min_storage_buffer_offset_alignment);
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: (40 * 4 * CLASSES as u64 + alignment).next_multiple_of(4),
+        ..adapter.limits()
+    };
+    let request = adapter.request_device(&wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..Default::default()
+    });
+    let (device, queue) = pollster::block_on(request).unwrap();
+    // Tokens alone, of which few kernels have to be compiled for another Gpu.
+    let options = Sample {
+        log_probs: LogProbs::None,
+        top_n: 0,
+        ranks: false,
+        ..batch.options()
+    };
+    same_on(&Gpu::from_device(device, queue).unwrap(), &batch, &options);
 }
 
 /// FNV-1a over the tokens of 10,000 rows of every kind.

@@ -2,17 +2,15 @@
 
 use crate::dispatch::Slice;
 use crate::ops::adjust::AdjustBuffers;
-#[cfg(doc)]
-use crate::{FullyMasked, LogSumExp, LogSumExpGradKernel, LogSumExpKernel};
 
-/// The buffers of [`LogSumExpKernel::encode`].
+/// The buffers of [`LogSumExpKernel::encode`](crate::LogSumExpKernel::encode).
 #[derive(Debug, Clone, Copy)]
 pub struct LogSumExpBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
     /// An f32 for each row.
     pub lse: Slice<'a>,
-    /// The buffers that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`](crate::LogSumExp::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
     /// For rows that are a shard: the statistics of all shards, which
     /// [`SoftmaxKernel::bind_statistics`](crate::SoftmaxKernel::bind_statistics) finds with the same adjustment.
@@ -35,18 +33,18 @@ impl<'a> LogSumExpBuffers<'a> {
     }
 }
 
-/// The buffers of [`LogSumExpGradKernel::encode`].
+/// The buffers of [`LogSumExpGradKernel::encode`](crate::LogSumExpGradKernel::encode).
 #[derive(Debug, Clone, Copy)]
 pub struct LogSumExpGradBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`] the buffer is checked, but
+    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`](crate::FullyMasked::Uniform) the buffer is checked, but
     /// the lse is computed again.
     pub lse: Slice<'a>,
     /// The upstream gradient of each row, f32.
     pub upstream: Slice<'a>,
-    /// The gradient; `None` with [`LogSumExp::in_place`].
+    /// The gradient; `None` with [`LogSumExp::in_place`](crate::LogSumExp::in_place).
     pub gradient: Option<Slice<'a>>,
-    /// The buffers that [`LogSumExp::adjust`] asks for.
+    /// The buffers that [`LogSumExp::adjust`](crate::LogSumExp::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
 }

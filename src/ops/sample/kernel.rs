@@ -72,7 +72,7 @@ impl Sample {
         if u32::try_from(rows.count()).is_err() {
             return Err(rows.too_large());
         }
-        let parts = parts(&rows, self.group(), gpu.limits())?;
+        let parts = parts(&rows, self.group(), &self.limits_of_parts(&rows, gpu.limits()))?;
         let plans = Plan::of_passes(&rows, gpu.capabilities(), self.schedule)?;
         let steps = Steps::list(self, &adjusted, rows.classes(), &plans[0]);
         let mut kernel = SampleKernel {
@@ -95,6 +95,30 @@ impl Sample {
         Ok(kernel)
     }
 
+    /// Words of a row's edits: a bit pattern for each class, four that are 0, an error, a class for each token of the history
+    /// and each bias, and a word more for each bias (`shaders/kernels/sample_edits.wgsl`).
+    fn edits_words(&self, classes: usize) -> usize {
+        let history = self.history.as_ref().map_or(0, |history| history.length);
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.length);
+        if self.history.is_none() && self.bias.is_none() {
+            return 0;
+        }
+        (classes + 4).next_multiple_of(4) + (1 + history + 2 * bias).next_multiple_of(4)
+    }
+
+    /// The limits by which a batch is cut: a part's edits, which may take more than its logits, have to be bound too.
+    fn limits_of_parts(&self, rows: &Rows, limits: &wgpu::Limits) -> wgpu::Limits {
+        let row_bytes = self.edits_words(rows.classes()) as u64 * ELEMENT_BYTES;
+        let most = (bindable_bytes(limits) / row_bytes.max(1)).max(1);
+        let bytes = most.saturating_mul(rows.outer_stride() as u64 * ELEMENT_BYTES);
+        let slack = u64::from(limits.min_storage_buffer_offset_alignment);
+        let binding = limits.max_storage_buffer_binding_size;
+        wgpu::Limits {
+            max_storage_buffer_binding_size: binding.min(bytes.saturating_add(slack)),
+            ..limits.clone()
+        }
+    }
+
     fn params(&self, rows: &Rows, adjusted: &Adjusted) -> Params {
         let bits = words_of_class_bits(rows.classes()) as u32;
         let history = self.history.as_ref().map_or(0, |history| history.length as u32);
@@ -114,7 +138,7 @@ impl Sample {
             history_length: history,
             bias_length: bias,
             bias_stride: if bias_per_row { bias } else { 0 },
-            edits_stride: 2 * bits + 5 + 3 * (history + bias),
+            edits_stride: self.edits_words(rows.classes()) as u32,
             top_n: self.top_n as u32,
             draft_length: self.draft.as_ref().map_or(0, |draft| draft.length as u32),
             ..adjusted.params
@@ -268,7 +292,12 @@ impl SampleKernel {
                 return Err(EncodeError::OutOfMemory { what, bytes });
             }
             if !self.own.contains_key(own) {
-                self.own.insert(*own, self.gpu.buffer(what, bytes, Usage::STORAGE)?);
+                // The edits are zeros at first, and so none of the pool's.
+                let buffer = match own {
+                    Own::Edits => self.gpu.new_buffer(what, bytes, Usage::STORAGE)?,
+                    _ => self.gpu.buffer(what, bytes, Usage::STORAGE)?,
+                };
+                self.own.insert(*own, buffer);
             }
         }
         Ok(())

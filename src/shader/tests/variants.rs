@@ -263,6 +263,23 @@ fn row_variants(spec: RowSpec, plan: &Plan, turn: usize, all: &mut Vec<Variant>)
     }
 }
 
+/// The two dispatches of an operation on a shard, in one vector width.
+fn shard_variants(spec: RowSpec, plan: &Plan, all: &mut Vec<Variant>) {
+    let can_be = match spec.op {
+        RowOp::Softmax { lse_grad, .. } => !lse_grad,
+        RowOp::CrossEntropy(op) => !op.nll,
+        _ => false,
+    };
+    if can_be && spec.stats == RowStatsNeed::Sums {
+        let spec = RowSpec {
+            stats: RowStatsNeed::Shard,
+            ..spec
+        };
+        let width = [VectorWidth::X1, VectorWidth::X2, VectorWidth::X4][all.len() % 3];
+        all.extend([true, false].map(|first_pass| Variant::row(spec, width, first_pass, plan)));
+    }
+}
+
 /// A rasteriser without subgroups, and a GPU with them.
 pub(super) fn adapters() -> [Capabilities; 2] {
     [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)].map(|(subgroups, device_type)| {
@@ -283,6 +300,9 @@ pub(super) fn all() -> Vec<Variant> {
                 let words = spec.span_words() as usize;
                 let plan = Plan::new(&Rows::new(4, classes), &adapter, words, false, Some(schedule)).unwrap();
                 row_variants(spec, &plan, turn, &mut all);
+                if matches!(schedule, Schedule::Split { .. }) {
+                    shard_variants(spec, &plan, &mut all);
+                }
             }
         }
     }
