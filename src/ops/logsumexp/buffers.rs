@@ -38,8 +38,8 @@ impl<'a> LogSumExpBuffers<'a> {
 pub struct LogSumExpGradBuffers<'a> {
     /// The batch.
     pub logits: Slice<'a>,
-    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`](crate::FullyMasked::Uniform) the buffer is checked, but
-    /// the lse is computed again.
+    /// The lse of each row that the forward pass left, f32. With [`FullyMasked::Uniform`](crate::FullyMasked::Uniform) the
+    /// buffer is checked, but the lse is computed again.
     pub lse: Slice<'a>,
     /// The upstream gradient of each row, f32.
     pub upstream: Slice<'a>,
