@@ -6,6 +6,7 @@ mod check;
 mod confident;
 mod fast;
 mod layouts;
+mod shards;
 mod special;
 mod tally;
 
@@ -88,6 +89,7 @@ const CHECKS: &[(&str, Checker)] = &[
     ("determinism", bits::determinism),
     ("batch_invariance", bits::batch_invariance),
     ("parts", bits::parts),
+    ("shards", shards::shards),
 ];
 
 impl Gpu {

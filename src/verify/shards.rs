@@ -1,0 +1,71 @@
+//! Checks that shards have the bits of whole rows.
+
+use super::tally::Tally;
+use crate::error::RunError;
+use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::loss::Gradient;
+use crate::ops::shard::ShardStatistics;
+use crate::ops::softmax::Softmax;
+use crate::rows::Rows;
+use crate::testing::Subject;
+
+/// What a shard has of each whole row.
+fn part(whole: &[f32], rows: &Rows) -> Vec<f32> {
+    let of_row = |row: &[f32]| row[rows.first_class()..rows.first_class() + rows.classes()].to_vec();
+    whole.chunks(rows.whole_classes()).flat_map(of_row).collect()
+}
+
+pub(super) fn shards(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    for (classes, parts) in [(1025, 2), (5000, 3), (32_000, 7), (128_256, 4)] {
+        let whole = Rows::new(3, classes);
+        if !tally.fits(whole) {
+            continue;
+        }
+        let x = tally.random.logits(3 * classes, 5.0);
+        let targets = tally.random.targets(3, classes);
+        let rows: Vec<Rows> = (Rows::even_shards(classes, parts).into_iter())
+            .map(|(first, held)| Rows::new(3, held).shard(first, classes))
+            .collect();
+        softmax(tally, &x, whole, &rows)?;
+        loss(tally, (&x, &targets), whole, &rows)?;
+    }
+    Ok(())
+}
+
+fn softmax(tally: &mut Tally<'_>, x: &[f32], whole: Rows, shards: &[Rows]) -> Result<(), RunError> {
+    let (gpu, options) = (tally.gpu, Softmax::default());
+    let found = shards
+        .iter()
+        .map(|rows| gpu.softmax_statistics(&part(x, rows), *rows, &options));
+    let all = ShardStatistics::join(&found.collect::<Result<Vec<_>, _>>()?)?;
+    let expected = gpu.softmax(x, whole, &options)?;
+    for rows in shards {
+        let y = gpu.softmax_shard(&part(x, rows), *rows, &all, &options)?;
+        let subject = Subject::new::<f32>("softmax of a shard", *rows, &options);
+        tally.case(subject.bits("y", &y, &part(&expected, rows)));
+    }
+    Ok(())
+}
+
+fn loss(tally: &mut Tally<'_>, (x, targets): (&[f32], &[u32]), whole: Rows, shards: &[Rows]) -> Result<(), RunError> {
+    let options = CrossEntropy {
+        gradient: Gradient::Apart,
+        label_smoothing: 0.1,
+        ..CrossEntropy::default()
+    };
+    let gpu = tally.gpu;
+    let found = shards
+        .iter()
+        .map(|rows| gpu.cross_entropy_statistics(&part(x, rows), targets, *rows, &options));
+    let all = ShardStatistics::join(&found.collect::<Result<Vec<_>, _>>()?)?;
+    let expected = gpu.cross_entropy(x, targets, whole, &options)?;
+    for rows in shards {
+        let out = gpu.cross_entropy_shard(&part(x, rows), targets, *rows, &all, &options)?;
+        let subject = Subject::new::<f32>("cross_entropy of a shard", *rows, &options);
+        let [got, expected_loss] = [out.loss, expected.loss].map(|loss| [loss.unwrap_or(f32::NAN)]);
+        tally.case(subject.bits("loss", &got, &expected_loss));
+        let of_shard = part(expected.gradient.as_deref().unwrap_or_default(), rows);
+        tally.case(subject.bits("gradient", &out.gradient.unwrap_or_default(), &of_shard));
+    }
+    Ok(())
+}
