@@ -14,6 +14,7 @@ pub fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
 }
 
 pub(super) fn check_logits<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeError> {
+    rows.check_whole("the reference")?;
     check_length("logits", rows.elements()?, logits.len())
 }
 
