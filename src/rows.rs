@@ -216,6 +216,7 @@ impl Rows {
             why,
         };
         match end {
+            _ if u32::try_from(classes).is_err() => Err(bad("a row has fewer than 2^32 classes")),
             _ if self.inner != 1 => Err(bad("the class axis must be the last")),
             Some(end) if end <= classes => {
                 match (first.is_multiple_of(grid), end.is_multiple_of(grid) || end == classes) {
