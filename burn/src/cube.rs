@@ -123,7 +123,7 @@ impl SampleBackend for CubeBackend {
 }
 
 /// The tensors and options of a cross-entropy, contiguous and of the types that the kernels read.
-struct Batch {
+pub(crate) struct Batch {
     logits: CubeTensor,
     targets: CubeTensor,
     weights: Option<CubeTensor>,
@@ -132,7 +132,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(
+    pub(crate) fn new(
         logits: CubeTensor,
         targets: Targets<CubeBackend>,
         weights: Weights<CubeBackend>,
@@ -166,7 +166,7 @@ impl Batch {
     }
 
     /// Runs the kernels. Returns the loss, and the gradient or else the logits.
-    fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
+    pub(crate) fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
         let Self {
             logits,
             targets,
@@ -207,7 +207,7 @@ fn first_word(tensor: CubeTensor) -> CubeTensor {
     CubeTensor::new_contiguous(tensor.client, tensor.device, [1].into(), handle, tensor.dtype)
 }
 
-fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+pub(crate) fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
 }
 
@@ -215,16 +215,20 @@ fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
     if tensor.dtype == dtype {
         return tensor;
     }
-    let dtype = match dtype {
+    CubeBackend::float_cast(tensor, float_dtype(dtype))
+}
+
+/// A type of the kernels as Burn names types of floats.
+pub(crate) fn float_dtype(dtype: DType) -> FloatDType {
+    match dtype {
         DType::F16 => FloatDType::F16,
         DType::BF16 => FloatDType::BF16,
         _ => FloatDType::F32,
-    };
-    CubeBackend::float_cast(tensor, dtype)
+    }
 }
 
 /// Targets as i32. A 64-bit target that does not fit is clamped, and so stays out of range.
-fn to_i32(targets: CubeTensor) -> CubeTensor {
+pub(crate) fn to_i32(targets: CubeTensor) -> CubeTensor {
     let fitting = match targets.dtype {
         DType::I64 => CubeBackend::int_clamp(targets, i32::MIN.into(), i32::MAX.into()),
         DType::U64 => CubeBackend::int_clamp_max(targets, i32::MAX.into()),

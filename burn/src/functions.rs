@@ -90,7 +90,14 @@ pub(crate) fn cross_entropy_of<const D: usize>(
     options: &CrossEntropy,
 ) -> Tensor<1> {
     let weights = weights.map_or(Weights::None, |w| Weights::Tensor(w.into_dispatch()));
-    let options = CrossEntropy {
+    let options = loss_alone(options);
+    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
+    Tensor::from_dispatch(loss)
+}
+
+/// Options without results other than the loss.
+pub(crate) fn loss_alone(options: &CrossEntropy) -> CrossEntropy {
+    CrossEntropy {
         row_losses: false,
         row_z_losses: false,
         lse: false,
@@ -100,9 +107,7 @@ pub(crate) fn cross_entropy_of<const D: usize>(
         correct: false,
         from_lse: None,
         ..options.clone()
-    };
-    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
-    Tensor::from_dispatch(loss)
+    }
 }
 
 /// A token for each row of logits, whose classes lie along the last dimension, as i32 in the order of the rows; −1 for a row that has

@@ -44,10 +44,15 @@ mod backend;
 mod cube;
 mod device;
 mod functions;
+mod linear;
 mod loss;
 
 pub use backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
 pub use device::{DeviceError, attach, device};
 pub use functions::{cross_entropy, cross_entropy_soft, log_softmax, sample, softmax, softmax_with};
+pub use linear::{
+    LinearCrossEntropyBackend, LinearCrossEntropyGradBackend, LinearCrossEntropyLoss, LinearLayer, LinearOptions,
+    linear_cross_entropy, linear_cross_entropy_bytes,
+};
 pub use loss::CrossEntropyLoss;
 pub use wgpu_softmax;
