@@ -86,23 +86,30 @@ impl Sizes {
         // A third of the budget for a part of the weight's gradient: each part reads the gradient of all logits once more, and each
         // chunk of rows reads and writes the gradient of all weights once more.
         let fits = |rows, block| self.bytes(Chunks { rows, block }) <= budget;
-        let fits_third = |block: &usize| self.block_bytes(*block) <= budget / 3 && fits(1, *block);
-        let parts = (1..=whole.block).map(|parts| whole.block.div_ceil(parts));
-        let block = if self.gradients {
-            parts.clone().find(fits_third).unwrap_or(1)
-        } else {
-            whole.block
+        let fits_third = |block| self.block_bytes(block) <= budget / 3 && fits(1, block);
+        let block = match self.gradients {
+            true => largest(whole.block, fits_third).map_or(1, |most| in_tiles(most, whole.block)),
+            false => whole.block,
         };
-        let most = largest(whole.rows, |rows| fits(rows, block))?;
-        let chunks = whole.rows.div_ceil(most);
+        let rows = largest(whole.rows, |rows| fits(rows, block))?;
         Some(Chunks {
-            rows: whole.rows.div_ceil(chunks),
+            rows: in_tiles(rows, whole.rows),
             block,
         })
     }
 }
 
-/// The largest number up to `most` for which `fits` holds, as it does for all smaller ones.
+/// A number up to `most` of which a matmul's tiles are full, unless that is `all` there are.
+fn in_tiles(most: usize, all: usize) -> usize {
+    match most {
+        _ if most >= all => all,
+        64.. => most - most % 64,
+        8.. => most - most % 8,
+        _ => most,
+    }
+}
+
+/// The largest number up to `most` for which `fits` holds; it is looked for as if it held for all smaller ones.
 fn largest(most: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
     let (mut good, mut bad) = (0, most + 1);
     while bad - good > 1 {
