@@ -1,8 +1,11 @@
 //! The operations on Burn's wgpu runtime. Our kernels are recorded on the tensors' own memory, and submitted to the queue that
 //! Burn itself uses.
 
-use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape, rows_shape};
+use crate::backend::{
+    SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights, loss_shape, rows_shape,
+};
 use crate::device::gpu_of;
+use crate::scale::scale_in_place;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{FloatDType, IntDType, StreamId};
@@ -93,15 +96,54 @@ impl SoftmaxGradBackend for CubeBackend {
     ) -> FloatTensor<Self> {
         let logits = into_contiguous(logits);
         let options = CrossEntropy {
-            gradient: if is_ours_alone(&logits) {
-                Gradient::InPlace
-            } else {
-                Gradient::Apart
-            },
+            gradient: place_of_grad(&logits),
             upstream: Upstream::Buffer,
             ..options
         };
         Batch::new(logits, targets, weights, dim, options).run(Some(upstream)).1
+    }
+}
+
+impl SoftmaxOnePassBackend for CubeBackend {
+    fn fused_cross_entropy_with_grad(
+        logits: FloatTensor<Self>,
+        targets: Targets<Self>,
+        weights: Weights<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let logits = into_contiguous(logits);
+        let options = CrossEntropy {
+            gradient: place_of_grad(&logits),
+            upstream: Upstream::default(),
+            ..options
+        };
+        Batch::new(logits, targets, weights, dim, options).run(None)
+    }
+
+    fn fused_grad_times(gradient: FloatTensor<Self>, number: FloatTensor<Self>) -> FloatTensor<Self> {
+        let gradient = into_contiguous(gradient);
+        let is_wide = [gradient.dtype, number.dtype] == [DType::F32; 2];
+        if is_wide && gradient.can_mut() {
+            scale_in_place(&gradient, into_contiguous(number));
+            return gradient;
+        }
+        times(gradient, number)
+    }
+}
+
+/// A tensor times one number, in the tensor's type.
+fn times(tensor: CubeTensor, number: CubeTensor) -> CubeTensor {
+    let ones = vec![1; tensor.meta.num_dims()];
+    let number = CubeBackend::float_reshape(cast(number, tensor.dtype), ones.into());
+    CubeBackend::float_mul(tensor, number)
+}
+
+/// Over the logits if no other tensor shares their memory.
+fn place_of_grad(logits: &CubeTensor) -> Gradient {
+    match is_ours_alone(logits) {
+        true => Gradient::InPlace,
+        false => Gradient::Apart,
     }
 }
 

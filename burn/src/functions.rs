@@ -36,8 +36,12 @@ pub fn softmax_with<const D: usize>(logits: Tensor<D>, dim: usize, options: &Sof
 /// `dim`. The result is one number, or with [`wgpu_softmax::Reduction::None`] one for each row in the order of `targets`; it is f32
 /// whatever the type of the logits.
 ///
-/// All options that are numbers or host slices apply. `storage`, `targets`, `gradient` and `upstream` follow from the tensors, and
-/// options for other results (`lse`, `entropy`, `argmax`, …) or for a backward pass (`from_lse`) are ignored.
+/// All options that are numbers or host slices apply. `storage`, `targets` and `gradient` follow from the tensors, and options for
+/// other results (`lse`, `entropy`, `argmax`, …) or for a backward pass (`from_lse`) are ignored.
+///
+/// Where logits of f32 are tracked, a reduced loss finds its gradient in the same pass over them. With
+/// [`upstream: Upstream::Buffer`](wgpu_softmax::Upstream::Buffer) it is found in the backward pass instead, where the upstream gradient
+/// is applied before rounding, as it always is for logits of 16 bits and with [`wgpu_softmax::Reduction::None`].
 ///
 /// # Panics
 /// As [`softmax`], and if shapes do not match or options contradict each other.

@@ -76,9 +76,9 @@ impl Bench {
 
     /// Loss and gradients of the first rows.
     fn run(&self, rows: usize, loss: Loss<'_>) -> Result<f32, Box<dyn Error>> {
-        let hidden = self.hidden.clone().slice([0..rows]).require_grad();
+        let hidden = self.hidden.clone().narrow(0, 0, rows).require_grad();
         let weight = self.weight.clone().require_grad();
-        let targets = self.targets.clone().slice([0..rows]);
+        let targets = self.targets.clone().narrow(0, 0, rows);
         let loss = loss(hidden.clone(), weight.clone(), targets);
         let gradients = loss.backward();
         let made = (hidden.grad(&gradients), weight.grad(&gradients));

@@ -2,14 +2,14 @@
 
 use super::backend::{LinearCrossEntropyBackend, LinearCrossEntropyGradBackend, LinearLayer, LinearOptions};
 use super::chunks::is_one_pass;
-use crate::backend::Weights;
+use crate::backend::{SoftmaxOnePassBackend, Weights};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, TensorMetadata};
-use burn::tensor::{DType, Shape};
+use burn::tensor::DType;
 
 #[derive(Debug)]
 struct LinearBackward;
@@ -23,7 +23,7 @@ enum Saved<B: Backend> {
     Inputs(LinearLayer<B>, IntTensor<B>, Weights<B>, LinearOptions),
 }
 
-impl<B: LinearCrossEntropyGradBackend, const N: usize> Backward<B, N> for LinearBackward {
+impl<B: LinearCrossEntropyGradBackend + SoftmaxOnePassBackend, const N: usize> Backward<B, N> for LinearBackward {
     type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -41,7 +41,7 @@ impl<B: LinearCrossEntropyGradBackend, const N: usize> Backward<B, N> for Linear
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             let Some(parent) = parent else { continue };
             let gradient = match &scale {
-                Some(upstream) => times::<B>(gradient, upstream.clone()),
+                Some(upstream) => B::fused_grad_times(gradient, upstream.clone()),
                 None => gradient,
             };
             let gradient = match dtype {
@@ -51,11 +51,6 @@ impl<B: LinearCrossEntropyGradBackend, const N: usize> Backward<B, N> for Linear
             grads.register::<B>(parent.id, gradient);
         }
     }
-}
-
-fn times<B: Backend>(gradient: FloatTensor<B>, number: FloatTensor<B>) -> FloatTensor<B> {
-    let ones = vec![1; gradient.shape().num_dims()];
-    B::float_mul(gradient, B::float_reshape(number, Shape::from(ones)))
 }
 
 /// A layer's tensors without their nodes, and the nodes.
@@ -77,14 +72,16 @@ fn parts<B: Backend, C: CheckpointStrategy>(layer: LinearLayer<Autodiff<B, C>>) 
 }
 
 /// Whether a tensor's gradient is asked for.
-fn is_tracked<B: LinearCrossEntropyGradBackend, C: CheckpointStrategy>(tensor: &FloatTensor<Autodiff<B, C>>) -> bool {
+fn is_tracked<B: LinearCrossEntropyGradBackend + SoftmaxOnePassBackend, C: CheckpointStrategy>(
+    tensor: &FloatTensor<Autodiff<B, C>>,
+) -> bool {
     let kind = Backward::<B, 1>::prepare::<C>(LinearBackward, [tensor.node()]).compute_bound();
     matches!(kind.stateful(), OpsKind::Tracked(_))
 }
 
 impl<B, C> LinearCrossEntropyBackend for Autodiff<B, C>
 where
-    B: LinearCrossEntropyBackend + LinearCrossEntropyGradBackend,
+    B: LinearCrossEntropyBackend + LinearCrossEntropyGradBackend + SoftmaxOnePassBackend,
     C: CheckpointStrategy,
 {
     fn fused_linear_cross_entropy(
@@ -129,7 +126,7 @@ fn record<B, C, const N: usize>(
     (targets, weights, scale, options): Rest<B>,
 ) -> FloatTensor<Autodiff<B, C>>
 where
-    B: LinearCrossEntropyBackend + LinearCrossEntropyGradBackend,
+    B: LinearCrossEntropyBackend + LinearCrossEntropyGradBackend + SoftmaxOnePassBackend,
     C: CheckpointStrategy,
 {
     let dtype = layer.hidden.dtype();
