@@ -173,7 +173,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         bench.report(&what, &bench.measure(rows, linear)?);
     }
     let largest = setup.device.limits().max_storage_buffer_binding_size as usize / (4 * d_output);
-    let part = rows.min(largest);
+    // A matmul's tiles are full.
+    let part = rows.min((largest / 64 * 64).max(1));
     for (whose, loss) in [("our", ours), ("Burn's", burns)] {
         let what = format!("matmul and {whose} loss, {part} rows at a time");
         bench.report(&what, &bench.measure(part, loss)?);
