@@ -1,13 +1,14 @@
 //! The operations on a backend with automatic differentiation.
 
-use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
-use burn::backend::Autodiff;
+use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use wgpu_softmax::{CrossEntropy, Sample, Softmax, SoftmaxGrad};
+use burn::backend::{Autodiff, TensorMetadata};
+use burn::tensor::DType;
+use wgpu_softmax::{CrossEntropy, Reduction, Sample, Softmax, SoftmaxGrad, Upstream};
 
 #[derive(Debug)]
 struct SoftmaxBackward;
@@ -38,7 +39,31 @@ impl<B: SoftmaxGradBackend> Backward<B, 1> for CrossEntropyBackward {
     }
 }
 
-impl<B: SoftmaxBackend + SoftmaxGradBackend, C: CheckpointStrategy> SoftmaxBackend for Autodiff<B, C> {
+#[derive(Debug)]
+struct OnePassBackward;
+
+impl<B: SoftmaxOnePassBackend> Backward<B, 1> for OnePassBackward {
+    /// The gradient of the loss.
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = ops.state;
+        unary::<B, _>(ops.parents, ops.node, grads, |upstream| {
+            B::fused_grad_times(gradient, upstream)
+        });
+    }
+}
+
+/// Whether the gradient is found with the loss: it is then multiplied by the upstream gradient afterwards, which 16 bits cannot hold.
+fn is_one_pass(logits: DType, options: &CrossEntropy) -> bool {
+    logits == DType::F32 && options.reduction != Reduction::None && options.upstream != Upstream::Buffer
+}
+
+impl<B, C> SoftmaxBackend for Autodiff<B, C>
+where
+    B: SoftmaxBackend + SoftmaxGradBackend + SoftmaxOnePassBackend,
+    C: CheckpointStrategy,
+{
     fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self> {
         let (logits, node) = logits.into_parts();
         match SoftmaxBackward.prepare::<C>([node]).compute_bound().stateful() {
@@ -74,6 +99,15 @@ impl<B: SoftmaxBackend + SoftmaxGradBackend, C: CheckpointStrategy> SoftmaxBacke
             Weights::None => Weights::None,
             Weights::Tensor(weights) => Weights::Tensor(weights.into_primitive()),
         };
+        if is_one_pass(logits.dtype(), &options) {
+            return match OnePassBackward.prepare::<C>([node]).compute_bound().stateful() {
+                OpsKind::UnTracked(prep) => prep.finish(B::fused_cross_entropy(logits, targets, weights, dim, options)),
+                OpsKind::Tracked(prep) => {
+                    let (loss, gradient) = B::fused_cross_entropy_with_grad(logits, targets, weights, dim, options);
+                    prep.finish(gradient, loss)
+                }
+            };
+        }
         match CrossEntropyBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::UnTracked(prep) => prep.finish(B::fused_cross_entropy(logits, targets, weights, dim, options)),
             OpsKind::Tracked(prep) => {

@@ -75,6 +75,27 @@ pub trait SoftmaxGradBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
+/// The loss with its gradient in one pass.
+#[backend_extension(Cube, Fusion: cfg(feature = "fusion"))]
+pub trait SoftmaxOnePassBackend: Backend {
+    /// [`SoftmaxBackend::fused_cross_entropy`] of a reduced loss, and its gradient with respect to the logits. It overwrites them if
+    /// no other tensor shares their memory.
+    #[fusion(meta = |logits, _targets, _weights, dim, options| {
+        (TensorSpec::new(loss_shape(&logits.shape, *dim, options), DType::F32), logits.clone())
+    })]
+    fn fused_cross_entropy_with_grad(
+        logits: FloatTensor<Self>,
+        #[extension_type] targets: Targets<Self>,
+        #[extension_type] weights: Weights<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// A gradient times one number, f32. It is overwritten if no other tensor shares its memory, and then untouched if the number is 1.
+    #[fusion(dtype = gradient, shape = gradient)]
+    fn fused_grad_times(gradient: FloatTensor<Self>, number: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
 /// The decode step. It has no gradient.
 #[backend_extension(Cube, Autodiff, Fusion: cfg(feature = "fusion"))]
 pub trait SampleBackend: Backend {

@@ -1,8 +1,11 @@
 //! The operations on Burn's wgpu runtime. Our kernels are recorded on the tensors' own memory, and submitted to the queue that
 //! Burn itself uses.
 
-use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights, loss_shape, rows_shape};
+use crate::backend::{
+    SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights, loss_shape, rows_shape,
+};
 use crate::device::gpu_of;
+use crate::scale::scale_in_place;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{FloatDType, IntDType, StreamId};
@@ -93,15 +96,54 @@ impl SoftmaxGradBackend for CubeBackend {
     ) -> FloatTensor<Self> {
         let logits = into_contiguous(logits);
         let options = CrossEntropy {
-            gradient: if is_ours_alone(&logits) {
-                Gradient::InPlace
-            } else {
-                Gradient::Apart
-            },
+            gradient: place_of_grad(&logits),
             upstream: Upstream::Buffer,
             ..options
         };
         Batch::new(logits, targets, weights, dim, options).run(Some(upstream)).1
+    }
+}
+
+impl SoftmaxOnePassBackend for CubeBackend {
+    fn fused_cross_entropy_with_grad(
+        logits: FloatTensor<Self>,
+        targets: Targets<Self>,
+        weights: Weights<Self>,
+        dim: usize,
+        options: CrossEntropy,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let logits = into_contiguous(logits);
+        let options = CrossEntropy {
+            gradient: place_of_grad(&logits),
+            upstream: Upstream::default(),
+            ..options
+        };
+        Batch::new(logits, targets, weights, dim, options).run(None)
+    }
+
+    fn fused_grad_times(gradient: FloatTensor<Self>, number: FloatTensor<Self>) -> FloatTensor<Self> {
+        let gradient = into_contiguous(gradient);
+        let is_wide = [gradient.dtype, number.dtype] == [DType::F32; 2];
+        if is_wide && gradient.can_mut() {
+            scale_in_place(&gradient, into_contiguous(number));
+            return gradient;
+        }
+        times(gradient, number)
+    }
+}
+
+/// A tensor times one number, in the tensor's type.
+fn times(tensor: CubeTensor, number: CubeTensor) -> CubeTensor {
+    let ones = vec![1; tensor.meta.num_dims()];
+    let number = CubeBackend::float_reshape(cast(number, tensor.dtype), ones.into());
+    CubeBackend::float_mul(tensor, number)
+}
+
+/// Over the logits if no other tensor shares their memory.
+fn place_of_grad(logits: &CubeTensor) -> Gradient {
+    match is_ours_alone(logits) {
+        true => Gradient::InPlace,
+        false => Gradient::Apart,
     }
 }
 
@@ -123,7 +165,7 @@ impl SampleBackend for CubeBackend {
 }
 
 /// The tensors and options of a cross-entropy, contiguous and of the types that the kernels read.
-struct Batch {
+pub(crate) struct Batch {
     logits: CubeTensor,
     targets: CubeTensor,
     weights: Option<CubeTensor>,
@@ -132,7 +174,7 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(
+    pub(crate) fn new(
         logits: CubeTensor,
         targets: Targets<CubeBackend>,
         weights: Weights<CubeBackend>,
@@ -166,7 +208,7 @@ impl Batch {
     }
 
     /// Runs the kernels. Returns the loss, and the gradient or else the logits.
-    fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
+    pub(crate) fn run(self, upstream: Option<CubeTensor>) -> (CubeTensor, CubeTensor) {
         let Self {
             logits,
             targets,
@@ -207,7 +249,7 @@ fn first_word(tensor: CubeTensor) -> CubeTensor {
     CubeTensor::new_contiguous(tensor.client, tensor.device, [1].into(), handle, tensor.dtype)
 }
 
-fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
+pub(crate) fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor {
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
 }
 
@@ -215,16 +257,20 @@ fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
     if tensor.dtype == dtype {
         return tensor;
     }
-    let dtype = match dtype {
+    CubeBackend::float_cast(tensor, float_dtype(dtype))
+}
+
+/// A type of the kernels as Burn names types of floats.
+pub(crate) fn float_dtype(dtype: DType) -> FloatDType {
+    match dtype {
         DType::F16 => FloatDType::F16,
         DType::BF16 => FloatDType::BF16,
         _ => FloatDType::F32,
-    };
-    CubeBackend::float_cast(tensor, dtype)
+    }
 }
 
 /// Targets as i32. A 64-bit target that does not fit is clamped, and so stays out of range.
-fn to_i32(targets: CubeTensor) -> CubeTensor {
+pub(crate) fn to_i32(targets: CubeTensor) -> CubeTensor {
     let fitting = match targets.dtype {
         DType::I64 => CubeBackend::int_clamp(targets, i32::MIN.into(), i32::MAX.into()),
         DType::U64 => CubeBackend::int_clamp_max(targets, i32::MAX.into()),

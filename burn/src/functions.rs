@@ -36,8 +36,12 @@ pub fn softmax_with<const D: usize>(logits: Tensor<D>, dim: usize, options: &Sof
 /// `dim`. The result is one number, or with [`wgpu_softmax::Reduction::None`] one for each row in the order of `targets`; it is f32
 /// whatever the type of the logits.
 ///
-/// All options that are numbers or host slices apply. `storage`, `targets`, `gradient` and `upstream` follow from the tensors, and
-/// options for other results (`lse`, `entropy`, `argmax`, …) or for a backward pass (`from_lse`) are ignored.
+/// All options that are numbers or host slices apply. `storage`, `targets` and `gradient` follow from the tensors, and options for
+/// other results (`lse`, `entropy`, `argmax`, …) or for a backward pass (`from_lse`) are ignored.
+///
+/// Where logits of f32 are tracked, a reduced loss finds its gradient in the same pass over them. With
+/// [`upstream: Upstream::Buffer`](wgpu_softmax::Upstream::Buffer) it is found in the backward pass instead, where the upstream gradient
+/// is applied before rounding, as it always is for logits of 16 bits and with [`wgpu_softmax::Reduction::None`].
 ///
 /// # Panics
 /// As [`softmax`], and if shapes do not match or options contradict each other.
@@ -90,7 +94,14 @@ pub(crate) fn cross_entropy_of<const D: usize>(
     options: &CrossEntropy,
 ) -> Tensor<1> {
     let weights = weights.map_or(Weights::None, |w| Weights::Tensor(w.into_dispatch()));
-    let options = CrossEntropy {
+    let options = loss_alone(options);
+    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
+    Tensor::from_dispatch(loss)
+}
+
+/// Options without results other than the loss.
+pub(crate) fn loss_alone(options: &CrossEntropy) -> CrossEntropy {
+    CrossEntropy {
         row_losses: false,
         row_z_losses: false,
         lse: false,
@@ -100,9 +111,7 @@ pub(crate) fn cross_entropy_of<const D: usize>(
         correct: false,
         from_lse: None,
         ..options.clone()
-    };
-    let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
-    Tensor::from_dispatch(loss)
+    }
 }
 
 /// A token for each row of logits, whose classes lie along the last dimension, as i32 in the order of the rows; −1 for a row that has

@@ -20,6 +20,9 @@
 //!
 //! [`CrossEntropyLoss`] takes the place of `burn::nn::loss::CrossEntropyLoss`, with the same configuration.
 //!
+//! [`linear_cross_entropy`] and [`LinearCrossEntropyLoss`] compute a linear layer with its loss in chunks of rows, so that the logits of
+//! all rows are never held.
+//!
 //! **Device.** Burn gives its wgpu device away only when it sets it up, so the device must be made by [`device`], or registered with
 //! [`attach`] by a caller that has the setup.
 //!
@@ -30,8 +33,10 @@
 //! **Fusion.** With the feature `fusion`, which is on by default as in Burn, the operations are lazy as Burn's own are. Turn it off if
 //! you turn off Burn's.
 //!
-//! **Gradients** are computed for logits only: not for soft targets, weights, masks, scales or biases. The backward pass of the loss
-//! computes the softmax again instead of storing a gradient that may never be used.
+//! **Gradients** are computed for logits only: not for soft targets, weights, masks, scales or biases. Where logits of
+//! f32 are tracked, a reduced loss leaves its gradient in the same pass, over the logits if no other tensor shares their memory; the
+//! backward pass multiplies it by the upstream gradient unless that is 1. Logits of 16 bits, and losses of rows, are computed again in
+//! the backward pass, so that the upstream gradient is applied before rounding; with [`wgpu_softmax::Upstream::Buffer`] so are others.
 //!
 //! **Errors.** Like Burn's operations, these return tensors and not results. Shapes, types and devices that do not fit cause a panic with
 //! the reason. Options that contradict each other cause one when the operation runs, which under fusion is later: Burn then reports
@@ -44,10 +49,16 @@ mod backend;
 mod cube;
 mod device;
 mod functions;
+mod linear;
 mod loss;
+mod scale;
 
-pub use backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, Targets, Weights};
+pub use backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights};
 pub use device::{DeviceError, attach, device};
 pub use functions::{cross_entropy, cross_entropy_soft, log_softmax, sample, softmax, softmax_with};
+pub use linear::{
+    LinearCrossEntropyBackend, LinearCrossEntropyGradBackend, LinearCrossEntropyLoss, LinearLayer, LinearOptions,
+    linear_cross_entropy, linear_cross_entropy_bytes,
+};
 pub use loss::CrossEntropyLoss;
 pub use wgpu_softmax;

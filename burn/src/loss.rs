@@ -44,21 +44,31 @@ impl CrossEntropyLoss {
         if let Some(weights) = &inner.weights {
             assert_eq!(weights.dims(), [classes], "{classes} classes need a weight for each");
         }
-        let pads = inner.pad_tokens.as_deref().unwrap_or_default();
-        let mut options = CrossEntropy {
-            label_smoothing: inner.smoothing.unwrap_or(0.0),
-            ..CrossEntropy::default()
-        };
-        let mut targets = targets;
-        // The kernel ignores one index, so the other pad tokens are replaced by the first.
-        if let [first, others @ ..] = pads {
-            options.ignore_index = *first as i64;
-            for pad in others {
-                let is_pad = targets.clone().equal_scalar(*pad as i64);
-                targets = targets.mask_fill(is_pad, *first as i64);
-            }
-        }
+        let options = options_of(inner);
+        let targets = only_first_pad(inner, targets);
         let targets = Targets::Indices(targets.into_dispatch());
         cross_entropy_of(logits, targets, inner.weights.clone(), 1, &options)
     }
+}
+
+/// The options of Burn's loss; its weights are a tensor.
+pub(crate) fn options_of(loss: &loss::CrossEntropyLoss) -> CrossEntropy {
+    let options = CrossEntropy::default();
+    let first_pad = loss.pad_tokens.as_deref().and_then(<[usize]>::first);
+    CrossEntropy {
+        label_smoothing: loss.smoothing.unwrap_or(0.0),
+        ignore_index: first_pad.map_or(options.ignore_index, |pad| *pad as i64),
+        ..options
+    }
+}
+
+/// The kernel ignores one index, so the other pad tokens are replaced by the first.
+pub(crate) fn only_first_pad(loss: &loss::CrossEntropyLoss, mut targets: Tensor<1, Int>) -> Tensor<1, Int> {
+    if let Some([first, others @ ..]) = loss.pad_tokens.as_deref() {
+        for pad in others {
+            let is_pad = targets.clone().equal_scalar(*pad as i64);
+            targets = targets.mask_fill(is_pad, *first as i64);
+        }
+    }
+    targets
 }

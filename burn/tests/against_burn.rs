@@ -3,6 +3,8 @@
 
 #[path = "against_burn/edges.rs"]
 mod edges;
+#[path = "against_burn/one_pass.rs"]
+mod one_pass;
 #[path = "against_burn/sampling.rs"]
 mod sampling;
 

@@ -2,7 +2,8 @@
 
 use burn::nn::loss::CrossEntropyLossConfig;
 use burn::tensor::{Device, Int, Tensor, TensorData, activation};
-use burn_wgpu_softmax::CrossEntropyLoss;
+use burn_wgpu_softmax::wgpu_softmax::{CrossEntropy, Upstream};
+use burn_wgpu_softmax::{CrossEntropyLoss, cross_entropy};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,15 @@ pub(crate) fn beside_burn([rows, classes]: [usize; 2], device: &Device) -> Resul
         "loss and gradient",
         their_loss,
         both(&|x, targets| ours.forward(x, targets))?,
+    );
+    let two_passes = CrossEntropy {
+        upstream: Upstream::Buffer,
+        ..CrossEntropy::default()
+    };
+    report(
+        "loss and gradient in two passes",
+        their_loss,
+        both(&|x, targets| cross_entropy(x, targets, 1, &two_passes))?,
     );
     let x = x.clone().inner();
     let their_softmax = median(device, || activation::softmax(x.clone(), 1))?;
