@@ -72,8 +72,8 @@ fn is_finite4(bits: vec4<u32>) -> vec4<bool> {
 fn mask_vec4(start: u32, index: u32) -> vec4<u32> {
     var at = clamped_classes(index);
     if MASK_KIND == MASK_FULL {
-        let first = place_of(0u, 1u);
-        at = vec4<u32>(start) + (at + vec4<u32>(first)) * params.inner;
+        at = min(at, vec4<u32>(end_class() - 1u)) + vec4<u32>(place_of(0u, 1u));
+        at = vec4<u32>(start) + at * params.inner;
     }
     return vec4<u32>(mask_at(at.x), mask_at(at.y), mask_at(at.z), mask_at(at.w));
 }

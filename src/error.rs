@@ -270,7 +270,7 @@ pub enum RunError {
     /// The call could not be prepared or recorded.
     #[error(transparent)]
     Encode(EncodeError),
-    /// A history or a bias that names a class that the rows do not have.
+    /// A history, a bias or a draft that names a class that the rows do not have.
     #[error("{what} of row {row} names class {class}, but there are {classes} classes")]
     ClassOutOfRange {
         /// Which option.

@@ -122,7 +122,7 @@ impl Rows {
         let grid = Self::shard_grid(classes).max(1);
         let spans = classes.div_ceil(grid);
         let parts = parts.clamp(1, spans.max(1));
-        let at = |part: usize| (spans * part).div_ceil(parts) * grid;
+        let at = |part: usize| (spans * part).div_ceil(parts).saturating_mul(grid);
         let shard = |part: usize| (at(part), at(part + 1).min(classes) - at(part));
         (0..parts).map(shard).collect()
     }
@@ -216,7 +216,7 @@ impl Rows {
             why,
         };
         match end {
-            _ if u32::try_from(classes).is_err() => Err(bad("a row has fewer than 2^32 classes")),
+            _ if classes > 1 << 30 => Err(bad("a row has at most 2^30 classes")),
             _ if self.inner != 1 => Err(bad("the class axis must be the last")),
             Some(end) if end <= classes => {
                 match (first.is_multiple_of(grid), end.is_multiple_of(grid) || end == classes) {

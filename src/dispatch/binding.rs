@@ -31,8 +31,8 @@ impl Extent {
         match self {
             Self::Matrix(_) => 0,
             Self::Row => rows,
-            Self::RowWords(words) => rows * words,
-            Self::GroupWords { group, words } => rows / group * words,
+            Self::RowWords(words) => rows.saturating_mul(words),
+            Self::GroupWords { group, words } => (rows / group).saturating_mul(words),
             Self::Words(words) => words,
         }
     }

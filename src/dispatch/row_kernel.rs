@@ -2,7 +2,7 @@
 
 use super::binding::{Extent, Operand, Slice, check_apart, require_iff};
 use super::bound::Pipeline;
-use super::partition::{Part, parts};
+use super::partition::{Part, bindable_bytes, parts};
 use super::record::{Dispatch, NewlyBound, bind};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
@@ -51,6 +51,11 @@ impl RowKernel {
         let plan = plan(&rows, capabilities, words, spec.compiles_slowly(), schedule)?;
         let largest = parts.iter().map(|p| p.rows).max().unwrap_or(0);
         let scratch = scratch(gpu, &spec, &plan, largest)?;
+        let bytes = statistics_words(&rows, &spec, false) as u64 * ELEMENT_BYTES;
+        if rows.is_shard() && bytes > bindable_bytes(gpu.limits()) {
+            let what = "the statistics of all shards, which are bound at once";
+            return Err(EncodeError::OutOfMemory { what, bytes });
+        }
         let is_split = needs_first_pass(&spec, &plan) || rows.is_shard();
         let bound = spec.slots.len() + u32::from(is_split);
         let available = gpu.limits().max_storage_buffers_per_shader_stage;
@@ -258,11 +263,15 @@ pub(crate) fn statistics_words(rows: &Rows, spec: &RowSpec, is_shard: bool) -> u
 
 /// What a shard's kernel needs to know, if the operation can do with a shard.
 fn shard_stats(rows: &Rows, spec: &RowSpec) -> Result<RowStatsNeed, EncodeError> {
-    match spec.op {
-        RowOp::Softmax { lse_grad: false, .. } => Ok(RowStatsNeed::Shard),
-        RowOp::CrossEntropy(op) if spec.stats == RowStatsNeed::Sums && !op.nll => Ok(RowStatsNeed::Shard),
-        _ => rows.check_whole("this operation").map(|()| spec.stats),
-    }
+    let refused = match spec.op {
+        RowOp::Softmax { lse_grad: false, .. } => Ok(()),
+        RowOp::CrossEntropy(op) if spec.stats == RowStatsNeed::Sums && !op.nll => Ok(()),
+        RowOp::CrossEntropy(_) => rows.check_whole("log-probabilities as input, or from_lse,"),
+        RowOp::SoftmaxGrad { .. } => rows.check_whole("softmax_grad"),
+        RowOp::Softmax { .. } => rows.check_whole("the gradient of logsumexp"),
+        _ => rows.check_whole("this operation"),
+    };
+    refused.map(|()| RowStatsNeed::Shard)
 }
 
 /// Whether a dispatch before the one that writes leaves the statistics of spans.

@@ -169,6 +169,24 @@ impl LogSumExpKernel {
         self.newly_bound(buffers).map(|new| new.encode(encoder))
     }
 
+    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in [`LogSumExpBuffers::statistics`], as
+    /// [`SoftmaxKernel::bind_statistics`](crate::SoftmaxKernel::bind_statistics) does.
+    ///
+    /// # Errors
+    /// As [`SoftmaxKernel::bind`](crate::SoftmaxKernel::bind).
+    pub fn bind_statistics(&self, buffers: &LogSumExpBuffers<'_>) -> Result<Bound, EncodeError> {
+        let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
+        operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.kernel.statistics_operand(buffers.statistics, true)?);
+        let new = self.kernel.bind_statistics(&operands, self.params)?;
+        Ok(new.bound)
+    }
+
+    /// The bytes of a shard's statistics, and of those of all shards: 12 for each span of a row.
+    pub fn statistics_bytes(&self) -> [u64; 2] {
+        self.kernel.statistics_bytes()
+    }
+
     fn newly_bound(&self, buffers: &LogSumExpBuffers<'_>) -> Result<NewlyBound, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, None)?;
         operands.push(Operand::written(Slot::Lse, "lse", buffers.lse, Extent::Row));

@@ -20,7 +20,7 @@ pub struct DraftReference {
 /// gives: see [`Draft`] for the formulas.
 ///
 /// # Errors
-/// Slices that do not fit the shape, and a draft in buffers.
+/// An invalid shape, slices that do not fit it, and a draft in buffers.
 ///
 /// ```
 /// use wgpu_softmax::{reference, Draft, Rows, Values};
@@ -31,6 +31,9 @@ pub struct DraftReference {
 /// # Ok::<(), wgpu_softmax::EncodeError>(())
 /// ```
 pub fn verify_draft(probs: &[f64], rows: Rows, draft: &Draft) -> Result<DraftReference, EncodeError> {
+    rows.elements()?;
+    rows.check_whole("the reference")?;
+    draft.validate(&rows)?;
     let (n, classes) = (draft.length, rows.classes());
     check_length("probs", rows.count() * classes, probs.len())?;
     let sequences = rows.count() / (n + 1);
@@ -54,8 +57,9 @@ pub fn verify_draft(probs: &[f64], rows: Rows, draft: &Draft) -> Result<DraftRef
             None => f64::from(u8::from(class == token as usize)),
         };
         let accepted = p.get(token as usize).map_or(f64::NAN, |&p| match q(token as usize) {
-            0.0 if p > 0.0 => 1.0,
-            q => (p / q).min(1.0),
+            _ if p.is_nan() || p == 0.0 => p,
+            q if q <= p => 1.0,
+            q => p / q,
         });
         let rest: Vec<f64> = (0..classes).map(|class| (p[class] - q(class)).max(0.0)).collect();
         let sum: f64 = rest.iter().sum();

@@ -4,7 +4,8 @@ use super::common::buffers::{GUARD, encode, encoder, guarded, inside, unguarded}
 use super::common::{Random, Subject, bits, equal, gpu, must, places};
 use wgpu_softmax::testing::SampleBatch;
 use wgpu_softmax::{
-    Allowed, NO_TOKEN, Rows, Sample, SampleBuffers, SampleOutput, SampleParams, SampleRows, Values, Words, wgpu,
+    Allowed, History, NO_TOKEN, Rows, Sample, SampleBuffers, SampleOutput, SampleParams, SampleRows, Values, Words,
+    wgpu,
 };
 
 /// The inputs of a batch, on the device.
@@ -255,5 +256,35 @@ fn parameters_out_of_range_in_a_buffer_make_rows_without_a_token() {
             is_nan,
             expected == NO_TOKEN,
         );
+    }
+}
+
+/// Work-groups are arranged in two dimensions, and some of the last line have no row.
+#[test]
+fn more_rows_than_a_grid_is_wide_are_penalised_alike() {
+    let rows = Rows::new(65_537, 4);
+    let history: Vec<u32> = (0..rows.count() as u32).map(|row| row % 4).collect();
+    let params = SampleParams {
+        presence_penalty: 1.0,
+        ..SampleParams::greedy()
+    };
+    let options = Sample {
+        history: Some(History {
+            length: 1,
+            tokens: history.clone().into(),
+        }),
+        ..Sample::new(params)
+    };
+    // The class that was generated was the largest, and another is less than 1 below it.
+    let mut logits = vec![0f32; rows.count() * 4];
+    for (x, class) in logits.chunks_mut(4).zip(&history) {
+        x[*class as usize] = 2.5;
+        x[(*class as usize + 1) % 4] = 2.0;
+    }
+    let expected: Vec<u32> = history.iter().map(|class| (class + 1) % 4).collect();
+    let subject = Subject::new::<f32>("sample with a history", rows, &"");
+    for _ in 0..2 {
+        let out = gpu().sample(&logits, rows, &options).unwrap();
+        must(subject.each("tokens", &out.tokens, &expected));
     }
 }

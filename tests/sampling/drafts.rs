@@ -290,8 +290,12 @@ fn drafts_that_do_not_fit_are_errors_with_numbers() {
     for (message, parts) in [
         (message(5, Draft::new(2, [0; 2])), ["draft.length", "2 with 5 rows"]),
         (message(6, Draft::new(0, [])), ["draft.length", "0 with 6 rows"]),
+        (message(0, Draft::new(usize::MAX, [])), ["draft.length", "at most"]),
         (message(6, Draft::new(2, [0; 3])), ["3 elements", "4"]),
-        (message(6, Draft::new(2, [0, 1, 2, 4])), ["draft.tokens", "4"]),
+        (
+            message(6, Draft::new(2, [0, 1, 2, 4])),
+            ["draft.tokens of row 4", "class 4"],
+        ),
         (
             message(6, Draft::new(2, Words::Buffer)),
             ["Words::Buffer", "Words::Host"],

@@ -3,7 +3,8 @@
 use super::common::{GPUS, Random, Stored, Subject, bits, equal, gpu, must, on, same_bits};
 use super::{CLASSES, COUNT, CUTS, SCHEDULE, logits, part, shards, whole};
 use wgpu_softmax::{
-    Adjust, CrossEntropy, CrossEntropyOutput, Gpu, GpuOptions, Gradient, Rows, Schedule, ShardStatistics, Values, half,
+    Adjust, CrossEntropy, CrossEntropyOutput, FullyMasked, Gpu, GpuOptions, Gradient, Mask, Normalizer, Rows, Schedule,
+    ShardStatistics, Upstream, Values, half,
 };
 
 fn all_outputs() -> CrossEntropy {
@@ -20,7 +21,7 @@ fn all_outputs() -> CrossEntropy {
     }
 }
 
-fn losses(random: &mut Random) -> [CrossEntropy; 3] {
+fn losses(random: &mut Random) -> [CrossEntropy; 4] {
     let plain = all_outputs();
     [
         plain.clone(),
@@ -38,6 +39,19 @@ fn losses(random: &mut Random) -> [CrossEntropy; 3] {
             adjust: Adjust {
                 softcap: Some(4.0),
                 ..Adjust::scaled(0.7)
+            },
+            ..plain.clone()
+        },
+        CrossEntropy {
+            fully_masked: FullyMasked::Uniform,
+            normalizer: Normalizer::Number(7.0),
+            upstream: Upstream::Number(0.5),
+            adjust: Adjust {
+                mask: Mask::Causal {
+                    group: COUNT,
+                    offset: CLASSES as i64 - 1500,
+                },
+                ..Adjust::default()
             },
             ..plain
         },

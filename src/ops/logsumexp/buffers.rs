@@ -12,8 +12,8 @@ pub struct LogSumExpBuffers<'a> {
     pub lse: Slice<'a>,
     /// The buffers that [`LogSumExp::adjust`](crate::LogSumExp::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
-    /// For rows that are a shard: the statistics of all shards, which
-    /// [`SoftmaxKernel::bind_statistics`](crate::SoftmaxKernel::bind_statistics) finds with the same adjustment.
+    /// For rows that are a shard: what `bind_statistics` leaves of this shard, or, for `bind`, that of all shards in the order
+    /// of their classes, one after the other. How many bytes: `statistics_bytes`.
     pub statistics: Option<Slice<'a>>,
 }
 

@@ -19,10 +19,14 @@ use crate::shader::Slot;
 /// probabilities that it has without a draft, whatever q is, as long as the draft's tokens were drawn with it
 /// ([Leviathan et al., 2023](https://arxiv.org/abs/2211.17192)).
 ///
+/// For that, each row needs its own position, and the model that proposes other seeds than the one that decides, whose random
+/// numbers would be the same otherwise.
+///
 /// u_i is the first random number of row i's seed and position; the token in its place is drawn with the following ones. The
 /// tokens are the same on every adapter. A greedy row accepts its own token alone.
 ///
-/// A draft shorter than n is filled up with [`NO_TOKEN`](crate::NO_TOKEN): such a row has the token that is drawn of it, and
+/// A draft shorter than n is filled up with [`NO_TOKEN`](crate::NO_TOKEN), as which a device buffer's numbers that are no
+/// class count too: such a row has the token that is drawn of it, and
 /// is its sequence's last. So has a row where no p is more than q, which rounding, or a q that adds up to more than 1, can
 /// bring about, and a row without candidates, which has none. A q that is negative or NaN counts as 0.
 ///
@@ -69,11 +73,11 @@ impl Draft {
     pub(super) fn extent(&self, words: usize) -> Extent {
         Extent::GroupWords {
             group: self.group(),
-            words: self.length * words,
+            words: self.length.saturating_mul(words),
         }
     }
 
-    pub(super) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
+    pub(crate) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
         if self.length == 0 || !rows.count().is_multiple_of(self.group()) {
             return Err(EncodeError::BadNumber {
                 option: "draft.length",

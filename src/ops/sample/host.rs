@@ -196,20 +196,24 @@ impl Sample {
             });
         }
         if let Some(history) = &self.history {
-            check_classes("history", history.length, &history.tokens, rows)?;
+            let of_row = |at: usize| at / history.length.max(1);
+            check_classes("history", of_row, &history.tokens, rows)?;
         }
         match &self.allowed {
             Some(Allowed::All(words) | Allowed::PerRow(words)) if *words == Words::Buffer => return Err(NO_WORDS),
             _ => {}
         }
         if let Some(bias) = &self.bias {
-            check_classes("bias.classes", bias.length, &bias.classes, rows)?;
+            let of_row = |at: usize| at / bias.length.max(1);
+            check_classes("bias.classes", of_row, &bias.classes, rows)?;
             if bias.values == Values::Buffer {
                 return Err(NO_BUFFER);
             }
         }
         if let Some(draft) = &self.draft {
-            check_classes("draft.tokens", draft.length, &draft.tokens, rows)?;
+            // Each sequence has a row without a token of the draft.
+            let of_row = |at: usize| at + at / draft.length.max(1);
+            check_classes("draft.tokens", of_row, &draft.tokens, rows)?;
             if draft.probs == Some(Values::Buffer) {
                 return Err(NO_BUFFER);
             }
@@ -219,7 +223,12 @@ impl Sample {
 }
 
 /// Checks that words on the host are classes, or no token.
-fn check_classes(what: &'static str, length: usize, words: &Words, rows: &Rows) -> Result<(), RunError> {
+fn check_classes(
+    what: &'static str,
+    of_row: impl Fn(usize) -> usize,
+    words: &Words,
+    rows: &Rows,
+) -> Result<(), RunError> {
     let Words::Host(words) = words else {
         return Err(NO_WORDS);
     };
@@ -228,7 +237,7 @@ fn check_classes(what: &'static str, length: usize, words: &Words, rows: &Rows) 
         None => Ok(()),
         Some((at, class)) => Err(RunError::ClassOutOfRange {
             what,
-            row: at / length.max(1),
+            row: of_row(at),
             class: *class,
             classes: rows.classes(),
         }),

@@ -103,13 +103,15 @@ impl Sample {
         if self.history.is_none() && self.bias.is_none() {
             return 0;
         }
-        (classes + 4).next_multiple_of(4) + (1 + history + 2 * bias).next_multiple_of(4)
+        let listed = history.saturating_add(bias).saturating_add(bias);
+        (classes + 4).next_multiple_of(4) + listed.min(u32::MAX as usize).saturating_add(1).next_multiple_of(4)
     }
 
     /// The limits by which a batch is cut: a part's edits, which may take more than its logits, have to be bound too.
     fn limits_of_parts(&self, rows: &Rows, limits: &wgpu::Limits) -> wgpu::Limits {
         let row_bytes = self.edits_words(rows.classes()) as u64 * ELEMENT_BYTES;
-        let most = (bindable_bytes(limits) / row_bytes.max(1)).max(1);
+        let most = bindable_bytes(limits) / row_bytes.max(1);
+        let most = (most - spare_rows(most, limits).min(most)).max(1);
         let bytes = most.saturating_mul(rows.outer_stride() as u64 * ELEMENT_BYTES);
         let slack = u64::from(limits.min_storage_buffer_offset_alignment);
         let binding = limits.max_storage_buffer_binding_size;
@@ -144,6 +146,11 @@ impl Sample {
             ..adjusted.params
         }
     }
+}
+
+/// Rows that the work-groups past the last one have between them, where a grid has a second dimension.
+fn spare_rows(rows: u64, limits: &wgpu::Limits) -> u64 {
+    u64::from(rows > u64::from(limits.max_compute_workgroups_per_dimension))
 }
 
 impl SampleKernel {
@@ -287,7 +294,11 @@ impl SampleKernel {
                 Own::Edges => ("the edges of what is kept", 4),
                 Own::Edits => ("penalised logits", self.params.edits_stride as usize),
             };
-            let bytes = (rows * words) as u64 * ELEMENT_BYTES;
+            let spare = match own {
+                Own::Edits => spare_rows(rows as u64, self.gpu.limits()),
+                _ => 0,
+            };
+            let bytes = (rows as u64 + spare) * words as u64 * ELEMENT_BYTES;
             if bytes > bindable_bytes(self.gpu.limits()) {
                 return Err(EncodeError::OutOfMemory { what, bytes });
             }

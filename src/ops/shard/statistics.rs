@@ -11,6 +11,9 @@ use wgpu::BufferUsages as Usage;
 /// needs, 12 to 36 bytes. Those of all shards of a row, joined, are what each of them needs to finish its own part, with
 /// the bits of the row in one piece.
 ///
+/// All shards, and both steps, need the same options and targets. That they had them is not checked beyond the number of
+/// words.
+///
 /// ```
 /// use wgpu_softmax::{Gpu, Rows, ShardStatistics, Softmax};
 /// let gpu = Gpu::new()?;
@@ -37,10 +40,11 @@ pub struct ShardStatistics {
 }
 
 impl ShardStatistics {
-    /// Words that came from elsewhere: those that [`ShardStatistics::words`] gave for the same rows.
+    /// Words that came from elsewhere: those that [`ShardStatistics::words`] gave for the same rows, which are a shard or, for
+    /// statistics that are joined already, whole.
     ///
     /// # Errors
-    /// Rows that are no valid shard, and words that do not go into its spans.
+    /// An invalid shape or shard, and words that do not go into its spans.
     pub fn from_words(rows: Rows, words: Vec<u32>) -> Result<Self, EncodeError> {
         rows.elements()?;
         let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
@@ -67,7 +71,11 @@ impl ShardStatistics {
     /// Shards that overlap, leave a gap, do not reach the end of the row, or are of other rows or operations.
     pub fn join(shards: &[Self]) -> Result<Self, EncodeError> {
         let Some(first) = shards.first() else {
-            return Err(EncodeError::NoClasses);
+            return Err(EncodeError::Conflict {
+                a: "statistics of a row",
+                b: "no shards",
+                why: "there are none to join",
+            });
         };
         let bad = |shard: &Self, why| EncodeError::BadShard {
             first: shard.first,
