@@ -12,3 +12,5 @@
 #![doc = include_str!("../docs/guide/4_questions.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/guide/5_sampling.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/6_several_gpus.md")]

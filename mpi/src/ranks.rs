@@ -30,8 +30,9 @@ pub struct Traffic {
 ///
 /// All calls are collective: every rank makes the same ones in the same order. Each begins with a record of a few words from
 /// every rank, also from one that has failed, so that all of them return the same [`Error`], and none waits for what will not
-/// come. A rank that returns or panics says so when its `Ranks` is dropped, and the others' calls give [`Error::Left`]. One that
-/// ends without that, by `exit` or a signal, is MPI's affair: `mpirun` ends the others. Errors of MPI itself end them all.
+/// come. A rank that returns or panics says so when its `Ranks` is dropped, which waits for the others too, and their calls give
+/// [`Error::Left`]. One that ends without that, by `exit` or a signal, is MPI's affair: `mpirun` ends the others. Errors of MPI
+/// itself end them all. In collective operations of your own nobody looks after you: [agree](Ranks::agree) before them.
 pub struct Ranks<'u> {
     world: SimpleCommunicator,
     vocab: SimpleCommunicator,

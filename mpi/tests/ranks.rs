@@ -64,6 +64,12 @@ const CASES: &[Case] = &[
         errors::differing_calls,
     ),
     case("a rank without a Gpu is the same error on all", 4, 4, errors::no_gpu),
+    case(
+        "a lost device of one rank is the same error on all",
+        4,
+        2,
+        errors::lost_device,
+    ),
     case("ranks in no grid, and rows too short for them", 2, 2, errors::grids),
     case(
         "a rank that returns ends the calls of the others",

@@ -5,7 +5,8 @@ use mpi::environment::Universe;
 use std::ops::Range;
 use wgpu_softmax::testing::{Random, bits};
 use wgpu_softmax::{
-    Adjust, CrossEntropy, CrossEntropyOutput, Element, Gpu, Gradient, LogSumExp, Reduction, Rows, Softmax, Values, half,
+    Adjust, CrossEntropy, CrossEntropyOutput, Element, EmptyMean, Gpu, Gradient, Input, LogSumExp, Normalizer,
+    Reduction, Rows, Softmax, Values, half,
 };
 use wgpu_softmax_mpi::Ranks;
 
@@ -233,16 +234,34 @@ fn statistics_are_all_that_travels(ranks: &Ranks<'_>, gpu: &Gpu) {
 /// Data-parallel losses need no shards.
 pub(super) fn whole_rows(universe: &Universe, vocab_ranks: usize) {
     let (ranks, gpu) = ranks(universe, vocab_ranks);
-    let (x, group) = (logits::<f32>(), rows_of_group(&ranks));
     for options in &losses()[1..4] {
-        let whole = gpu
-            .cross_entropy(&x, &TARGETS, Rows::new(COUNT, CLASSES), options)
-            .unwrap();
-        let rows = Rows::new(group.len(), CLASSES);
-        let own = part(&x, &group, &rows);
-        let out = ranks
-            .cross_entropy(&gpu, &own, &TARGETS[group.clone()], rows, options)
-            .unwrap();
-        must_be_part(&out, &whole, (&group, &rows));
+        whole_loss(&ranks, &gpu, &TARGETS, options);
     }
+    let plain = &losses()[4];
+    let with = |reduction, normalizer, input| CrossEntropy {
+        reduction,
+        normalizer,
+        input,
+        ignore_index: 3,
+        empty_mean: EmptyMean::Zero,
+        ..plain.clone()
+    };
+    let number = with(Reduction::Mean, Normalizer::Number(7.5), Input::Logits);
+    whole_loss(&ranks, &gpu, &TARGETS, &number);
+    let log_probs = with(Reduction::Mean, Normalizer::Rows, Input::LogProbs);
+    whole_loss(&ranks, &gpu, &TARGETS, &log_probs);
+    // All rows are ignored.
+    let logits = with(Reduction::Mean, Normalizer::Rows, Input::Logits);
+    whole_loss(&ranks, &gpu, &[3; COUNT], &logits);
+}
+
+fn whole_loss(ranks: &Ranks<'_>, gpu: &Gpu, targets: &[u32; COUNT], options: &CrossEntropy) {
+    let (x, group) = (logits::<f32>(), rows_of_group(ranks));
+    let all = Rows::new(COUNT, CLASSES);
+    let whole = gpu.cross_entropy(&x, targets, all, options).unwrap();
+    let rows = Rows::new(group.len(), CLASSES);
+    let own = part(&x, &group, &rows);
+    let targets = &targets[group.clone()];
+    let out = ranks.cross_entropy(gpu, &own, targets, rows, options).unwrap();
+    must_be_part(&out, &whole, (&group, &rows));
 }

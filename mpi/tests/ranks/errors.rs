@@ -140,6 +140,20 @@ pub(super) fn no_gpu(universe: &Universe, vocab_ranks: usize) {
     assert_eq!(error.to_string(), "rank 2: no GPU here");
 }
 
+pub(super) fn lost_device(universe: &Universe, vocab_ranks: usize) {
+    let (ranks, gpu) = ranks(universe, vocab_ranks);
+    succeeds(&ranks, &gpu);
+    if ranks.rank() == 3 {
+        gpu.device().destroy();
+    }
+    let rows = ranks.shard(2, CLASSES).unwrap();
+    let x = vec![0f32; 2 * rows.classes()];
+    let error = same(universe, ranks.cross_entropy(&gpu, &x, &[5u32, 6], rows, &options()));
+    assert!(error.to_string().starts_with("rank 3: the device was lost"), "{error}");
+    let gpu = ranks.agree(Gpu::new()).unwrap();
+    succeeds(&ranks, &gpu);
+}
+
 pub(super) fn grids(universe: &Universe, _: usize) {
     for bad in [0, 3, usize::MAX] {
         let error = same(universe, Ranks::new(universe, bad));
