@@ -32,7 +32,8 @@ pub struct Traffic {
 /// every rank, also from one that has failed, so that all of them return the same [`Error`], and none waits for what will not
 /// come. A rank that returns or panics says so when its `Ranks` is dropped, which waits for the others too, and their calls give
 /// [`Error::Left`]. One that ends without that, by `exit` or a signal, is MPI's affair: `mpirun` ends the others. Errors of MPI
-/// itself end them all. In collective operations of your own nobody looks after you: [agree](Ranks::agree) before them.
+/// itself end them all. In collective operations of your own nobody looks after you: [agree](Ranks::agree) before them. And have
+/// one `Ranks` at a time: of two, a rank that leaves would wait in the one for those that wait for it in the other.
 pub struct Ranks<'u> {
     world: SimpleCommunicator,
     vocab: SimpleCommunicator,
