@@ -14,3 +14,5 @@
 #![doc = include_str!("../docs/guide/5_sampling.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/guide/6_large_vocabularies.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/7_several_gpus.md")]

@@ -1,10 +1,11 @@
 //! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the graphics driver included. `tidy`, `features`,
-//! `compilers` and `gpu-code` are steps of `test` that can be run alone.
+//! `compilers`, `gpu-code` and `mpi` are steps of `test` that can be run alone.
 
 mod adapters;
 mod compilers;
 mod features;
 mod gpu_code;
+mod mpi;
 mod report;
 mod run;
 mod test;
@@ -16,7 +17,7 @@ use run::cargo;
 use std::process::ExitCode;
 
 const USAGE: &str =
-    "usage: cargo xtask demo | test [--all] | tidy | features | compilers | gpu-code [--json | --write] [GPU …]";
+    "usage: cargo xtask demo | test [--all] | tidy | features | compilers | mpi | gpu-code [--json | --write] [GPU …]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         ["tidy"] => Report::of("tidy", tidy::run()).conclude(),
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
+        ["mpi"] => mpi::run_alone(),
         ["gpu-code", "--check"] => gpu_code::check().conclude(),
         ["gpu-code", ..] => gpu_code::run(&words[1..]),
         [gpu_code::DRIVER_SUBCOMMAND, folder] => gpu_code::run_driver(folder.as_ref()),

@@ -7,8 +7,8 @@ use super::params::NO_TOKEN;
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct SampleSummary {
-    /// Rows without a token: those after a token of a draft that is not accepted, and those without a candidate: with a NaN or +∞, with nothing allowed, or with parameters, a history or biases in a device
-    /// buffer that no row can have.
+    /// Rows without a token: those after a token of a draft that is not accepted, and those without a candidate, with a NaN or
+    /// +∞, with nothing allowed, or with parameters, a history or biases in a device buffer that no row can have.
     pub without_candidate: u32,
     /// The first of them, or [`NO_TOKEN`].
     pub first_without_candidate: u32,
