@@ -90,12 +90,14 @@ impl Rows {
     }
 
     /// The same rows as a shard of longer ones: what is a row here are classes `first ..` of a row of `classes`, whose others
-    /// are elsewhere. A shard begins at a multiple of [`Rows::shard_grid`], and ends there or with the row.
+    /// are elsewhere. A shard begins at a multiple of [`Rows::shard_grid`], and ends there or with the row. The class axis must be
+    /// the last, and the whole row has at most 2³⁰ classes; what is wrong shows as [`EncodeError::BadShard`] when the rows are used.
     ///
     /// ```
     /// use wgpu_softmax::Rows;
-    /// let rows = Rows::new(8, 65_536).shard(65_536, 128_256); // the middle one of three
-    /// assert_eq!((rows.classes(), rows.whole_classes(), rows.first_class()), (65_536, 128_256, 65_536));
+    /// let rows = Rows::new(8, 43_008).shard(43_008, 128_256); // the middle one of three
+    /// assert_eq!((rows.classes(), rows.whole_classes(), rows.first_class()), (43_008, 128_256, 43_008));
+    /// assert!(rows.elements().is_ok());
     /// ```
     #[must_use]
     pub const fn shard(self, first: usize, classes: usize) -> Self {
@@ -112,7 +114,7 @@ impl Rows {
     }
 
     /// Cuts rows of this many classes into up to `parts` shards of nearly equal size: the first class and the number of
-    /// classes of each.
+    /// classes of each. A row of fewer spans than `parts` gives fewer shards, one for each span.
     ///
     /// ```
     /// use wgpu_softmax::Rows;
@@ -132,12 +134,12 @@ impl Rows {
         self.outer.saturating_mul(self.inner)
     }
 
-    /// Classes of each row.
+    /// Classes of each row that are here: all of them, or a shard's.
     pub const fn classes(&self) -> usize {
         self.classes
     }
 
-    /// Classes of each row, of which a shard has [`Rows::classes`].
+    /// Classes of each whole row, of which a shard has [`Rows::classes`].
     pub const fn whole_classes(&self) -> usize {
         match self.shard {
             Some(shard) => shard.classes,
@@ -167,7 +169,7 @@ impl Rows {
     ///
     /// # Errors
     /// An invalid shape: [`EncodeError::NoClasses`], [`EncodeError::TooLarge`], [`EncodeError::RowStrideTooSmall`],
-    /// [`EncodeError::RowStrideNeedsLastAxis`].
+    /// [`EncodeError::RowStrideNeedsLastAxis`], [`EncodeError::BadShard`].
     pub fn elements(&self) -> Result<usize, EncodeError> {
         if self.classes == 0 {
             return Err(EncodeError::NoClasses);

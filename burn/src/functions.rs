@@ -118,7 +118,8 @@ pub(crate) fn loss_alone(options: &CrossEntropy) -> CrossEntropy {
 /// no candidate ([`wgpu_softmax::NO_TOKEN`]). It is the token that [`wgpu_softmax::Gpu::sample`] draws, on any adapter.
 ///
 /// All options that are numbers or host slices apply. `dtype` follows from the tensor, and options for other results (`log_probs`,
-/// `ranks`, `kept`, `top_n`, `probs`) are ignored. Tokens have no gradient.
+/// `ranks`, `kept`, `top_n`, `probs`) are ignored. A `draft` panics: its number of accepted tokens has no tensor here. Tokens have no
+/// gradient.
 ///
 /// ```no_run
 /// use burn::tensor::Tensor;

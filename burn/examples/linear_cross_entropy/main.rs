@@ -119,7 +119,8 @@ impl Bench {
     }
 
     fn report(&self, what: &str, measured: &Measured) {
-        let gradients = (self.hidden.shape().num_elements() + self.weight.shape().num_elements()) as f64 * 4.0 / MIB;
+        let of_hidden = self.hidden.shape().num_elements() as f64 / measured.parts;
+        let gradients = (of_hidden + self.weight.shape().num_elements() as f64) * 4.0 / MIB;
         let reserved = measured.reserved as f64 / MIB;
         let median = measured.times[measured.times.len() / 2].as_secs_f64() * measured.parts;
         println!(

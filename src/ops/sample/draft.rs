@@ -28,7 +28,8 @@ use crate::shader::Slot;
 /// A draft shorter than n is filled up with [`NO_TOKEN`](crate::NO_TOKEN), as which a device buffer's numbers that are no
 /// class count too: such a row has the token that is drawn of it, and
 /// is its sequence's last. So has a row where no p is more than q, which rounding, or a q that adds up to more than 1, can
-/// bring about, and a row without candidates, which has none. A q that is negative or NaN counts as 0.
+/// bring about, and a row without candidates, which has none. A q that is negative or NaN is an
+/// error on the host, and counts as 0 in a device buffer.
 ///
 /// ```
 /// use wgpu_softmax::{Draft, Gpu, NO_TOKEN, Rows, Sample, SampleParams};

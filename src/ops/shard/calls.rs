@@ -12,7 +12,8 @@ use crate::rows::Rows;
 use crate::shader::Slot;
 
 impl Gpu {
-    /// The statistics of a shard ([`Rows::shard`]) for softmax, log-softmax and logsumexp, which need the same.
+    /// The statistics of a shard ([`Rows::shard`]) for softmax, log-softmax and logsumexp, which need the same; for
+    /// logsumexp give a [`Softmax`] with the same `adjust` and `fast`.
     ///
     /// # Errors
     /// Rows that are no shard, an invalid one, slices that do not fit, and whatever the device reports.
