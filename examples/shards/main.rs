@@ -1,6 +1,5 @@
-//! A softmax and a loss over rows whose classes are on two devices, here of one adapter: what each finds of its half
-//! travels through the host, a few
-//! bytes for each 1,024 classes, and each finishes its own half, with the bits of the rows in one piece.
+//! A softmax and a loss over rows whose classes are on two devices, here of one adapter: what each finds of its half travels
+//! through the host, a few bytes for each 1,024 classes, and each finishes its own half, with the bits of the rows in one piece.
 //!
 //! `cargo run --release --example shards` also compares the time of both steps with that of a softmax in one piece.
 

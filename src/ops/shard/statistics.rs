@@ -8,9 +8,8 @@ use crate::shader::{RowSpec, Slot};
 use wgpu::BufferUsages as Usage;
 
 /// What a shard has found of its rows: of each span of 1,024 classes (more in rows of more than 1,048,576) the largest
-/// value, the sum and what else the operation
-/// needs, 12 to 36 bytes. Those of all shards of a row, joined, are what each of them needs to finish its own part, with
-/// the bits of the row in one piece.
+/// value, the sum and what else the operation needs, 12 to 36 bytes. Those of all shards of a row, joined, are what each of
+/// them needs to finish its own part, with the bits of the row in one piece.
 ///
 /// All shards, and both steps, need the same options and targets. That they had them is not checked beyond the number of
 /// words.
