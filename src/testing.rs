@@ -105,3 +105,9 @@ pub fn laid_out(random: &mut Random, rows: &Rows, spread: f32) -> Result<Vec<f32
     }
     Ok(x)
 }
+
+/// A shard's part of a matrix of whole rows without padding.
+pub fn part<T: Copy>(whole: &[T], rows: &Rows) -> Vec<T> {
+    let of_row = |row: &[T]| row[rows.first_class()..rows.first_class() + rows.classes()].to_vec();
+    whole.chunks(rows.whole_classes()).flat_map(of_row).collect()
+}

@@ -8,6 +8,7 @@ mod common;
 mod losses;
 
 use common::{FULLY_MASKED, GPUS, Random, Stored, Subject, gpu, on, same_bits, stored};
+use wgpu_softmax::testing::part;
 use wgpu_softmax::{Adjust, Gpu, LogSumExp, Mask, Rows, Scale, Schedule, ShardStatistics, Softmax, Values, half};
 
 /// Shards of a row of eight spans, the last of which is not whole: equal and unequal ones.
@@ -26,12 +27,6 @@ fn shards(count: usize, classes: usize, cuts: &[usize]) -> Vec<Rows> {
     (starts.iter().zip(ends))
         .map(|(&first, end)| Rows::new(count, end - first).shard(first, classes))
         .collect()
-}
-
-/// A shard's part of a matrix of whole rows.
-fn part<T: Copy>(whole: &[T], rows: &Rows) -> Vec<T> {
-    let of_row = |row: &[T]| row[rows.first_class()..rows.first_class() + rows.classes()].to_vec();
-    whole.chunks(rows.whole_classes()).flat_map(of_row).collect()
 }
 
 /// Rows of every kind: ordinary, with a common offset, masked in part and throughout, with a NaN.

@@ -106,10 +106,6 @@ fn verdict_of(draft: Draft, row: Stats, row_params: SampleParams) -> u32 {
 const SPANS_MAX: u32 = 1024u;
 var<workgroup> span_sums: array<f32, SPANS_MAX>;
 
-fn local_index(lane: Lane) -> u32 {
-    return lane.chunk * LANES + lane.index;
-}
-
 // The tree of a chunk, and its sum.
 fn build_rest_tree(chunk: u32, draft: Draft) -> f32 {
     workgroupBarrier();
@@ -142,7 +138,6 @@ fn span_sums_vec4(index: u32) -> vec4<f32> {
 }
 
 //#if HAS_LONG_SPANS
-const SPAN_CHUNKS_MAX: u32 = 64u;
 var<workgroup> chunk_sums_of_span: array<f32, SPAN_CHUNKS_MAX>;
 
 // The chunk of a span, from the last to the first, which are lessened by one each.

@@ -78,7 +78,6 @@ fn descend_row(row: Stats, lane: Lane) -> Descent {
 
 //#if HAS_LONG_SPANS
 // The statistics of the chunks of a span, and of the span up to each of them.
-const SPAN_CHUNKS_MAX: u32 = 64u;
 var<workgroup> chunk_parts: array<Stats, SPAN_CHUNKS_MAX>;
 var<workgroup> chunk_wholes: array<Stats, SPAN_CHUNKS_MAX>;
 
@@ -190,7 +189,7 @@ fn run(lane: Lane) {
     seed_random(row_params.seed, row_params.position);
     is_largest = is_greedy(row_params);
     let row = combine_spans(lane);
-    for (var i = lane.chunk * LANES + lane.index; i < CHUNK_VEC4S; i += WORKGROUP_SIZE) {
+    for (var i = local_index(lane); i < CHUNK_VEC4S; i += WORKGROUP_SIZE) {
         store_span_leaf(i, exp_base(row.max_key), lane);
     }
     build_tree(lane);

@@ -221,7 +221,7 @@ fn add_biases(row: u32, local: u32, is_valid: bool) {
 
 fn run(lane: Lane) {
     let row = lane.row;
-    let local = lane.chunk * LANES + lane.index;
+    let local = local_index(lane);
     // Work-groups past the last row, which there are in grids of two dimensions, share words that nobody reads.
     first = select(params.rows, row, lane.live) * params.edits_stride;
     for (var item = local; item < params.history_length + params.bias_length; item += WORKGROUP_SIZE) {

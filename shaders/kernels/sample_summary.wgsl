@@ -13,7 +13,7 @@ var<workgroup> missing: atomic<u32>;
 var<workgroup> first_missing: atomic<u32>;
 
 fn run(lane: Lane) {
-    let local = lane.chunk * LANES + lane.index;
+    let local = local_index(lane);
     if local == 0u {
         atomicStore(&missing, 0u);
         atomicStore(&first_missing, NO_TOKEN);

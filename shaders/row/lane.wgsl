@@ -24,6 +24,11 @@ struct Lane {
     first: u32,
 }
 
+// The invocation's number in its work-group, where that has a row to itself.
+fn local_index(lane: Lane) -> u32 {
+    return lane.chunk * LANES + lane.index;
+}
+
 // A work-group consists of runs of LANES invocations; `segment` is the number of the run.
 fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
     let group = workgroup.y * params.groups_x + workgroup.x;

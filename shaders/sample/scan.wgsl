@@ -20,11 +20,6 @@ fn maximum_at(row: u32, group: u32) -> i32 {
     return maxima[row * group_count() + group];
 }
 
-// The invocation's number in its work-group, which has a row to itself.
-fn local_index(lane: Lane) -> u32 {
-    return lane.chunk * LANES + lane.index;
-}
-
 // Finds which of the groups from `first` on are visited, and returns how many vec4s they have.
 fn find_groups(first: u32, lowest_key: i32, lane: Lane) -> u32 {
     let local = local_index(lane);

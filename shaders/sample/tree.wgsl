@@ -4,6 +4,9 @@
 
 //#import "sample/philox"
 
+// Rows of more classes are errors.
+const SPAN_CHUNKS_MAX: u32 = 64u;
+
 // Whether a token can be drawn of a row with these statistics.
 fn has_candidates(row: Stats, row_params: SampleParams, lane: Lane) -> bool {
     var is_valid = are_valid(row_params);
@@ -20,7 +23,7 @@ var<workgroup> tree: array<f32, TREE_WORDS>;
 fn build_tree(lane: Lane) {
     for (var nodes = 128u; nodes > 0u; nodes /= 2u) {
         workgroupBarrier();
-        for (var i = lane.chunk * LANES + lane.index; i < nodes; i += WORKGROUP_SIZE) {
+        for (var i = local_index(lane); i < nodes; i += WORKGROUP_SIZE) {
             tree[nodes + i] = opaque(tree[2u * nodes + i] + tree[3u * nodes + i]);
         }
     }

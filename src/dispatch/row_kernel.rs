@@ -119,20 +119,11 @@ impl RowKernel {
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
-        self.check_statistics(operands)?;
-        let mut dispatches = Vec::new();
-        for part in &self.parts {
-            let of_part = self.part_dispatches(part, operands, first_row, params)?;
-            let params = |dispatch: &Dispatch<'a>| Params {
-                spans: self.plan.spans,
-                ..dispatch.params
-            };
-            dispatches.extend(of_part.into_iter().take(1).map(|dispatch| Dispatch {
-                params: params(&dispatch),
-                ..dispatch
-            }));
-        }
-        Ok(dispatches)
+        let of_parts = self.of_parts(operands, first_row, params)?;
+        Ok(of_parts
+            .into_iter()
+            .filter_map(|part| part.into_iter().next())
+            .collect())
     }
 
     /// A shard without statistics.
@@ -155,14 +146,25 @@ impl RowKernel {
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
+        // The statistics of a shard are another call's.
+        let before = usize::from(self.rows.is_shard());
+        let of_parts = self.of_parts(operands, first_row, params)?;
+        Ok(of_parts
+            .into_iter()
+            .flat_map(|part| part.into_iter().skip(before))
+            .collect())
+    }
+
+    /// The dispatches of each part: the one that leaves statistics, if there is one, and the one that writes.
+    fn of_parts<'a>(
+        &'a self,
+        operands: &[Operand<'a>],
+        first_row: usize,
+        params: Params,
+    ) -> Result<Vec<Vec<Dispatch<'a>>>, EncodeError> {
         self.check_statistics(operands)?;
-        let mut dispatches = Vec::new();
-        for part in &self.parts {
-            let of_part = self.part_dispatches(part, operands, first_row, params)?;
-            // The statistics of a shard are another call's.
-            dispatches.extend(of_part.into_iter().skip(self.rows.is_shard().into()));
-        }
-        Ok(dispatches)
+        let of_part = |part| self.part_dispatches(part, operands, first_row, params);
+        self.parts.iter().map(of_part).collect()
     }
 
     /// The pipeline of the dispatch that writes, and that of the dispatch before it if the schedule has one.

@@ -323,8 +323,7 @@ impl Gpu {
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
         others.push(Operand::written(Slot::Lse, "lse", lse.slice(..), Extent::Row));
         let spec = options.spec(&adjusted);
-        let statistics = all.map(|all| StatisticsBuffer::new(gpu, &rows, &spec, Some(all)));
-        let statistics = statistics.transpose()?;
+        let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
             rows,

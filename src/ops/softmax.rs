@@ -269,8 +269,7 @@ impl Gpu {
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
         let spec = options.spec(&adjusted);
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
-        let statistics = all.map(|all| StatisticsBuffer::new(gpu, &rows, &spec, Some(all)));
-        let statistics = statistics.transpose()?;
+        let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
             rows,

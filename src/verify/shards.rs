@@ -7,13 +7,7 @@ use crate::ops::loss::Gradient;
 use crate::ops::shard::ShardStatistics;
 use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::testing::Subject;
-
-/// What a shard has of each whole row.
-fn part(whole: &[f32], rows: &Rows) -> Vec<f32> {
-    let of_row = |row: &[f32]| row[rows.first_class()..rows.first_class() + rows.classes()].to_vec();
-    whole.chunks(rows.whole_classes()).flat_map(of_row).collect()
-}
+use crate::testing::{Subject, part};
 
 pub(super) fn shards(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for (classes, parts) in [(1025, 2), (5000, 3), (32_000, 7), (128_256, 4)] {

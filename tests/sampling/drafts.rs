@@ -327,3 +327,11 @@ fn drafts_that_do_not_fit_are_errors_with_numbers() {
         );
     }
 }
+
+/// Where there are no rows, every number of tokens would fit them.
+#[test]
+fn the_reference_refuses_drafts_that_are_too_long() {
+    let result = reference::verify_draft(&[], Rows::new(0, 3), &Draft::new(usize::MAX, []));
+    let message = result.unwrap_err().to_string();
+    assert!(message.contains("draft.length"), "{message}");
+}

@@ -91,8 +91,7 @@ impl<'a> HostCall<'a> {
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (batch, outputs) = (&self.batch, &self.outputs);
         let (buffers, mut others) = batch.bind(outputs.buffers(self.options.is_soft()), [None; 2])?;
-        let statistics = all.map(|all| StatisticsBuffer::new(gpu, &self.rows, &self.spec(), Some(all)));
-        let statistics = statistics.transpose()?;
+        let statistics = StatisticsBuffer::of_all(gpu, &self.rows, &self.spec(), all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let before = batch.passes.before(&buffers)?;
         if !before.is_empty() {

@@ -64,7 +64,7 @@ impl CrossEntropyBatch {
         })
     }
 
-    /// What a shard's statistics are found from besides the matrices: target classes and weights.
+    /// What statistics are found from besides the matrices: target classes and weights.
     pub(super) fn statistics_operands<'a>(
         &'a self,
         targets: Option<Slice<'a>>,
@@ -81,9 +81,8 @@ impl CrossEntropyBatch {
         buffers: LossBuffers<'a>,
         [weights, from_lse]: [Option<Slice<'a>>; 2],
     ) -> Result<(LossBuffers<'a>, Vec<Operand<'a>>), EncodeError> {
-        let targets = buffers.targets;
-        let targets = targets.map(|slice| Operand::read(Slot::Targets, "targets", slice, Extent::Row));
-        let weights = option_operand(&self.weights, "weights", weights)?;
+        let mut operands = self.statistics_operands(buffers.targets, weights)?;
+        let weights = operands.iter().find(|operand| operand.slot == Slot::Weights);
         let saved = option_operand(&self.from_lse, "from_lse", from_lse)?;
         if let Some(saved) = saved {
             saved.check(self.rows, 0)?;
@@ -92,7 +91,6 @@ impl CrossEntropyBatch {
             weights: weights.map(|operand| operand.slice),
             ..buffers
         };
-        let mut operands: Vec<_> = targets.into_iter().chain(weights).collect();
         operands.extend(saved.filter(|_| self.reads_saved_lse));
         operands.extend(self.passes.operands(&buffers)?);
         Ok((buffers, operands))

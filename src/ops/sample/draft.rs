@@ -1,6 +1,6 @@
 //! [`Draft`]: tokens that another model has proposed.
 
-use super::words::Words;
+use super::words::{Words, check_length_of_row};
 use crate::dispatch::Extent;
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
@@ -67,18 +67,19 @@ impl Draft {
 
     /// Rows of a sequence.
     pub(super) fn group(&self) -> usize {
-        self.length.saturating_add(1)
+        self.length + 1
     }
 
     /// Words for each token.
     pub(super) fn extent(&self, words: usize) -> Extent {
         Extent::GroupWords {
             group: self.group(),
-            words: self.length.saturating_mul(words),
+            words: self.length * words,
         }
     }
 
     pub(crate) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
+        check_length_of_row("draft.length", self.length)?;
         if self.length == 0 || !rows.count().is_multiple_of(self.group()) {
             return Err(EncodeError::BadNumber {
                 option: "draft.length",

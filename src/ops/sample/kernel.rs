@@ -103,8 +103,7 @@ impl Sample {
         if self.history.is_none() && self.bias.is_none() {
             return 0;
         }
-        let listed = history.saturating_add(bias).saturating_add(bias);
-        (classes + 4).next_multiple_of(4) + listed.min(u32::MAX as usize).saturating_add(1).next_multiple_of(4)
+        (classes + 4).next_multiple_of(4) + (1 + history + 2 * bias).next_multiple_of(4)
     }
 
     /// The limits by which a batch is cut: a part's edits, which may take more than its logits, have to be bound too.

@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::params::SampleParams;
-use super::words::Words;
+use super::words::{Words, check_length_of_row};
 use crate::dtype::Dtype;
 use crate::error::EncodeError;
 use crate::ops::adjust::Adjust;
@@ -120,9 +120,6 @@ pub struct Sample {
     pub schedule: Option<Schedule>,
 }
 
-/// The most classes, whose spans then have 64 chunks: `SPAN_CHUNKS_MAX` of the shaders.
-const LENGTH_MAX: usize = 64 << 20;
-
 /// The most classes that [`Sample::top_n`] reports.
 pub(super) const TOP_N_MAX: usize = 128;
 
@@ -180,21 +177,15 @@ impl Sample {
         if let Some(draft) = &self.draft {
             draft.validate(rows)?;
         }
-        let lengths = [
+        for (option, length) in [
             (
                 "history.length",
                 self.history.as_ref().map_or(0, |history| history.length),
             ),
             ("bias.length", self.bias.as_ref().map_or(0, |bias| bias.length)),
-            ("draft.length", self.draft.as_ref().map_or(0, |draft| draft.length)),
             ("the number of classes", rows.classes()),
-        ];
-        if let Some((option, length)) = lengths.into_iter().find(|(_, length)| *length > LENGTH_MAX) {
-            return Err(EncodeError::BadNumber {
-                option,
-                value: length.to_string(),
-                must: "at most 67,108,864 in sampling",
-            });
+        ] {
+            check_length_of_row(option, length)?;
         }
         if self.top_n > TOP_N_MAX || self.top_n > rows.classes() {
             return Err(EncodeError::BadNumber {

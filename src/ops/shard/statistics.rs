@@ -159,6 +159,16 @@ impl StatisticsBuffer {
         Ok(Self { buffer, words })
     }
 
+    /// The buffer of what all shards have found, for a call that takes it.
+    pub(crate) fn of_all(
+        gpu: &Gpu,
+        rows: &Rows,
+        spec: &RowSpec,
+        all: Option<&ShardStatistics>,
+    ) -> Result<Option<Self>, EncodeError> {
+        all.map(|all| Self::new(gpu, rows, spec, Some(all))).transpose()
+    }
+
     pub(crate) fn operand(&self) -> Operand<'_> {
         let extent = Extent::Words(self.words);
         Operand::written(Slot::Scratch, "statistics", self.buffer.slice(..), extent)
