@@ -2,11 +2,13 @@
 
 mod buffers;
 mod draft;
+mod exchange;
 mod host;
 mod inputs;
 mod kernel;
 mod options;
 mod params;
+mod shard;
 mod steps;
 mod summary;
 mod words;
@@ -17,5 +19,6 @@ pub use host::SampleOutput;
 pub use kernel::SampleKernel;
 pub use options::{Allowed, History, LogProbs, LogitBias, Sample, SampleRows};
 pub use params::{NO_TOKEN, SampleParams};
+pub use shard::{ShardSample, ShardSampling};
 pub use summary::SampleSummary;
 pub use words::Words;

@@ -234,6 +234,7 @@ const FLAGS: &[&str] = &[
     "IS_ONE_STEP",
     "IS_PROBS",
     "IS_RASTERISER",
+    "IS_ROUND",
     "IS_SAMPLED",
     "IS_SHARD",
     "IS_SPARSE",
@@ -294,6 +295,7 @@ impl RowVariant {
             ("HAS_LONG_SPANS", sample.long_spans),
             ("IS_ONE_STEP", sample.one_step),
             ("IS_SPARSE", sample.is_sparse),
+            ("IS_ROUND", self.spec.is_round()),
             (
                 "COUNTS_CLASSES",
                 self.spec.slots.has(Slot::Ranks) || self.spec.slots.has(Slot::Kept),
