@@ -2,7 +2,6 @@
 
 mod buffers;
 mod draft;
-mod exchange;
 mod host;
 mod inputs;
 mod kernel;

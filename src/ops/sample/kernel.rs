@@ -1,10 +1,10 @@
 //! [`SampleKernel`]: sampling over one shape, with its plan chosen and its pipelines made.
 
 use super::buffers::SampleBuffers;
-use super::exchange::SEARCH_WORDS;
 use super::inputs::{Inputs, words_of_class_bits};
 use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::PARAM_WORDS;
+use super::shard::{SEARCH_WORDS, token_words};
 use super::steps::{Own, Step, Steps};
 use crate::dispatch::{
     Bound, Dispatch, Extent, NewlyBound, Operand, Part, Recorded, bind, bindable_bytes, check_apart, parts, require_iff,
@@ -155,11 +155,6 @@ const EXCHANGED: Usage = Usage::STORAGE.union(Usage::COPY_SRC).union(Usage::COPY
 
 /// Words of the statistics of a span.
 const STATS_WORDS: usize = 3;
-
-/// Words of a token, and of the log-probability of each of the largest: a shard's have the b.
-pub(super) fn token_words(rows: &Rows) -> usize {
-    1 + usize::from(rows.is_shard())
-}
 
 /// Rows that the work-groups past the last one have between them, where a grid has a second dimension.
 fn spare_rows(rows: u64, limits: &wgpu::Limits) -> u64 {

@@ -1,26 +1,26 @@
 //! [`ShardSample`]: sampling of rows whose classes are in several places.
 
-use super::buffers::SampleBuffers;
-use super::exchange::{Searches, check_words, join_statistics, join_tokens, join_top};
+mod calls;
+mod exchange;
+mod held;
+
+pub(super) use exchange::{SEARCH_WORDS, token_words};
+
 use super::host::{Outputs, SampleOutput};
-use super::inputs::Inputs;
-use super::kernel::{SampleKernel, token_words};
-use super::options::Sample;
-use super::steps::{Own, Phase, View};
-use crate::dispatch::{Extent, HostMatrix, Operand, bind};
-use crate::dtype::Element;
+use super::kernel::SampleKernel;
+use super::steps::{Own, Phase, Step, View};
+use crate::dispatch::bind;
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Gpu, Wait, block_on};
-use crate::ops::adjust::{AdjustBuffers, Adjusted};
-use crate::rows::Rows;
-use crate::shader::Slot;
+use crate::gpu::{Wait, block_on};
+use exchange::{Searches, check_words, join_statistics, join_tokens, join_top};
+use held::Held;
 use std::fmt;
 
 /// Where the sampling of a shard is.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)]
 pub enum ShardSampling {
-    /// All shards need each other's [`ShardSample::words`].
+    /// All shards need each other's [`ShardSampling::words`].
     Exchange(ShardSample),
     /// The result, which but for the probabilities is the same on all shards.
     Done(SampleOutput),
@@ -31,9 +31,10 @@ pub enum ShardSampling {
 ///
 /// Without filters there are two exchanges: of statistics, 12 bytes for each 1,024 classes of a row, and of tokens; with
 /// ranks, log-probabilities or the largest classes one more. Filters take one more for the statistics of what they leave,
-/// and one for each of up to 16 rounds of a search: 1 KiB a row while classes are counted, for top_k; 3 KiB where sums
-/// are, for top_p. All shards need the same options but for a full mask, and the same history, biases and allowed
-/// classes, numbered in the whole row. A [`Draft`](crate::Draft) cannot be verified by shards.
+/// and one for each round of a search, mostly three for top_k and five for top_p, 48 at most: 32 bytes a row, and 4 to 12 for each
+/// of 256 buckets that a shard has classes for. All shards need the same options but for a full mask, and the same history,
+/// biases and allowed classes, numbered in the whole row; that they have them is not checked. A [`Draft`](crate::Draft) cannot be
+/// verified by shards.
 ///
 /// ```
 /// use wgpu_softmax::{Gpu, Rows, Sample, SampleParams, ShardSampling};
@@ -76,32 +77,6 @@ impl fmt::Debug for ShardSample {
     }
 }
 
-/// An operand that is kept from one exchange to the next.
-struct Held {
-    slot: Slot,
-    name: &'static str,
-    buffer: wgpu::Buffer,
-    bytes: std::ops::Range<u64>,
-    extent: Extent,
-}
-
-impl Held {
-    fn of(operand: &Operand<'_>) -> Self {
-        let slice = operand.slice;
-        Self {
-            slot: operand.slot,
-            name: operand.name,
-            buffer: slice.buffer().clone(),
-            bytes: slice.offset()..slice.offset() + slice.size(),
-            extent: operand.extent,
-        }
-    }
-
-    fn operand(&self) -> Operand<'_> {
-        Operand::read(self.slot, self.name, self.buffer.slice(self.bytes.clone()), self.extent)
-    }
-}
-
 impl ShardSampling {
     /// What the shards give to each other now; nothing when they are done.
     pub fn words(&self) -> &[u32] {
@@ -132,106 +107,6 @@ impl ShardSampling {
             Self::Exchange(shard) => shard.run(all, wait).await,
             done => Ok(done),
         }
-    }
-}
-
-impl Gpu {
-    /// Begins to sample rows of which this is a shard, with the shard's logits on the host: see [`ShardSample`]. The shard is
-    /// bound at once, and stays on the device until the tokens are there.
-    ///
-    /// # Errors
-    /// As [`Gpu::sample`]; rows that are no shard, or too many to be bound at once.
-    pub fn sample_shard<T: Element>(
-        &self,
-        logits: &[T],
-        rows: Rows,
-        options: &Sample,
-    ) -> Result<ShardSampling, RunError> {
-        block_on(self.run_sample_shard(logits, rows, options, Wait::Blocking))
-    }
-
-    /// [`Gpu::sample_shard`] for callers with a runtime: the device is waited for on a thread of its own.
-    ///
-    /// # Errors
-    /// As [`Gpu::sample_shard`].
-    pub async fn sample_shard_async<T: Element>(
-        &self,
-        logits: &[T],
-        rows: Rows,
-        options: &Sample,
-    ) -> Result<ShardSampling, RunError> {
-        self.run_sample_shard(logits, rows, options, Wait::OnThread).await
-    }
-
-    async fn run_sample_shard<T: Element>(
-        &self,
-        logits: &[T],
-        rows: Rows,
-        options: &Sample,
-        wait: Wait,
-    ) -> Result<ShardSampling, RunError> {
-        let gpu = &self.leasing();
-        let options = Sample {
-            dtype: T::DTYPE,
-            summary: false,
-            ..options.clone()
-        };
-        rows.check_is_shard()?;
-        options.validate(&rows)?;
-        options.check_host(&rows)?;
-        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
-        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
-        let dense = rows.dense(rows.count(), 1);
-        let inputs = Inputs::new(gpu, &dense, &options)?;
-        let kernel = options.prepare_with(gpu, dense, adjusted.clone(), inputs)?;
-        let uploads = matrices.iter().chain(&mask).map(|matrix| matrix.whole(gpu, &rows));
-        let uploads: Vec<wgpu::Buffer> = uploads.collect::<Result<_, _>>()?;
-        let outputs = Outputs::new(gpu, &dense, &options)?;
-        let mut held = Vec::new();
-        for (matrix, buffer) in matrices.iter().chain(&mask).zip(&uploads) {
-            held.push(Held::of(&matrix.operand(buffer)));
-        }
-        let given = outputs.whole(SampleBuffers::new(uploads[0].slice(..), outputs.tokens.slice(..)));
-        held.extend(adjusted.operands(&AdjustBuffers::default())?.iter().map(Held::of));
-        held.extend(kernel.operands(&given)?.iter().map(Held::of));
-        ShardSample::begin(kernel, held, outputs, wait).await
-    }
-}
-
-impl SampleKernel {
-    /// Begins to sample rows of which this is a shard, with the shard's logits in a buffer, which must not change until the
-    /// tokens are there: see [`ShardSample`]. The outputs come in [`SampleOutput`], for which the buffers given are left alone,
-    /// but for the probabilities, which are written to theirs.
-    ///
-    /// # Errors
-    /// As [`SampleKernel::bind`]; rows that are no shard.
-    pub fn sample_shard(&self, buffers: &SampleBuffers<'_>) -> Result<ShardSampling, RunError> {
-        block_on(self.run_sample_shard(buffers, Wait::Blocking))
-    }
-
-    /// [`SampleKernel::sample_shard`] for callers with a runtime: the device is waited for on a thread of its own.
-    ///
-    /// # Errors
-    /// As [`SampleKernel::sample_shard`].
-    pub async fn sample_shard_async(&self, buffers: &SampleBuffers<'_>) -> Result<ShardSampling, RunError> {
-        self.run_sample_shard(buffers, Wait::OnThread).await
-    }
-
-    async fn run_sample_shard(&self, buffers: &SampleBuffers<'_>, wait: Wait) -> Result<ShardSampling, RunError> {
-        self.rows.check_is_shard()?;
-        let mut kernel = self.clone();
-        // The buffers of one step are its own, so that others may begin before it is over.
-        kernel.gpu = self.gpu.leasing();
-        kernel.own.clear();
-        kernel.make_own_buffers()?;
-        let reported = Sample {
-            probs: false,
-            ..self.options.clone()
-        };
-        let outputs = Outputs::new(&kernel.gpu, &self.rows, &reported)?;
-        let held = kernel.checked_operands(&outputs.whole(*buffers))?;
-        let held = held.iter().map(Held::of).collect();
-        ShardSample::begin(kernel, held, outputs, wait).await
     }
 }
 
@@ -322,7 +197,7 @@ impl ShardSample {
     /// Whose statistics a phase finds.
     fn views(&self) -> Vec<View> {
         let steps = self.kernel.steps.iter().filter(|step| step.phase() == self.phase);
-        steps.filter_map(super::steps::Step::view_of_statistics).collect()
+        steps.filter_map(Step::view_of_statistics).collect()
     }
 
     async fn run_statistics(mut self, phase: Phase, wait: Wait) -> Result<ShardSampling, RunError> {
@@ -349,7 +224,7 @@ impl ShardSample {
     async fn run_search(mut self, wait: Wait) -> Result<ShardSampling, RunError> {
         self.submit(Phase::Search)?;
         let buffer = self.kernel.own.get(&Own::Searches);
-        let words = self.kernel.rows.count() * super::exchange::SEARCH_WORDS;
+        let words = self.kernel.rows.count() * SEARCH_WORDS;
         let searches = Searches::new(self.read(buffer, words, wait).await?);
         if searches.are_done() {
             return self.run_statistics(Phase::Kept, wait).await;

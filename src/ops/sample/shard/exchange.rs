@@ -1,18 +1,26 @@
 //! What the shards of rows exchange while they are sampled, and how each of them joins it.
 
-use super::params::NO_TOKEN;
 use crate::error::{EncodeError, check_length};
+use crate::ops::sample::params::NO_TOKEN;
+use crate::rows::Rows;
 use std::cmp::Reverse;
 
 /// Buckets of a search for a row, and the words of their sums: the shaders' `BUCKETS` and `BUCKET_MASSES`.
 const COUNTS: usize = 256;
 const MASSES: usize = 512;
+/// Words with a bit for each bucket.
+const MASK_WORDS: usize = COUNTS / 32;
 /// Words of a search: these, and what is in question (`shaders/sample/rounds.wgsl`).
-pub(super) const SEARCH_WORDS: usize = COUNTS + MASSES + 16;
+pub(crate) const SEARCH_WORDS: usize = COUNTS + MASSES + 16;
 
 /// The first word of what is in question: stages that take sums, and the last.
 const FIRST_MASS_STAGE: u32 = 3;
 const DONE_STAGE: u32 = 5;
+
+/// Words of a token, and of the log-probability of each of the largest: a shard's have the b.
+pub(crate) fn token_words(rows: &Rows) -> usize {
+    1 + usize::from(rows.is_shard())
+}
 
 /// The words of all shards, each of this many.
 pub(super) fn check_words(what: &'static str, all: &[Vec<u32>], words: usize) -> Result<(), EncodeError> {
@@ -62,47 +70,71 @@ impl Searches {
         self.stages().all(|stage| stage == DONE_STAGE)
     }
 
-    /// The words of a row that are exchanged: counts, and where some row asks for a sum the sums too.
-    fn exchanged(&self) -> usize {
+    /// The words of a bucket that are exchanged: its count, and where some row asks for a sum that too.
+    fn bucket_words(&self) -> usize {
         let has_masses = self
             .stages()
             .any(|stage| (FIRST_MASS_STAGE..DONE_STAGE).contains(&stage));
-        if has_masses { COUNTS + MASSES } else { COUNTS }
+        if has_masses { 3 } else { 1 }
     }
 
+    /// Of each row a bit for each bucket that has something, and then these.
     pub(super) fn words(&self) -> Vec<u32> {
-        let words = self.exchanged();
-        self.0
-            .chunks(SEARCH_WORDS)
-            .flat_map(|row| &row[..words])
-            .copied()
-            .collect()
+        let (mut words, of_bucket) = (Vec::new(), self.bucket_words());
+        for row in self.0.chunks(SEARCH_WORDS) {
+            let has_some = |bucket: &usize| (0..of_bucket).any(|word| row[word * COUNTS + bucket] != 0);
+            let used: Vec<usize> = (0..COUNTS).filter(has_some).collect();
+            let mut mask = [0u32; MASK_WORDS];
+            used.iter().for_each(|bucket| mask[bucket / 32] |= 1 << (bucket % 32));
+            words.extend(mask);
+            words.extend(
+                used.iter()
+                    .flat_map(|bucket| (0..of_bucket).map(|word| row[word * COUNTS + *bucket])),
+            );
+        }
+        words
     }
 
     /// The same searches, with what all shards have counted.
     pub(super) fn joined(mut self, all: &[Vec<u32>]) -> Result<Vec<u32>, EncodeError> {
-        let words = self.exchanged();
-        check_words("the counts of a shard", all, self.0.len() / SEARCH_WORDS * words)?;
-        for (row, search) in self.0.chunks_mut(SEARCH_WORDS).enumerate() {
-            search[..words].fill(0);
-            for shard in all {
-                add_counts(&mut search[..words], &shard[row * words..(row + 1) * words]);
+        if all.is_empty() {
+            check_length("the counts of all shards", self.words().len(), 0)?;
+        }
+        let of_bucket = self.bucket_words();
+        self.0
+            .chunks_mut(SEARCH_WORDS)
+            .for_each(|row| row[..COUNTS + MASSES].fill(0));
+        for shard in all {
+            let mut rest = &shard[..];
+            let mut take = |words: usize| match rest.split_at_checked(words) {
+                Some((taken, after)) => {
+                    rest = after;
+                    Ok(taken)
+                }
+                None => check_length("the counts of a shard", shard.len() + words - rest.len(), shard.len())
+                    .map(|()| &rest[..0]),
+            };
+            for row in self.0.chunks_mut(SEARCH_WORDS) {
+                let mask = take(MASK_WORDS)?;
+                let used = (0..COUNTS).filter(|bucket| mask[bucket / 32] >> (bucket % 32) & 1 == 1);
+                for bucket in used {
+                    add_bucket(row, bucket, take(of_bucket)?);
+                }
             }
+            check_length("the counts of a shard", shard.len() - rest.len(), shard.len())?;
         }
         Ok(self.0)
     }
 }
 
-/// Adds counts, and sums of 64 bits whose lower words come first.
-fn add_counts(to: &mut [u32], from: &[u32]) {
-    for i in 0..COUNTS {
-        to[i] = to[i].wrapping_add(from[i]);
-        let (low, high) = (COUNTS + i, 2 * COUNTS + i);
-        if high < to.len() {
-            let sum = |x: &[u32]| u64::from(x[low]) | u64::from(x[high]) << 32;
-            let sum = sum(to).wrapping_add(sum(from));
-            (to[low], to[high]) = (sum as u32, (sum >> 32) as u32);
-        }
+/// Adds a count, and a sum of 64 bits whose lower word comes first.
+fn add_bucket(row: &mut [u32], bucket: usize, words: &[u32]) {
+    row[bucket] = row[bucket].wrapping_add(words[0]);
+    if let [_, low, high] = *words {
+        let at = [COUNTS + bucket, 2 * COUNTS + bucket];
+        let number = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        let sum = number(row[at[0]], row[at[1]]).wrapping_add(number(low, high));
+        (row[at[0]], row[at[1]]) = (sum as u32, (sum >> 32) as u32);
     }
 }
 
