@@ -26,7 +26,7 @@ pub enum ShardSampling {
     Done(SampleOutput),
 }
 
-/// Sampling of rows of which this is a shard ([`Rows::shard`]), between two exchanges: each shard gives its words to all, and
+/// Sampling of rows of which this is a shard ([`crate::Rows::shard`]), between two exchanges: each shard gives its words to all, and
 /// goes on with those of all. The tokens, and all else, have the bits of rows in one piece.
 ///
 /// Without filters there are two exchanges: of statistics, 12 bytes for each 1,024 classes of a row, and of tokens; with
