@@ -80,7 +80,7 @@ impl Gpu {
 
 impl SampleKernel {
     /// Begins to sample rows of which this is a shard, with the shard's logits in a buffer, which must not change until the
-    /// tokens are there: see [`ShardSample`]. The outputs come in [`SampleOutput`], for which the buffers given are left alone,
+    /// tokens are there: see [`ShardSample`]. The outputs come in [`crate::SampleOutput`], for which the buffers given are left alone,
     /// but for the probabilities, which are written to theirs.
     ///
     /// # Errors
