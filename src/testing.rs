@@ -15,7 +15,7 @@ pub use bounds::{Bound, GRADIENT_ULP, LOSS_ULP, LossBounds, LostDifferences};
 pub use confident::{CONFIDENT_CLASSES, Confident, GAPS, loss_options};
 pub use drafts::DraftBatch;
 pub use random::Random;
-pub use sampling::SampleBatch;
+pub use sampling::{SampleBatch, reported};
 pub use subject::{Subject, Verdict, agrees, must};
 pub use ulp::{ulp, ulp_of};
 

@@ -220,9 +220,33 @@ impl<'u> Ranks<'u> {
         })
     }
 
-    /// What the ranks that share a row have, one after the other. `counts` are known already.
-    pub(crate) fn gather_row<T: Equivalence + Default + Clone>(&self, own: &[T], counts: &[u64]) -> Vec<T> {
-        self.gather(&self.vocab, own, counts)
+    /// Those that share this rank's row.
+    pub(crate) fn row_of<'a>(&self, all: &'a [Record]) -> &'a [Record] {
+        let first = self.data_rank() * self.vocab_ranks();
+        &all[first..first + self.vocab_ranks()]
+    }
+
+    /// The words of each rank that shares a row, of which each has said how many it has.
+    ///
+    /// # Errors
+    /// Each group gathers its own, but all refuse what one of them cannot.
+    pub(crate) fn gather_row(
+        &self,
+        own: &[u32],
+        all: &[Record],
+        count: impl Fn(&Record) -> u64,
+    ) -> Result<Vec<Vec<u32>>, Error> {
+        let counts = |group: &[Record]| group.iter().map(&count).collect::<Vec<_>>();
+        (all.chunks(self.vocab_ranks())).try_for_each(|group| fits(&counts(group)))?;
+        let counts = counts(self.row_of(all));
+        let words = self.gather(&self.vocab, own, &counts);
+        let mut rest = &words[..];
+        let of_rank = |count: &u64| {
+            let (words, after) = rest.split_at(*count as usize);
+            rest = after;
+            words.to_vec()
+        };
+        Ok(counts.iter().map(of_rank).collect())
     }
 
     /// What the ranks that have this part of other rows have, in the order of the rows.

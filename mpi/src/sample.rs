@@ -1,7 +1,7 @@
 //! Sampling over the ranks.
 
 use crate::error::Error;
-use crate::ranks::{Ranks, fits};
+use crate::ranks::Ranks;
 use crate::record::{Call, Record, hash};
 use crate::shards::adjust_print;
 use wgpu_softmax::{Allowed, Element, Gpu, Rows, Sample, SampleOutput, SampleRows, ShardSampling, Values, Words};
@@ -39,20 +39,16 @@ impl Ranks<'_> {
                 ShardSampling::Done(out) if all.iter().all(|r| r.words == 0) => return Ok(out),
                 other => other,
             };
-            for group in all.chunks(self.vocab_ranks()) {
-                fits(&group.iter().map(|r| r.words).collect::<Vec<_>>())?;
-            }
-            let first = self.data_rank() * self.vocab_ranks();
-            let counts: Vec<u64> = all[first..first + self.vocab_ranks()].iter().map(|r| r.words).collect();
-            let words = self.gather_row(own.words(), &counts);
-            let mut rest = &words[..];
-            let shards = counts.iter().map(|&count| {
-                let (words, after) = rest.split_at(count as usize);
-                rest = after;
-                words.to_vec()
-            });
-            step = own.advance(&shards.collect::<Vec<_>>());
+            let words = self.gather_row(own.words(), &all, |r| r.words)?;
+            step = own.advance(&words);
         }
+    }
+}
+
+fn bytes_of(words: Option<&Words>) -> &[u8] {
+    match words {
+        Some(Words::Host(words)) => bytemuck::cast_slice(words),
+        _ => &[],
     }
 }
 
@@ -63,26 +59,22 @@ fn given(options: &Sample) -> impl Iterator<Item = u8> {
         SampleRows::PerRow(params) => bytemuck::cast_slice(params),
         _ => &[],
     };
-    let words = |words: Option<&Words>| match words {
-        Some(Words::Host(words)) => words.to_vec(),
-        _ => Vec::new(),
-    };
     let allowed = match &options.allowed {
         Some(Allowed::All(words) | Allowed::PerRow(words)) => Some(words),
         _ => None,
     };
     let bias_values = match options.bias.as_ref().map(|bias| &bias.values) {
-        Some(Values::Host(values)) => values.iter().map(|v| v.to_bits()).collect(),
-        _ => Vec::new(),
+        Some(Values::Host(values)) => bytemuck::cast_slice(values),
+        _ => &[],
     };
     let all = [
-        words(options.history.as_ref().map(|history| &history.tokens)),
-        words(allowed),
-        words(options.bias.as_ref().map(|bias| &bias.classes)),
+        params,
+        bytes_of(options.history.as_ref().map(|history| &history.tokens)),
+        bytes_of(allowed),
+        bytes_of(options.bias.as_ref().map(|bias| &bias.classes)),
         bias_values,
     ];
-    let bytes = all.into_iter().flatten().flat_map(u32::to_le_bytes);
-    params.iter().copied().chain(bytes)
+    all.into_iter().flatten().copied()
 }
 
 /// What must be the same of the options on all ranks.

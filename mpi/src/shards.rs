@@ -1,7 +1,7 @@
 //! Statistics of shards from all ranks of a row, and the calls of one result a class.
 
 use crate::error::Error;
-use crate::ranks::{Ranks, fits};
+use crate::ranks::Ranks;
 use crate::record::{Call, Record};
 use wgpu_softmax::{Adjust, Element, Gpu, LogSumExp, Rows, RunError, ShardStatistics, Softmax};
 
@@ -64,21 +64,11 @@ impl Ranks<'_> {
             ..record
         };
         let (own, all) = self.settle(own, record)?;
-        let first = self.data_rank() * self.vocab_ranks();
-        // Each group gathers its own: all refuse what one of them cannot.
-        for group in all.chunks(self.vocab_ranks()) {
-            fits(&group.iter().map(Record::statistics).collect::<Vec<_>>())?;
-        }
-        let group = &all[first..first + self.vocab_ranks()];
-        let counts: Vec<u64> = group.iter().map(Record::statistics).collect();
-        let words = self.gather_row(own.words(), &counts);
-        let mut rest = &words[..];
-        let shards = group.iter().map(|shard| {
-            let (words, after) = rest.split_at(shard.statistics() as usize);
-            rest = after;
+        let words = self.gather_row(own.words(), &all, Record::statistics)?;
+        let shards = self.row_of(&all).iter().zip(words).map(|(shard, words)| {
             let rows = Rows::new(shard.rows as usize, shard.held as usize);
             let rows = rows.shard(shard.first as usize, shard.classes as usize);
-            ShardStatistics::from_words(rows, words.to_vec())
+            ShardStatistics::from_words(rows, words)
         });
         let joined = shards.collect::<Result<Vec<_>, _>>();
         let joined = joined.and_then(|shards| ShardStatistics::join(&shards));

@@ -214,19 +214,13 @@ fn run(lane: Lane) {
     build_tree(lane);
     let token = descend_chunk(start, descent, key, lane);
     let has_token = has_span && has_candidates(row, row_params, lane) && token < class_count();
-    let is_first = lane.live && lane.index == 0u && lane.chunk == 0u;
-    //#if IS_SHARD
-    // The other shards rank the token by its b.
-    let at = offset_of(TOKENS) + 2u * lane.row;
-    let safe_token = class_here(token);
-    let bits = value_vec4(start, safe_token / 4u, lane)[safe_token % 4u];
-    if is_first {
+    let at = offset_of(TOKENS) + TOKEN_WORDS * lane.row;
+    if lane.live && lane.index == 0u && lane.chunk == 0u {
         tokens[at] = select(NO_TOKEN, token, has_token);
-        tokens[at + 1u] = select(0u, bits, has_token);
+        //#if IS_SHARD
+        // The other shards rank the token by its b.
+        let safe_token = class_here(token);
+        tokens[at + 1u] = select(0u, value_vec4(start, safe_token / 4u, lane)[safe_token % 4u], has_token);
+        //#end
     }
-    //#else
-    if is_first {
-        tokens[offset_of(TOKENS) + lane.row] = select(NO_TOKEN, token, has_token);
-    }
-    //#end
 }

@@ -31,11 +31,6 @@ const STAGE_DONE: u32 = 4u;
 
 const ALL_CLASSES: u32 = 0xffffffffu;
 
-var<workgroup> search: Search;
-var<private> asked: Search;
-var<private> row: Stats;
-var<private> row_params: SampleParams;
-
 fn shift_of(s: Search) -> u32 {
     if s.low < s.high {
         return bucket_shift(bitcast<u32>(s.high) - bitcast<u32>(s.low));
@@ -347,9 +342,7 @@ fn within_bucket(before: Search, bucket: u32) -> Search {
 fn run(lane: Lane) {
     let start = row_start(lane.row);
     let local = local_index(lane);
-    begin_row(lane.row);
-    row = combine_spans(lane);
-    row_params = sample_params_of(lane.row);
+    begin_search(lane);
     if local == 0u {
         search = first_search();
     }

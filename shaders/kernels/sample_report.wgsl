@@ -79,18 +79,6 @@ fn log_prob_bits(bits: u32, row: Stats) -> u32 {
 }
 
 //#if HAS_TOP
-//#if IS_SHARD
-// With the b, by which those of all shards are sorted.
-fn put_top_log_prob(at: u32, log_prob: u32, value: u32) {
-    top_log_probs[offset_of(TOP_LOG_PROBS) + 2u * at] = log_prob;
-    top_log_probs[offset_of(TOP_LOG_PROBS) + 2u * at + 1u] = value;
-}
-//#else
-fn put_top_log_prob(at: u32, log_prob: u32, value: u32) {
-    top_log_probs[offset_of(TOP_LOG_PROBS) + at] = log_prob;
-}
-//#end
-
 fn write_top(row: Stats, has_token: bool, lane: Lane) {
     let count = min(atomicLoad(&top_count), params.top_n);
     for (var i = local_index(lane); i < params.top_n; i += WORKGROUP_SIZE) {
@@ -110,7 +98,12 @@ fn write_top(row: Stats, has_token: bool, lane: Lane) {
         if lane.live {
             let at = lane.row * params.top_n + place;
             top_ids[offset_of(TOP_IDS) + at] = id;
-            put_top_log_prob(at, select(NAN, log_prob, has_token), value);
+            let pair = offset_of(TOP_LOG_PROBS) + TOKEN_WORDS * at;
+            top_log_probs[pair] = select(NAN, log_prob, has_token);
+            //#if IS_SHARD
+            // By which those of all shards are sorted.
+            top_log_probs[pair + 1u] = value;
+            //#end
         }
     }
 }
@@ -120,11 +113,8 @@ fn run(lane: Lane) {
     let start = row_start(lane.row);
     begin_row(lane.row);
     let row = combine_spans(lane);
-    //#if IS_SHARD
-    let token = tokens[offset_of(TOKENS) + 2u * lane.row];
-    //#else
-    let token = tokens[offset_of(TOKENS) + lane.row];
-    //#end
+    let token_at = offset_of(TOKENS) + TOKEN_WORDS * lane.row;
+    let token = tokens[token_at];
     let has_token = token < class_count() && !has_nan_or_inf(row.max_key) && row.max_key != KEY_NEG_INF;
     let safe_token = class_here(token);
     let bits = value_vec4(start, safe_token / 4u, lane)[safe_token % 4u];
@@ -138,7 +128,7 @@ fn run(lane: Lane) {
     //#if COUNTS_CLASSES
     gathers = false;
     //#if IS_SHARD
-    until = Edge(order_key(tokens[offset_of(TOKENS) + 2u * lane.row + 1u]), token);
+    until = Edge(order_key(tokens[token_at + 1u]), token);
     //#else
     until = Edge(order_key(bits), safe_token);
     //#end

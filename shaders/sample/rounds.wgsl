@@ -8,7 +8,7 @@ const SEARCHES: u32 = 44u;
 @group(0) @binding(SEARCHES) var<storage, read_write> searches: array<u32>;
 
 const COUNTED_WORDS: u32 = BUCKETS + BUCKET_MASSES;
-// Twin: `SEARCH_WORDS` in src/ops/sample/shard.rs.
+// Twin: `SEARCH_WORDS` in src/ops/sample/exchange.rs.
 const SEARCH_WORDS: u32 = COUNTED_WORDS + 16u;
 
 fn load_counted(row: u32, local: u32) {
@@ -75,9 +75,7 @@ fn store_search(row: u32, s: Search) {
 fn run(lane: Lane) {
     let start = row_start(lane.row);
     let local = local_index(lane);
-    begin_row(lane.row);
-    row = combine_spans(lane);
-    row_params = sample_params_of(lane.row);
+    begin_search(lane);
     load_counted(lane.row, local);
     sum_blocks(local);
     if local == 0u {

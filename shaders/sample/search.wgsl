@@ -4,6 +4,7 @@
 // bucket are the next in question. Counts are integers, and so are the
 // sums (`fixed_point`), so that neither depends on an order.
 
+//#import "row/spans"
 //#import "sample/list"
 
 // What is in question.
@@ -28,6 +29,18 @@ struct Search {
     is_listed: bool,
     is_whole_list: bool,
     is_unlistable: bool,
+}
+
+var<workgroup> search: Search;
+// What is being counted, and the row's statistics and parameters.
+var<private> asked: Search;
+var<private> row: Stats;
+var<private> row_params: SampleParams;
+
+fn begin_search(lane: Lane) {
+    begin_row(lane.row);
+    row = combine_spans(lane);
+    row_params = sample_params_of(lane.row);
 }
 
 const BUCKETS: u32 = 256u;

@@ -7,6 +7,9 @@
 
 // The token of a row that has none, and the key of the smallest number that is more than -inf.
 const NO_TOKEN: u32 = 0xffffffffu;
+// Words of a token, and of the log-probability of each of the largest: a shard's have the b. Twin: `token_words` in
+// src/ops/sample/exchange.rs.
+const TOKEN_WORDS: u32 = select(1u, 2u, IS_SHARD);
 const LOWEST_KEY: i32 = KEY_NEG_INF + 1;
 
 var<private> inv_temperature: f32 = 1.0;

@@ -11,6 +11,7 @@ use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowSpec, Slot};
+use std::ops::Range;
 use wgpu::BufferUsages as Usage;
 
 /// A matrix on the host, laid out as the logits are.
@@ -43,16 +44,19 @@ impl<'a> HostMatrix<'a> {
     pub(crate) fn whole(&self, gpu: &Gpu, rows: &Rows) -> Result<wgpu::Buffer, EncodeError> {
         let parts = host_parts(rows, 1, u64::MAX)?;
         let ranges = parts.iter().flat_map(HostPart::ranges);
-        let pieces: Vec<&[u8]> = ranges
-            .map(|range| &self.bytes[range.start * self.element..range.end * self.element])
-            .collect();
+        let pieces: Vec<&[u8]> = ranges.map(|range| self.bytes_of(range)).collect();
         match pieces.as_slice() {
             [piece] => gpu.buffer_of(self.name, piece, Usage::STORAGE),
             pieces => gpu.buffer_of(self.name, &pieces.concat(), Usage::STORAGE),
         }
     }
 
-    /// The operand in such a buffer.
+    /// The bytes of some elements.
+    fn bytes_of(&self, elements: Range<usize>) -> &'a [u8] {
+        &self.bytes[elements.start * self.element..elements.end * self.element]
+    }
+
+    /// The operand in a buffer.
     pub(crate) fn operand<'b>(&self, buffer: &'b wgpu::Buffer) -> Operand<'b> {
         let extent = Extent::Matrix(self.element as u64);
         Operand::read(self.slot, self.name, buffer.slice(..), extent)
@@ -115,11 +119,10 @@ impl<'a, T: Element> Stream<'a, T> {
             let mut uploads = Vec::new();
             for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
                 uploads.push(self.upload(part, matrix, buffer, &mut encoder)?);
-                let (slot, name, extent) = (matrix.slot, matrix.name, Extent::Matrix(matrix.element as u64));
-                operands.push(if i == 0 && self.result.is_some() {
-                    Operand::written(Slot::Result, name, buffer.slice(..), extent)
-                } else {
-                    Operand::read(slot, name, buffer.slice(..), extent)
+                let operand = matrix.operand(buffer);
+                operands.push(match i == 0 && self.result.is_some() {
+                    true => Operand::written(Slot::Result, operand.name, operand.slice, operand.extent),
+                    false => operand,
                 });
             }
             encode(part, &mut encoder, &operands)?;
@@ -154,7 +157,7 @@ impl<'a, T: Element> Stream<'a, T> {
         let mut view = upload.get_mapped_range_mut(..).map_err(unmapped)?;
         let mut at = 0;
         for range in part.ranges() {
-            let bytes = &matrix.bytes[range.start * matrix.element..range.end * matrix.element];
+            let bytes = matrix.bytes_of(range);
             view.slice(at..at + bytes.len()).copy_from_slice(bytes);
             at += bytes.len();
         }

@@ -2,10 +2,12 @@
 
 mod buffers;
 mod draft;
+mod exchange;
 mod host;
 mod inputs;
 mod kernel;
 mod options;
+mod own;
 mod params;
 mod shard;
 mod steps;

@@ -46,7 +46,6 @@ pub(crate) struct Params {
     pub(crate) offsets: [u32; SLOTS_MAX],
 }
 
-/// All zeros.
 impl Params {
     /// These numbers with those of such rows.
     pub(crate) fn of_rows(self, rows: &Rows) -> Self {
@@ -64,6 +63,7 @@ impl Params {
     }
 }
 
+/// All zeros.
 impl Default for Params {
     fn default() -> Self {
         bytemuck::Zeroable::zeroed()

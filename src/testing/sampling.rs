@@ -1,7 +1,7 @@
 //! Batches to sample from, and what plain f32 Rust makes of them.
 
 use super::Random;
-use crate::ops::sample::{Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleParams};
+use crate::ops::sample::{Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleOutput, SampleParams};
 use crate::ops::values::Values;
 use crate::rows::Rows;
 use crate::twin::{self, Drawn};
@@ -137,6 +137,19 @@ impl SampleBatch {
             }),
         }
     }
+}
+
+/// The words of all that is reported of rows, but for the probabilities: one list for each kind.
+pub fn reported(out: &SampleOutput) -> [Option<Vec<u32>>; 6] {
+    let bits = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
+    [
+        Some(out.tokens.clone()),
+        out.kept.clone(),
+        out.ranks.clone(),
+        out.log_probs.as_deref().map(bits),
+        out.top_ids.clone(),
+        out.top_log_probs.as_deref().map(bits),
+    ]
 }
 
 impl BatchEdits {

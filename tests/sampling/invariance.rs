@@ -3,7 +3,7 @@
 
 use super::common::{GPUS, Random, Subject, bits, gpu, must, on};
 use super::{must_be, of_twin};
-use wgpu_softmax::testing::SampleBatch;
+use wgpu_softmax::testing::{SampleBatch, reported};
 use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule, wgpu};
 
 /// Two words of allowed classes, and rows that begin anywhere in a vector of four.
@@ -18,21 +18,13 @@ fn batch(random: &mut Random, count: usize, classes: usize) -> SampleBatch {
 /// The words of everything that is reported of some rows, row by row.
 fn words(out: &SampleOutput, rows: &[usize]) -> Vec<Vec<u32>> {
     let count = out.tokens.len();
-    let lists = [
-        Some(out.tokens.clone()),
-        out.kept.clone(),
-        out.ranks.clone(),
-        out.log_probs.as_deref().map(bits),
-        out.top_ids.clone(),
-        out.top_log_probs.as_deref().map(bits),
-        out.probs.as_deref().map(bits),
-    ];
+    let probs = out.probs.as_deref().map(bits);
     let of = |row: usize| {
         let part = |list: &Vec<u32>| {
             let length = list.len() / count;
             list[row * length..(row + 1) * length].to_vec()
         };
-        lists.iter().flatten().flat_map(part).collect()
+        reported(out).iter().chain([&probs]).flatten().flat_map(part).collect()
     };
     rows.iter().map(|&row| of(row)).collect()
 }

@@ -3,7 +3,7 @@
 use super::common::buffers::{guarded, inside, unguarded};
 use super::common::{GPUS, Random, Stored, Subject, bits, equal, gpu, must, on, same_bits, stored};
 use super::{CUTS, SCHEDULE, part, shards};
-use wgpu_softmax::testing::SampleBatch;
+use wgpu_softmax::testing::{SampleBatch, reported};
 use wgpu_softmax::{
     Draft, EncodeError, Gpu, LogProbs, Rows, RunError, Sample, SampleBuffers, SampleOutput, SampleParams,
     ShardSampling, half,
@@ -31,18 +31,6 @@ fn run_all(mut all: Vec<ShardSampling>) -> (Vec<SampleOutput>, Vec<usize>) {
     (all.into_iter().map(output).collect(), exchanges)
 }
 
-/// What is reported of each row.
-fn reports(out: &SampleOutput) -> [Option<Vec<u32>>; 6] {
-    [
-        Some(out.tokens.clone()),
-        out.kept.clone(),
-        out.ranks.clone(),
-        out.log_probs.as_deref().map(bits),
-        out.top_ids.clone(),
-        out.top_log_probs.as_deref().map(bits),
-    ]
-}
-
 #[track_caller]
 fn are_whole<T: Stored>(gpu: &Gpu, x: &[T], rows: Rows, cuts: &[usize], options: &Sample) -> Vec<usize> {
     let (count, classes) = (rows.count(), rows.classes());
@@ -57,7 +45,7 @@ fn are_whole<T: Stored>(gpu: &Gpu, x: &[T], rows: Rows, cuts: &[usize], options:
             &options.joint,
         );
         let names = ["tokens", "kept", "ranks", "log_probs", "top_ids", "top_log_probs"];
-        for (name, (got, expected)) in names.into_iter().zip(reports(&out).iter().zip(reports(&expected))) {
+        for (name, (got, expected)) in names.into_iter().zip(reported(&out).iter().zip(reported(&expected))) {
             let all = |list: &Option<Vec<u32>>| list.clone().unwrap_or_default();
             must(subject.each(name, &all(got), &all(&expected)));
         }
@@ -210,7 +198,7 @@ fn shards_in_buffers_are_sampled_as_whole_rows() {
     let subject = Subject::new::<f32>("sample, shards in buffers,", batch.rows, &options.joint);
     for steps in steps {
         for out in run_all(steps).0 {
-            equal(&subject, "reports", reports(&out), reports(&expected));
+            equal(&subject, "reports", reported(&out), reported(&expected));
         }
     }
     for (rows, (_, probs)) in padded.iter().zip(kept) {

@@ -3,7 +3,7 @@
 use super::{SCHEDULE, ranks};
 use mpi::environment::Universe;
 use std::ops::Range;
-use wgpu_softmax::testing::{Random, bits};
+use wgpu_softmax::testing::{Random, bits, reported};
 use wgpu_softmax::{
     Adjust, CrossEntropy, CrossEntropyOutput, Element, EmptyMean, Gpu, Gradient, Input, LogProbs, LogSumExp,
     Normalizer, Reduction, Rows, Sample, SampleOutput, SampleParams, Softmax, Values, half,
@@ -209,12 +209,11 @@ fn sample(ranks: &Ranks<'_>, gpu: &Gpu) {
     let own = part(&x, &group, &rows);
     let out = ranks.sample(gpu, &own, rows, &options(group.clone())).unwrap();
     let of_rows = |out: &SampleOutput, rows: Range<usize>| {
-        let words = [Some(&out.tokens), out.ranks.as_ref(), out.kept.as_ref()];
-        let words = words.map(|list| list.unwrap()[rows.clone()].to_vec());
-        let top = rows.start * 3..rows.end * 3;
-        let ids = out.top_ids.as_ref().unwrap()[top.clone()].to_vec();
-        let log_probs = bits(&out.top_log_probs.as_ref().unwrap()[top]);
-        (words, ids, log_probs, bits(&out.log_probs.as_ref().unwrap()[rows]))
+        reported(out).map(|list| {
+            let list = list.unwrap();
+            let words = list.len() / out.tokens.len().max(1);
+            list[rows.start * words..rows.end * words].to_vec()
+        })
     };
     assert_eq!(of_rows(&out, 0..group.len()), of_rows(&whole, group.clone()));
     let probs = part(whole.probs.as_deref().unwrap(), &group, &rows);

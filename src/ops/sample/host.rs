@@ -1,11 +1,11 @@
 //! Sampling of a batch on the host.
 
 use super::buffers::SampleBuffers;
+use super::exchange::token_words;
 use super::inputs::Inputs;
 use super::kernel::SampleKernel;
 use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::NO_TOKEN;
-use super::shard::token_words;
 use super::words::Words;
 use crate::dispatch::{HostMatrix, HostPart, Slice, Stream, bind};
 use crate::dtype::Element;

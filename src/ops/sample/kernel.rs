@@ -1,10 +1,10 @@
 //! [`SampleKernel`]: sampling over one shape, with its plan chosen and its pipelines made.
 
 use super::buffers::SampleBuffers;
+use super::exchange::token_words;
 use super::inputs::{Inputs, words_of_class_bits};
 use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::PARAM_WORDS;
-use super::shard::{SEARCH_WORDS, token_words};
 use super::steps::{Own, Step, Steps};
 use crate::dispatch::{
     Bound, Dispatch, Extent, NewlyBound, Operand, Part, Recorded, bind, bindable_bytes, check_apart, parts, require_iff,
@@ -12,12 +12,11 @@ use crate::dispatch::{
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
-use crate::plan::{CHUNK, Plan, VectorWidth};
+use crate::plan::{Plan, VectorWidth};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::schedule::Schedule;
 use crate::shader::{Params, Slot, Variant};
 use std::collections::BTreeMap;
-use wgpu::BufferUsages as Usage;
 
 /// Sampling over one shape, ready to be recorded any number of times.
 ///
@@ -40,11 +39,11 @@ pub struct SampleKernel {
     pub(super) gpu: Gpu,
     pub(super) rows: Rows,
     /// That of the statistics passes, and that of the others.
-    plans: [Plan; 2],
+    pub(super) plans: [Plan; 2],
     pub(super) options: Sample,
     adjusted: Adjusted,
-    params: Params,
-    parts: Vec<Part>,
+    pub(super) params: Params,
+    pub(super) parts: Vec<Part>,
     pub(super) steps: Vec<Step>,
     pub(super) own: BTreeMap<Own, wgpu::Buffer>,
     inputs: Inputs,
@@ -94,7 +93,11 @@ impl Sample {
             inputs,
         };
         kernel.check_bindings()?;
-        kernel.make_own_buffers()?;
+        kernel.check_own_buffers()?;
+        // A shard has them for one step, as long as that takes.
+        if !rows.is_shard() {
+            kernel.make_own_buffers()?;
+        }
         for step in &kernel.steps {
             gpu.pipeline(&kernel.variant(step, VectorWidth::of_rows(&rows)))?;
         }
@@ -150,14 +153,8 @@ impl Sample {
     }
 }
 
-/// The buffers of a shard that others read or write.
-const EXCHANGED: Usage = Usage::STORAGE.union(Usage::COPY_SRC).union(Usage::COPY_DST);
-
-/// Words of the statistics of a span.
-const STATS_WORDS: usize = 3;
-
 /// Rows that the work-groups past the last one have between them, where a grid has a second dimension.
-fn spare_rows(rows: u64, limits: &wgpu::Limits) -> u64 {
+pub(super) fn spare_rows(rows: u64, limits: &wgpu::Limits) -> u64 {
     u64::from(rows > u64::from(limits.max_compute_workgroups_per_dimension))
 }
 
@@ -275,11 +272,6 @@ impl SampleKernel {
         &self.plans[usize::from(!step.is_stats)]
     }
 
-    /// Words of the statistics of all rows, in so many spans.
-    pub(super) fn statistics_words(&self, spans: usize) -> usize {
-        self.rows.count() * spans * STATS_WORDS
-    }
-
     /// Checks that the device can bind the buffers of each step.
     fn check_bindings(&self) -> Result<(), EncodeError> {
         let available = self.gpu.limits().max_storage_buffers_per_shader_stage;
@@ -296,46 +288,6 @@ impl SampleKernel {
             let bound = (others + step.own.len()) as u32 + step.spec.slots.len();
             if bound > available {
                 return Err(EncodeError::TooManyBuffers { bound, available });
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the buffers that the steps need between them, for the largest part.
-    pub(super) fn make_own_buffers(&mut self) -> Result<(), EncodeError> {
-        let rows = self.parts.iter().map(|part| part.rows).max().unwrap_or(0);
-        let chunks = self.rows.classes().div_ceil(CHUNK);
-        for (_, own) in self.steps.iter().flat_map(|step| &step.own) {
-            let (what, words) = match own {
-                Own::Stats(_) => ("the sums of the parts of rows", STATS_WORDS * self.rows.whole_spans()),
-                Own::ShardStats(_) => ("the sums of the parts of a shard", STATS_WORDS * self.rows.spans()),
-                Own::Maxima(_) => (
-                    "the maxima of the parts of rows",
-                    chunks * self.plans[0].shape.lanes as usize,
-                ),
-                Own::Edges => ("the edges of what is kept", 4),
-                Own::Edits => ("penalised logits", self.params.edits_stride as usize),
-                Own::Searches => ("what is searched for", SEARCH_WORDS),
-            };
-            let spare = match own {
-                Own::Edits => spare_rows(rows as u64, self.gpu.limits()),
-                _ => 0,
-            };
-            let bytes = (rows as u64 + spare) * words as u64 * ELEMENT_BYTES;
-            if bytes > bindable_bytes(self.gpu.limits()) {
-                return Err(EncodeError::OutOfMemory { what, bytes });
-            }
-            if !self.own.contains_key(own) {
-                // Edits and searches are zeros at first, and so none of the pool's.
-                let usage = match own {
-                    Own::Stats(_) | Own::ShardStats(_) | Own::Searches if self.rows.is_shard() => EXCHANGED,
-                    _ => Usage::STORAGE,
-                };
-                let buffer = match own {
-                    Own::Edits | Own::Searches => self.gpu.new_buffer(what, bytes, usage)?,
-                    _ => self.gpu.buffer(what, bytes, usage)?,
-                };
-                self.own.insert(*own, buffer);
             }
         }
         Ok(())

@@ -1,18 +1,15 @@
 //! [`ShardSample`]: sampling of rows whose classes are in several places.
 
 mod calls;
-mod exchange;
 mod held;
 
-pub(super) use exchange::{SEARCH_WORDS, token_words};
-
+use super::exchange::{SEARCH_WORDS, Searches, check_words, join_statistics, join_tokens, join_top, token_words};
 use super::host::{Outputs, SampleOutput};
 use super::kernel::SampleKernel;
 use super::steps::{Own, Phase, Step, View};
 use crate::dispatch::bind;
 use crate::error::{EncodeError, RunError};
 use crate::gpu::{Wait, block_on};
-use exchange::{Searches, check_words, join_statistics, join_tokens, join_top};
 use held::Held;
 use std::fmt;
 
@@ -64,7 +61,7 @@ pub struct ShardSample {
     /// What has run last.
     phase: Phase,
     words: Vec<u32>,
-    searches: Option<Searches>,
+    searches: Searches,
     tokens: Vec<u32>,
     owners: Vec<Option<usize>>,
 }
@@ -112,18 +109,20 @@ impl ShardSampling {
 
 impl ShardSample {
     async fn begin(
-        kernel: SampleKernel,
+        mut kernel: SampleKernel,
         operands: Vec<Held>,
         outputs: Outputs,
         wait: Wait,
     ) -> Result<ShardSampling, RunError> {
+        // The buffers of one step are its own, so that others may begin before it is over.
+        kernel.make_own_buffers()?;
         let shard = Self {
             kernel,
             operands,
             outputs,
             phase: Phase::Statistics,
             words: Vec::new(),
-            searches: None,
+            searches: Searches::default(),
             tokens: Vec::new(),
             owners: Vec::new(),
         };
@@ -147,7 +146,7 @@ impl ShardSample {
                 }
             }
             Phase::Search => {
-                let searches = self.searches.take().unwrap_or(Searches::new(Vec::new()));
+                let searches = std::mem::take(&mut self.searches);
                 self.write(Own::Searches, &searches.joined(all)?)?;
                 self.run_search(wait).await
             }
@@ -225,12 +224,11 @@ impl ShardSample {
         self.submit(Phase::Search)?;
         let buffer = self.kernel.own.get(&Own::Searches);
         let words = self.kernel.rows.count() * SEARCH_WORDS;
-        let searches = Searches::new(self.read(buffer, words, wait).await?);
-        if searches.are_done() {
+        self.searches = Searches::new(self.read(buffer, words, wait).await?);
+        if self.searches.are_done() {
             return self.run_statistics(Phase::Kept, wait).await;
         }
-        self.words = searches.words();
-        self.searches = Some(searches);
+        self.words = self.searches.words();
         Ok(ShardSampling::Exchange(self))
     }
 
@@ -255,15 +253,14 @@ impl ShardSample {
     }
 
     async fn run_report(mut self, wait: Wait) -> Result<ShardSampling, RunError> {
-        self.words.clear();
         if self.has(Phase::Report) {
             self.submit(Phase::Report)?;
-            let mut words = Vec::new();
-            for (buffer, count) in self.reported() {
-                words.extend(self.read(buffer, count, wait).await?);
-            }
-            self.words = words;
         }
+        let mut words = Vec::new();
+        for (buffer, count) in self.reported() {
+            words.extend(self.read(buffer, count, wait).await?);
+        }
+        self.words = words;
         match self.words.is_empty() {
             true => self.finished(&[], wait).await,
             false => Ok(ShardSampling::Exchange(self)),

@@ -100,10 +100,7 @@ impl SampleKernel {
     async fn run_sample_shard(&self, buffers: &SampleBuffers<'_>, wait: Wait) -> Result<ShardSampling, RunError> {
         self.rows.check_is_shard()?;
         let mut kernel = self.clone();
-        // The buffers of one step are its own, so that others may begin before it is over.
         kernel.gpu = self.gpu.leasing();
-        kernel.own.clear();
-        kernel.make_own_buffers()?;
         let reported = Sample {
             probs: false,
             ..self.options.clone()

@@ -1,7 +1,7 @@
 //! What the shards of rows exchange while they are sampled, and how each of them joins it.
 
+use super::params::NO_TOKEN;
 use crate::error::{EncodeError, check_length};
-use crate::ops::sample::params::NO_TOKEN;
 use crate::rows::Rows;
 use std::cmp::Reverse;
 
@@ -11,14 +11,14 @@ const MASSES: usize = 512;
 /// Words with a bit for each bucket.
 const MASK_WORDS: usize = COUNTS / 32;
 /// Words of a search: these, and what is in question (`shaders/sample/rounds.wgsl`).
-pub(crate) const SEARCH_WORDS: usize = COUNTS + MASSES + 16;
+pub(super) const SEARCH_WORDS: usize = COUNTS + MASSES + 16;
 
 /// The first word of what is in question: stages that take sums, and the last.
 const FIRST_MASS_STAGE: u32 = 3;
 const DONE_STAGE: u32 = 5;
 
 /// Words of a token, and of the log-probability of each of the largest: a shard's have the b.
-pub(crate) fn token_words(rows: &Rows) -> usize {
+pub(super) fn token_words(rows: &Rows) -> usize {
     1 + usize::from(rows.is_shard())
 }
 
@@ -34,11 +34,11 @@ pub(super) fn check_words(what: &'static str, all: &[Vec<u32>], words: usize) ->
 pub(super) fn join_statistics(all: &[Vec<u32>], views: usize, words: usize) -> Result<Vec<Vec<u32>>, EncodeError> {
     let total: usize = all.iter().map(Vec::len).sum();
     check_length("the statistics of all shards", views * words, total)?;
-    if let Some(odd) = all.iter().find(|shard| !shard.len().is_multiple_of(views)) {
+    for shard in all {
         check_length(
             "the statistics of a shard",
-            odd.len().next_multiple_of(views),
-            odd.len(),
+            shard.len().next_multiple_of(views),
+            shard.len(),
         )?;
     }
     let of_view = |view: usize| {
@@ -47,14 +47,11 @@ pub(super) fn join_statistics(all: &[Vec<u32>], views: usize, words: usize) -> R
             shard[part * view..part * (view + 1)].iter().copied()
         })
     };
-    let views: Vec<Vec<u32>> = (0..views).map(|view| of_view(view).collect()).collect();
-    views
-        .iter()
-        .try_for_each(|view| check_length("the statistics of all shards", words, view.len()))?;
-    Ok(views)
+    Ok((0..views).map(|view| of_view(view).collect()).collect())
 }
 
 /// The searches of all rows, as the device has left them.
+#[derive(Default)]
 pub(super) struct Searches(Vec<u32>);
 
 impl Searches {
@@ -106,13 +103,15 @@ impl Searches {
             .for_each(|row| row[..COUNTS + MASSES].fill(0));
         for shard in all {
             let mut rest = &shard[..];
-            let mut take = |words: usize| match rest.split_at_checked(words) {
-                Some((taken, after)) => {
-                    rest = after;
-                    Ok(taken)
-                }
-                None => check_length("the counts of a shard", shard.len() + words - rest.len(), shard.len())
-                    .map(|()| &rest[..0]),
+            let mut take = |words: usize| {
+                let too_short = EncodeError::WrongLength {
+                    what: "the counts of a shard",
+                    expected: shard.len() - rest.len() + words,
+                    got: shard.len(),
+                };
+                let (taken, after) = rest.split_at_checked(words).ok_or(too_short)?;
+                rest = after;
+                Ok::<_, EncodeError>(taken)
             };
             for row in self.0.chunks_mut(SEARCH_WORDS) {
                 let mask = take(MASK_WORDS)?;
