@@ -5,7 +5,9 @@ use super::options::{CrossEntropy, Targets};
 use crate::dispatch::{HostBatch, HostMatrix, bind};
 use crate::dtype::{Element, Storage};
 use crate::error::{RunError, check_length};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 #[cfg(doc)]
 use crate::ops::loss::Reduction;
@@ -91,6 +93,7 @@ impl Gpu {
     /// assert_eq!(out.gradient.unwrap(), [0.5, -0.5]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy<T: Element, I: TargetIndex>(
         &self,
         logits: &[T],
@@ -119,6 +122,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_soft<T: Element>(
         &self,
         logits: &[T],
