@@ -11,7 +11,9 @@ pub(crate) mod readback;
 mod wait;
 
 pub use adapter::{GpuOptions, adapters};
-pub(crate) use wait::{Wait, block_on};
+pub(crate) use wait::Wait;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use wait::block_on;
 
 use crate::error::GpuError;
 use crate::plan::Capabilities;
@@ -92,6 +94,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Every [`GpuError`]; without an adapter it says what to install.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self, GpuError> {
         Self::with_options(&GpuOptions::default())
     }
@@ -100,6 +103,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Every [`GpuError`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Self, GpuError> {
         block_on(Self::with_options_async(options))
     }

@@ -34,7 +34,7 @@
 //! Sums follow one canonical order, a function of the number of classes alone, so the results have the same bits
 //! whatever the adapter's subgroups, the schedule or the other rows of the batch.
 
-#[cfg(feature = "ndarray")]
+#[cfg(all(feature = "ndarray", not(target_arch = "wasm32")))]
 mod array;
 mod dispatch;
 mod dtype;
@@ -54,7 +54,7 @@ pub mod tutorial;
 pub mod twin;
 mod verify;
 
-#[cfg(feature = "ndarray")]
+#[cfg(all(feature = "ndarray", not(target_arch = "wasm32")))]
 pub use array::CrossEntropyArrays;
 pub use dispatch::{Bound, Recorded, Slice};
 pub use dtype::{Dtype, Element, Storage};

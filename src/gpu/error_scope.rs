@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use super::lock::lock;
+#[cfg(not(target_arch = "wasm32"))]
 use super::wait::block_on;
 use crate::error::{EncodeError, RunError};
 
@@ -12,8 +13,51 @@ impl Gpu {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let done = work();
-        let error = block_on(validation.pop()).or(block_on(memory.pop()));
+        let error = self.popped(validation).or(self.popped(memory));
         error.map_or(Ok(done), |error| Err(self.classify_error(error.to_string())))
+    }
+
+    /// What a scope caught.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) fn popped(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
+        block_on(scope.pop())
+    }
+
+    /// What a scope caught is known in a browser when its event loop next turns. A call on host slices asks for it then,
+    /// in [`Gpu::settled`]; an error in what is recorded for the caller is returned by the next call that fails for
+    /// [`Gpu::take_error`].
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn popped(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
+        let popped = scope.pop();
+        if let Some(leases) = self.leases() {
+            leases.ask_later(popped);
+            return None;
+        }
+        let errors = std::sync::Arc::clone(&self.inner.errors);
+        wasm_bindgen_futures::spawn_local(async move {
+            if let Some(error) = popped.await {
+                lock(&errors.uncaptured).get_or_insert_with(|| error.to_string());
+            }
+        });
+        None
+    }
+
+    /// Whether all went well so far. In a browser, where errors come late, an error invalidates all that the call made.
+    pub(super) async fn settled(&self) -> Result<(), RunError> {
+        #[cfg(target_arch = "wasm32")]
+        if let Some(leases) = self.leases() {
+            let mut first = None;
+            for scope in leases.scopes() {
+                let error = scope.await;
+                first = first.or(error);
+            }
+            if let Some(error) = first {
+                leases.forget();
+                lock(&self.inner.pipelines).clear();
+                return Err(self.classify_error(error.to_string()).into());
+            }
+        }
+        self.take_error()
     }
 
     /// The kind of an error: on a lost device everything that is made is invalid, and the error is only that it was
@@ -30,6 +74,7 @@ impl Gpu {
 
     /// Whether the device is lost. The callback that reports a loss may be the caller's, and comes late; but a buffer
     /// that is made on a lost device is never mapped, which this tries out.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn is_lost(&self) -> bool {
         let memory = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let probe = self.device().create_buffer(&wgpu::BufferDescriptor {
@@ -39,6 +84,12 @@ impl Gpu {
             mapped_at_creation: true,
         });
         block_on(memory.pop()).is_none() && probe.get_mapped_range(..).is_err()
+    }
+
+    /// Whether the browser has told that the device is lost.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn is_lost(&self) -> bool {
+        lock(&self.inner.errors.lost).is_some()
     }
 
     /// Returns the error if the device is lost, or if it has reported one since the last call.

@@ -2,7 +2,6 @@
 
 use super::Gpu;
 use super::lock::lock;
-use super::wait::block_on;
 use crate::error::EncodeError;
 use crate::shader::{TemplateError, Variant};
 use std::borrow::Cow;
@@ -66,7 +65,7 @@ impl Gpu {
             },
             cache: None,
         });
-        let error = block_on(validation.pop()).or(block_on(internal.pop()));
+        let error = self.popped(validation).or(self.popped(internal));
         match error {
             None => Ok(pipeline),
             Some(error) if self.is_lost() => Err(self.classify_error(error.to_string())),

@@ -64,14 +64,38 @@ impl Pool {
 pub(crate) struct BufferLeases {
     pool: Arc<Pool>,
     lent: Mutex<Vec<Buffer>>,
+    /// Error scopes of which the browser has not told yet what they caught.
+    #[cfg(target_arch = "wasm32")]
+    scopes: Mutex<Vec<Scope>>,
 }
+
+#[cfg(target_arch = "wasm32")]
+type Scope = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 
 impl BufferLeases {
     pub(super) fn of(pool: &Arc<Pool>) -> Self {
         Self {
             pool: Arc::clone(pool),
             lent: Mutex::default(),
+            #[cfg(target_arch = "wasm32")]
+            scopes: Mutex::default(),
         }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn ask_later(&self, scope: impl Future<Output = Option<wgpu::Error>> + 'static) {
+        lock(&self.scopes).push(Box::pin(scope));
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn scopes(&self) -> Vec<Scope> {
+        std::mem::take(&mut lock(&self.scopes))
+    }
+
+    /// None of the lent buffers is to go back.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn forget(&self) {
+        lock(&self.lent).clear();
     }
 
     pub(super) fn add(&self, buffer: Buffer) {
