@@ -4,6 +4,8 @@
 mod adapter;
 mod buffers;
 mod error_scope;
+#[cfg(target_arch = "wasm32")]
+mod late_errors;
 mod lock;
 mod pipelines;
 mod pool;
@@ -50,7 +52,10 @@ pub struct Gpu {
 }
 
 /// A callback that is told how many rows of a batch are done, and how many there are.
+#[cfg(not(target_arch = "wasm32"))]
 type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
+#[cfg(target_arch = "wasm32")]
+type Progress = Arc<dyn Fn(usize, usize)>;
 
 struct Inner {
     device: wgpu::Device,
@@ -134,7 +139,10 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             *lock(&kept.lost) = Some(format!("{reason:?}: {message}"));
         });
+        // In a browser wgpu 30 panics on an internal error here. The browser's console shows what no scope caught.
+        #[cfg(not(target_arch = "wasm32"))]
         let kept = Arc::clone(&errors);
+        #[cfg(not(target_arch = "wasm32"))]
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&kept.uncaptured).get_or_insert_with(|| error.to_string());
         }));
@@ -191,8 +199,9 @@ impl Gpu {
     }
 
     /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are
-    /// done and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
-    pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+    /// done and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`]. In a
+    /// browser it need not be `Send` and `Sync`, so that it may call JavaScript.
+    pub fn with_progress(&self, progress: impl Fn(usize, usize) + wgpu::WasmNotSendSync + 'static) -> Self {
         Self {
             progress: Some(Arc::new(progress)),
             ..self.clone()
@@ -213,7 +222,10 @@ impl Gpu {
     /// gone.
     pub(crate) fn leasing(&self) -> Self {
         Self {
+            #[cfg(not(target_arch = "wasm32"))]
             leases: Some(Arc::new(BufferLeases::of(&self.inner.pool))),
+            #[cfg(target_arch = "wasm32")]
+            leases: Some(Arc::new(BufferLeases::of(&self.inner))),
             ..self.clone()
         }
     }

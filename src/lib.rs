@@ -34,6 +34,10 @@
 //! Sums follow one canonical order, a function of the number of classes alone, so the results have the same bits
 //! whatever the adapter's subgroups, the schedule or the other rows of the batch.
 
+// In a browser everything is on one thread, and wgpu's types are neither `Send` nor `Sync`. They still are in an `Arc`, as they
+// are on threads.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+
 #[cfg(all(feature = "ndarray", not(target_arch = "wasm32")))]
 mod array;
 mod dispatch;

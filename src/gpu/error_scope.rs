@@ -23,40 +23,9 @@ impl Gpu {
         block_on(scope.pop())
     }
 
-    /// What a scope caught is known in a browser when its event loop next turns. A call on host slices asks for it then,
-    /// in [`Gpu::settled`]; an error in what is recorded for the caller is returned by the next call that fails for
-    /// [`Gpu::take_error`].
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn popped(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
-        let popped = scope.pop();
-        if let Some(leases) = self.leases() {
-            leases.ask_later(popped);
-            return None;
-        }
-        let errors = std::sync::Arc::clone(&self.inner.errors);
-        wasm_bindgen_futures::spawn_local(async move {
-            if let Some(error) = popped.await {
-                lock(&errors.uncaptured).get_or_insert_with(|| error.to_string());
-            }
-        });
-        None
-    }
-
-    /// Whether all went well so far. In a browser, where errors come late, an error invalidates all that the call made.
+    /// Whether all went well so far. In a browser this has to be waited for.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) async fn settled(&self) -> Result<(), RunError> {
-        #[cfg(target_arch = "wasm32")]
-        if let Some(leases) = self.leases() {
-            let mut first = None;
-            for scope in leases.scopes() {
-                let error = scope.await;
-                first = first.or(error);
-            }
-            if let Some(error) = first {
-                leases.forget();
-                lock(&self.inner.pipelines).clear();
-                return Err(self.classify_error(error.to_string()).into());
-            }
-        }
         self.take_error()
     }
 
@@ -84,12 +53,6 @@ impl Gpu {
             mapped_at_creation: true,
         });
         block_on(memory.pop()).is_none() && probe.get_mapped_range(..).is_err()
-    }
-
-    /// Whether the browser has told that the device is lost.
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn is_lost(&self) -> bool {
-        lock(&self.inner.errors.lost).is_some()
     }
 
     /// Returns the error if the device is lost, or if it has reported one since the last call.

@@ -1,6 +1,10 @@
 //! Buffers that outlive a call: some are lent to calls on host slices, to one call at a time; others never change, and
 //! are shared.
 
+#[cfg(target_arch = "wasm32")]
+use super::Inner;
+#[cfg(target_arch = "wasm32")]
+use super::late_errors::{Scopes, first_error};
 use super::lock::lock;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -58,38 +62,44 @@ impl Pool {
         }
         kept.insert(words, buffer);
     }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn forget_parameters(&self) {
+        lock(&self.parameters).clear();
+    }
 }
 
 /// The buffers lent to a call. They go back to the pool when the call ends, however it ends.
 pub(crate) struct BufferLeases {
+    #[cfg(not(target_arch = "wasm32"))]
     pool: Arc<Pool>,
-    lent: Mutex<Vec<Buffer>>,
-    /// Error scopes of which the browser has not told yet what they caught.
     #[cfg(target_arch = "wasm32")]
-    scopes: Mutex<Vec<Scope>>,
+    inner: Arc<Inner>,
+    lent: Mutex<Vec<Buffer>>,
+    #[cfg(target_arch = "wasm32")]
+    pub(super) scopes: Scopes,
 }
 
-#[cfg(target_arch = "wasm32")]
-type Scope = std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
-
 impl BufferLeases {
+    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn of(pool: &Arc<Pool>) -> Self {
         Self {
             pool: Arc::clone(pool),
             lent: Mutex::default(),
-            #[cfg(target_arch = "wasm32")]
-            scopes: Mutex::default(),
         }
     }
 
     #[cfg(target_arch = "wasm32")]
-    pub(super) fn ask_later(&self, scope: impl Future<Output = Option<wgpu::Error>> + 'static) {
-        lock(&self.scopes).push(Box::pin(scope));
+    pub(super) fn of(inner: &Arc<Inner>) -> Self {
+        Self {
+            inner: Arc::clone(inner),
+            lent: Mutex::default(),
+            scopes: Scopes::default(),
+        }
     }
 
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn scopes(&self) -> Vec<Scope> {
-        std::mem::take(&mut lock(&self.scopes))
+    pub(super) fn add(&self, buffer: Buffer) {
+        lock(&self.lent).push(buffer);
     }
 
     /// None of the lent buffers is to go back.
@@ -97,16 +107,32 @@ impl BufferLeases {
     pub(super) fn forget(&self) {
         lock(&self.lent).clear();
     }
-
-    pub(super) fn add(&self, buffer: Buffer) {
-        lock(&self.lent).push(buffer);
-    }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Drop for BufferLeases {
     fn drop(&mut self) {
         for buffer in lock(&self.lent).drain(..) {
             self.pool.keep(buffer);
         }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Drop for BufferLeases {
+    fn drop(&mut self) {
+        let lent = std::mem::take(&mut *lock(&self.lent));
+        let (inner, scopes) = (Arc::clone(&self.inner), self.scopes.take());
+        if scopes.is_empty() {
+            lent.into_iter().for_each(|buffer| inner.pool.keep(buffer));
+            return;
+        }
+        // The call ended early, and was not told of its device errors. The buffers go back if there were none.
+        wasm_bindgen_futures::spawn_local(async move {
+            match first_error(scopes).await {
+                None => lent.into_iter().for_each(|buffer| inner.pool.keep(buffer)),
+                Some(_) => inner.forget_shared(),
+            }
+        });
     }
 }

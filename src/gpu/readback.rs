@@ -6,24 +6,12 @@ use crate::error::{EncodeError, RunError};
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use wgpu::BufferUsages as Usage;
 
-/// Tells whether a buffer was mapped.
-type Mapped = OneshotReceiver<Result<(), wgpu::BufferAsyncError>>;
-
-fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Mapped {
-    let (sender, mapped) = oneshot_channel();
-    buffer.map_async(mode, .., move |result| {
-        // The receiver is gone if the caller dropped the future; then no one waits for the result.
-        let _ = sender.send(result);
-    });
-    mapped
-}
-
 /// A copy on its way back to the host.
 pub(crate) struct Readback {
     buffer: wgpu::Buffer,
-    /// The buffers with the uploads of the same submission. They are mapped again once the copy has arrived.
-    uploads: Vec<(wgpu::Buffer, Mapped)>,
-    mapped: Mapped,
+    /// The buffers with the uploads of the same submission. They are mapped again by the time the copy has arrived.
+    uploads: Vec<wgpu::Buffer>,
+    mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
 }
 
@@ -79,13 +67,16 @@ impl Gpu {
         let submission = self.submit(encoder);
         self.take_error()?;
         let submission = submission?;
-        let (mapped, uploads) = self.with_error_scopes(|| {
-            let mapped = map(&buffer, wgpu::MapMode::Read);
-            let again = |upload: wgpu::Buffer| {
-                let mapped = map(&upload, wgpu::MapMode::Write);
-                (upload, mapped)
-            };
-            (mapped, uploads.into_iter().map(again).collect())
+        let (sender, mapped) = oneshot_channel();
+        self.with_error_scopes(|| {
+            buffer.map_async(wgpu::MapMode::Read, .., move |result| {
+                // The receiver is gone if the caller dropped the future; then no one waits for the result.
+                let _ = sender.send(result);
+            });
+            for upload in &uploads {
+                // If a buffer could not be mapped, that is reported when it is next filled.
+                upload.map_async(wgpu::MapMode::Write, .., |_| ());
+            }
         })?;
         Ok(Readback {
             buffer,
@@ -107,7 +98,6 @@ impl Gpu {
         let lost = |message: String| RunError::DeviceLost { message };
         polled.map_err(lost)?;
         let mapped = readback.mapped.receive().await;
-        self.take_error()?;
         mapped
             .ok_or_else(|| lost("a copy to the host was given up".into()))?
             .map_err(|e| lost(e.to_string()))?;
@@ -116,12 +106,7 @@ impl Gpu {
         drop(view);
         readback.buffer.unmap();
         self.pool().keep(readback.buffer);
-        for (upload, mapped) in readback.uploads {
-            // A buffer that was not mapped is of no more use.
-            if mapped.receive().await == Some(Ok(())) {
-                self.pool().keep(upload);
-            }
-        }
+        readback.uploads.into_iter().for_each(|upload| self.pool().keep(upload));
         Ok(taken)
     }
 

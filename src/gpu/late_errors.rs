@@ -1,0 +1,78 @@
+//! Errors in a browser, which tells what an error scope caught when its event loop next turns. A call on host slices keeps its
+//! scopes until it reads a result, and asks them first.
+
+use super::lock::lock;
+use super::{Gpu, Inner};
+use crate::error::RunError;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use wasm_bindgen_futures::spawn_local;
+
+/// What a scope caught, once it is known.
+pub(super) type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+
+/// The scopes of a call that have not been asked yet.
+#[derive(Default)]
+pub(super) struct Scopes(Mutex<Vec<Scope>>);
+
+impl Scopes {
+    pub(super) fn take(&self) -> Vec<Scope> {
+        mem::take(&mut lock(&self.0))
+    }
+}
+
+/// Asks every scope, for the first error that they caught.
+pub(super) async fn first_error(scopes: Vec<Scope>) -> Option<wgpu::Error> {
+    let mut first = None;
+    for scope in scopes {
+        let error = scope.await;
+        first = first.or(error);
+    }
+    first
+}
+
+impl Inner {
+    /// Makes everything anew that later calls would share: after an error, some of it may be invalid.
+    pub(super) fn forget_shared(&self) {
+        lock(&self.pipelines).clear();
+        self.pool.forget_parameters();
+    }
+}
+
+impl Gpu {
+    /// Never an error yet. A call on host slices finds it in [`Gpu::settled`]. That of a kernel prepared or recorded for the
+    /// caller is returned by the next call on host slices.
+    pub(super) fn popped(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
+        let caught = scope.pop();
+        if let Some(leases) = self.leases() {
+            lock(&leases.scopes.0).push(Box::pin(caught));
+            return None;
+        }
+        let inner = Arc::clone(&self.inner);
+        spawn_local(async move {
+            if let Some(error) = caught.await {
+                inner.forget_shared();
+                lock(&inner.errors.uncaptured).get_or_insert_with(|| error.to_string());
+            }
+        });
+        None
+    }
+
+    /// Whether all went well so far. After an error, everything that the call made may be invalid.
+    pub(super) async fn settled(&self) -> Result<(), RunError> {
+        if let Some(leases) = self.leases()
+            && let Some(error) = first_error(leases.scopes.take()).await
+        {
+            leases.forget();
+            self.inner.forget_shared();
+            return Err(self.classify_error(error.to_string()).into());
+        }
+        self.take_error()
+    }
+
+    /// Whether the browser has told that the device is lost.
+    pub(super) fn is_lost(&self) -> bool {
+        lock(&self.inner.errors.lost).is_some()
+    }
+}
