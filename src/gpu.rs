@@ -71,6 +71,9 @@ struct Inner {
     /// Held by one call at a time, on OpenGL.
     gl_call_lock: sync::Mutex<()>,
     errors: Arc<DeviceErrors>,
+    /// Of what was recorded for the caller.
+    #[cfg(target_arch = "wasm32")]
+    recorded: late_errors::Scopes,
 }
 
 /// What the device reported outside of any error scope.
@@ -188,6 +191,8 @@ impl Gpu {
             gl_compile_lock: Mutex::default(),
             gl_call_lock: sync::Mutex::new((), true),
             errors,
+            #[cfg(target_arch = "wasm32")]
+            recorded: late_errors::Scopes::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),

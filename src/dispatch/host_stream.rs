@@ -66,7 +66,7 @@ impl<'a, T: Element> Stream<'a, T> {
             gpu: gpu.clone(),
             matrices,
             parts: host_parts(&rows, group, gpu.part_bytes())?,
-            result: has_result.then(|| bytemuck::zeroed_vec(elements)),
+            result: has_result.then(|| zeros(elements)).transpose()?,
             wait,
         })
     }
@@ -192,6 +192,14 @@ impl<'a, T: Element> Stream<'a, T> {
         };
         self.gpu.finish_readback(readback, self.wait, scatter).await
     }
+}
+
+/// Of a large result, which a browser's 32-bit address space may not have room for.
+fn zeros<T: Element>(elements: usize) -> Result<Vec<T>, EncodeError> {
+    bytemuck::allocation::try_zeroed_vec(elements).map_err(|()| EncodeError::OutOfMemory {
+        what: "the result on the host",
+        bytes: elements as u64 * size_of::<T>() as u64,
+    })
 }
 
 /// A batch on the host, and the kernel that runs over it.

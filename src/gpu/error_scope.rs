@@ -29,6 +29,22 @@ impl Gpu {
         self.take_error()
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn recorded(&self) -> Result<(), RunError> {
+        self.take_error()
+    }
+
+    /// Whether everything is valid that was prepared and recorded so far. A browser tells of an error when its event loop
+    /// next turns: there, `prepare` and `encode` return only the errors that the crate finds itself, and those of the
+    /// device are found here. After one, what was prepared before has to be prepared anew. Elsewhere `prepare` and `encode`
+    /// return all errors themselves.
+    ///
+    /// # Errors
+    /// [`RunError::Device`] and [`RunError::DeviceLost`].
+    pub async fn check_async(&self) -> Result<(), RunError> {
+        self.recorded().await
+    }
+
     /// The kind of an error: on a lost device everything that is made is invalid, and the error is only that it was
     /// used.
     pub(crate) fn classify_error(&self, message: String) -> EncodeError {

@@ -16,7 +16,17 @@ pub(super) type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
 #[derive(Default)]
 pub(super) struct Scopes(Mutex<Vec<Scope>>);
 
+/// As many scopes of what was recorded are kept until somebody asks.
+const RECORDED_KEPT: usize = 256;
+
 impl Scopes {
+    /// How many there are now.
+    fn add(&self, scope: Scope) -> usize {
+        let mut scopes = lock(&self.0);
+        scopes.push(scope);
+        scopes.len()
+    }
+
     pub(super) fn take(&self) -> Vec<Scope> {
         mem::take(&mut lock(&self.0))
     }
@@ -41,22 +51,32 @@ impl Inner {
 }
 
 impl Gpu {
-    /// Never an error yet. A call on host slices finds it in [`Gpu::settled`]. That of a kernel prepared or recorded for the
-    /// caller is returned by the next call on host slices.
+    /// Never an error yet. A call on host slices finds it in [`Gpu::settled`], the caller of a kernel that was prepared or
+    /// recorded in [`Gpu::check_async`].
     pub(super) fn popped(&self, scope: wgpu::ErrorScopeGuard) -> Option<wgpu::Error> {
-        let caught = scope.pop();
+        let caught = Box::pin(scope.pop());
         if let Some(leases) = self.leases() {
-            lock(&leases.scopes.0).push(Box::pin(caught));
-            return None;
+            leases.scopes.add(caught);
+        } else if self.inner.recorded.add(caught) >= RECORDED_KEPT {
+            // Nobody has asked for long. The first error is kept for whoever is next.
+            let inner = Arc::clone(&self.inner);
+            spawn_local(async move {
+                if let Some(error) = first_error(inner.recorded.take()).await {
+                    inner.forget_shared();
+                    lock(&inner.errors.uncaptured).get_or_insert_with(|| error.to_string());
+                }
+            });
         }
-        let inner = Arc::clone(&self.inner);
-        spawn_local(async move {
-            if let Some(error) = caught.await {
-                inner.forget_shared();
-                lock(&inner.errors.uncaptured).get_or_insert_with(|| error.to_string());
-            }
-        });
         None
+    }
+
+    /// See [`Gpu::check_async`].
+    pub(super) async fn recorded(&self) -> Result<(), RunError> {
+        let Some(error) = first_error(self.inner.recorded.take()).await else {
+            return self.take_error();
+        };
+        self.inner.forget_shared();
+        Err(self.classify_error(error.to_string()).into())
     }
 
     /// Whether all went well so far. After an error, everything that the call made may be invalid.
