@@ -18,7 +18,7 @@ use run::cargo;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo | test [--all] | tidy | features | compilers | mpi | gpu-code [--json | --write] [GPU …] \
-     | web [--serve | --package | --verify [TEXT]]";
+     | web [--serve | --package | --test TEXT | --verify [TEXT]]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

@@ -53,8 +53,16 @@ pub(crate) fn run_alone(words: &[&str]) -> Result<(), String> {
         [] => everything(&library, &browser::find_or_install()?).conclude(),
         ["--serve"] => serve(&library),
         ["--package"] => Report::of("package", package::build_all(&library).map(|_| Outcome::Ok)).conclude(),
+        ["--test", only] => {
+            let package = package::build_all(&library)?;
+            Report::of(
+                "web: in Chromium",
+                checks::run(&package, &browser::find_or_install()?, only),
+            )
+            .conclude()
+        }
         ["--verify", only @ ..] => verify(&library, &only.join(" ")),
-        _ => Err("usage: cargo xtask web [--serve | --package | --verify [TEXT]]".into()),
+        _ => Err("usage: cargo xtask web [--serve | --package | --test TEXT | --verify [TEXT]]".into()),
     }
 }
 
@@ -75,7 +83,7 @@ fn everything(library: &StandardLibrary, chromium: &Path) -> Report {
     let mut report = Report::of("web: formatting", run("web: formatting", &mut format));
     report.extend(clippy(library));
     match package::build_all(library) {
-        Ok(package) => report.add("web: in Chromium", checks::run(&package, chromium)),
+        Ok(package) => report.add("web: in Chromium", checks::run(&package, chromium, "")),
         Err(message) => report.add("web: package", Err(message)),
     }
     report
