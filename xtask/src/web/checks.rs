@@ -71,7 +71,7 @@ fn count(counts: &mut Counts, name: &str, outcome: Result<String, String>, start
 
 /// The hashes of the twin checks, here and in the browser, of cases up to so many elements.
 fn compare_bits(browser: &mut Browser) -> Result<String, String> {
-    const MOST: &str = "40000";
+    const MOST: &str = "10000";
     let arguments = [
         "run",
         "--quiet",
