@@ -6,7 +6,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
 /// Elements that are copied at once. It takes a few milliseconds.
-const PIECE: usize = 2 << 20;
+const PIECE: usize = 1 << 20;
 
 #[wasm_bindgen]
 extern "C" {
@@ -31,27 +31,48 @@ pub(crate) async fn turn() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The elements of a Float32Array.
-pub(crate) async fn floats(name: &str, value: &JsValue) -> Result<Vec<f32>, Failure> {
-    let array: &Float32Array = value
-        .dyn_ref()
-        .ok_or_else(|| Failure::new(format!("{name} has to be a Float32Array")))?;
-    let length = array.length() as usize;
-    let mut all = Vec::new();
-    all.try_reserve_exact(length)
-        .map_err(|_| Failure::new(format!("the page has no memory for the {length} elements of {name}")))?;
-    while all.len() < length {
-        if !all.is_empty() {
-            turn().await?;
-        }
-        let (start, end) = (all.len(), length.min(all.len() + PIECE));
-        if array.length() as usize != length {
-            return Err(Failure::new(format!("{name} changed its length while it was read")));
-        }
-        all.resize(end, 0.0);
-        array.subarray(start as u32, end as u32).copy_to(&mut all[start..end]);
+/// A Float32Array of the page's.
+pub(crate) struct Floats<'a> {
+    name: &'a str,
+    array: &'a Float32Array,
+    pub(crate) length: usize,
+}
+
+impl<'a> Floats<'a> {
+    pub(crate) fn new(name: &'a str, value: &'a JsValue) -> Result<Self, Failure> {
+        let array: &Float32Array = value
+            .dyn_ref()
+            .ok_or_else(|| Failure::new(format!("{name} has to be a Float32Array")))?;
+        let length = array.length() as usize;
+        Ok(Self { name, array, length })
     }
-    Ok(all)
+
+    /// The elements from one to before another.
+    pub(crate) async fn read(&self, start: usize, end: usize) -> Result<Vec<f32>, Failure> {
+        let (name, length) = (self.name, end - start);
+        let mut all = Vec::new();
+        all.try_reserve_exact(length)
+            .map_err(|_| Failure::new(format!("the page has no memory for {length} elements of {name}")))?;
+        while all.len() < length {
+            if !all.is_empty() {
+                turn().await?;
+            }
+            if self.array.length() as usize != self.length {
+                return Err(Failure::new(format!("{name} changed its length while it was read")));
+            }
+            let (from, to) = (all.len(), length.min(all.len() + PIECE));
+            all.resize(to, 0.0);
+            let piece = self.array.subarray((start + from) as u32, (start + to) as u32);
+            piece.copy_to(&mut all[from..to]);
+        }
+        Ok(all)
+    }
+}
+
+/// All elements of a Float32Array.
+pub(crate) async fn floats(name: &str, value: &JsValue) -> Result<Vec<f32>, Failure> {
+    let array = Floats::new(name, value)?;
+    array.read(0, array.length).await
 }
 
 /// The elements of a Uint32Array.
@@ -75,18 +96,29 @@ pub(crate) fn targets(name: &str, value: &JsValue) -> Result<Vec<i64>, Failure> 
 }
 
 /// A new Float32Array. The browser may have no room for it, which would be a panic in js_sys' own constructor.
-pub(crate) async fn float_array(values: &[f32]) -> Result<Float32Array, Failure> {
+pub(crate) fn new_floats(length: usize) -> Result<Float32Array, Failure> {
     let constructor = Reflect::get(&js_sys::global(), &"Float32Array".into()).map_err(Failure::thrown)?;
     let constructor: Function = constructor.dyn_into().map_err(Failure::thrown)?;
-    let arguments = Array::of1(&JsValue::from_f64(values.len() as f64));
+    let arguments = Array::of1(&JsValue::from_f64(length as f64));
     let array = Reflect::construct(&constructor, &arguments).map_err(Failure::thrown)?;
-    let array: Float32Array = array.dyn_into().map_err(Failure::thrown)?;
-    for (piece, start) in values.chunks(PIECE).zip((0..).step_by(PIECE)) {
-        if start > 0 {
+    array.dyn_into().map_err(Failure::thrown)
+}
+
+/// Writes elements from `start` on.
+pub(crate) async fn write(array: &Float32Array, start: usize, values: &[f32]) -> Result<(), Failure> {
+    for (piece, at) in values.chunks(PIECE).zip((start..).step_by(PIECE)) {
+        if at > start {
             turn().await?;
         }
-        array.subarray(start, start + piece.len() as u32).copy_from(piece);
+        array.subarray(at as u32, (at + piece.len()) as u32).copy_from(piece);
     }
+    Ok(())
+}
+
+/// A new Float32Array of these elements.
+pub(crate) async fn float_array(values: &[f32]) -> Result<Float32Array, Failure> {
+    let array = new_floats(values.len())?;
+    write(&array, 0, values).await?;
     Ok(array)
 }
 

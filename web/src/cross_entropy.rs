@@ -36,14 +36,17 @@ pub async fn cross_entropy(
     options: JsValue,
 ) -> Result<JsValue, Failure> {
     let options = Options::new("crossEntropy", options, &[&KNOWN, &ADJUST])?;
-    let (gpu, thrown) = options.progress(&gpu()?)?;
+    let (gpu, progress) = (gpu()?, options.progress()?);
     let loss = cross_entropy_of(&options).await?;
     let targets = arrays::targets("crossEntropy: targets", &targets)?;
     let logits = arrays::floats("crossEntropy: logits", &logits).await?;
     let rows = rows(logits.len(), classes)?;
-    let out = gpu.cross_entropy_async(&logits, &targets, rows, &loss).await?;
+    let out = progress
+        .of(&gpu, 0, rows.count())
+        .cross_entropy_async(&logits, &targets, rows, &loss)
+        .await?;
     drop(logits);
-    thrown.check()?;
+    progress.thrown.check()?;
     object(out).await
 }
 

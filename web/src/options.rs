@@ -152,17 +152,31 @@ impl Options {
         self.get(name)?.map(function).transpose()
     }
 
-    /// A clone of the device that tells the callback `progress`, if there is one.
-    pub(crate) fn progress(&self, gpu: &Gpu) -> Result<(Gpu, Thrown), Failure> {
-        let thrown = Thrown::default();
-        let Some(progress) = self.function("progress")? else {
-            return Ok((gpu.clone(), thrown));
+    pub(crate) fn progress(&self) -> Result<Progress, Failure> {
+        Ok(Progress {
+            callback: self.function("progress")?,
+            thrown: Thrown::default(),
+        })
+    }
+}
+
+/// The option `progress`.
+pub(crate) struct Progress {
+    callback: Option<Function>,
+    pub(crate) thrown: Thrown,
+}
+
+impl Progress {
+    /// A clone of the device whose calls tell the callback of their rows, which come after `before` others.
+    pub(crate) fn of(&self, gpu: &Gpu, before: usize, all: usize) -> Gpu {
+        let Some(callback) = self.callback.clone() else {
+            return gpu.clone();
         };
-        let kept = thrown.clone();
-        let told = gpu.with_progress(move |done, rows| {
-            kept.keep(progress.call2(&JsValue::NULL, &(done as f64).into(), &(rows as f64).into()));
-        });
-        Ok((told, thrown))
+        let thrown = self.thrown.clone();
+        gpu.with_progress(move |done, _| {
+            let done = (before + done) as f64;
+            thrown.keep(callback.call2(&JsValue::NULL, &done.into(), &(all as f64).into()));
+        })
     }
 }
 

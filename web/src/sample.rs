@@ -35,13 +35,16 @@ const KNOWN: [&str; 19] = [
 #[wasm_bindgen]
 pub async fn sample(logits: JsValue, classes: f64, options: JsValue) -> Result<JsValue, Failure> {
     let options = Options::new("sample", options, &[&KNOWN, &ADJUST])?;
-    let (gpu, thrown) = options.progress(&gpu()?)?;
+    let (gpu, progress) = (gpu()?, options.progress()?);
     let logits = arrays::floats("sample: logits", &logits).await?;
     let rows = rows(logits.len(), classes)?;
     let sample = sample_of(&options, &rows).await?;
-    let out = gpu.sample_async(&logits, rows, &sample).await?;
+    let out = progress
+        .of(&gpu, 0, rows.count())
+        .sample_async(&logits, rows, &sample)
+        .await?;
     drop(logits);
-    thrown.check()?;
+    progress.thrown.check()?;
     object(out).await
 }
 

@@ -66,7 +66,7 @@ export async function samples() {
   await init();
   const logits = Float32Array.from({ length: 30 }, (_, i) => Math.sin(i));
   const greedy = await sample(logits, 10, { temperature: 0, logProbs: 'model', topN: 2 });
-  equal(greedy.tokens.join(), '2,4,0', 'greedy');
+  equal(greedy.tokens.join(), '8,4,7', 'greedy');
   equal(greedy.topIds.length, 6, 'two classes of each row');
   const seeded = { topK: [1, 3, 0], topP: 0.9, seed: [1, 2n, 2 ** 40], position: 5, kept: true, probs: true };
   const [a, b] = await Promise.all([sample(logits, 10, seeded), sample(logits, 10, seeded)]);
