@@ -10,6 +10,8 @@ mod lock;
 mod pipelines;
 mod pool;
 pub(crate) mod readback;
+#[cfg(target_arch = "wasm32")]
+mod scopes;
 mod wait;
 
 pub use adapter::{GpuOptions, adapters};
@@ -73,7 +75,7 @@ struct Inner {
     errors: Arc<DeviceErrors>,
     /// Of what was recorded for the caller.
     #[cfg(target_arch = "wasm32")]
-    recorded: late_errors::Scopes,
+    recorded: scopes::Scopes,
 }
 
 /// What the device reported outside of any error scope.
@@ -192,7 +194,7 @@ impl Gpu {
             gl_call_lock: sync::Mutex::new((), true),
             errors,
             #[cfg(target_arch = "wasm32")]
-            recorded: late_errors::Scopes::default(),
+            recorded: scopes::Scopes::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -226,11 +228,15 @@ impl Gpu {
     /// A clone for one call on host slices: its buffers come from the pool, and go back when the last of its clones is
     /// gone.
     pub(crate) fn leasing(&self) -> Self {
+        #[cfg(not(target_arch = "wasm32"))]
+        let leases = BufferLeases::of(&self.inner.pool);
+        #[cfg(target_arch = "wasm32")]
+        let leases = {
+            let inner = Arc::clone(&self.inner);
+            BufferLeases::of(&self.inner.pool, Arc::new(move || inner.forget_shared()))
+        };
         Self {
-            #[cfg(not(target_arch = "wasm32"))]
-            leases: Some(Arc::new(BufferLeases::of(&self.inner.pool))),
-            #[cfg(target_arch = "wasm32")]
-            leases: Some(Arc::new(BufferLeases::of(&self.inner))),
+            leases: Some(Arc::new(leases)),
             ..self.clone()
         }
     }

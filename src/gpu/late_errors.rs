@@ -2,45 +2,14 @@
 //! scopes until it reads a result, and asks them first.
 
 use super::lock::lock;
+use super::scopes::first_error;
 use super::{Gpu, Inner};
 use crate::error::RunError;
-use std::mem;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use wasm_bindgen_futures::spawn_local;
-
-/// What a scope caught, once it is known.
-pub(super) type Scope = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
-
-/// The scopes of a call that have not been asked yet.
-#[derive(Default)]
-pub(super) struct Scopes(Mutex<Vec<Scope>>);
 
 /// As many scopes of what was recorded are kept until somebody asks.
 const RECORDED_KEPT: usize = 256;
-
-impl Scopes {
-    /// How many there are now.
-    fn add(&self, scope: Scope) -> usize {
-        let mut scopes = lock(&self.0);
-        scopes.push(scope);
-        scopes.len()
-    }
-
-    pub(super) fn take(&self) -> Vec<Scope> {
-        mem::take(&mut lock(&self.0))
-    }
-}
-
-/// Asks every scope, for the first error that they caught.
-pub(super) async fn first_error(scopes: Vec<Scope>) -> Option<wgpu::Error> {
-    let mut first = None;
-    for scope in scopes {
-        let error = scope.await;
-        first = first.or(error);
-    }
-    first
-}
 
 impl Inner {
     /// Makes everything anew that later calls would share: after an error, some of it may be invalid.

@@ -1,11 +1,9 @@
 //! Buffers that outlive a call: some are lent to calls on host slices, to one call at a time; others never change, and
 //! are shared.
 
-#[cfg(target_arch = "wasm32")]
-use super::Inner;
-#[cfg(target_arch = "wasm32")]
-use super::late_errors::{Scopes, first_error};
 use super::lock::lock;
+#[cfg(target_arch = "wasm32")]
+use super::scopes::{Scopes, first_error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use wgpu::{Buffer, BufferUsages as Usage};
@@ -71,30 +69,24 @@ impl Pool {
 
 /// The buffers lent to a call. They go back to the pool when the call ends, however it ends.
 pub(crate) struct BufferLeases {
-    #[cfg(not(target_arch = "wasm32"))]
     pool: Arc<Pool>,
-    #[cfg(target_arch = "wasm32")]
-    inner: Arc<Inner>,
     lent: Mutex<Vec<Buffer>>,
     #[cfg(target_arch = "wasm32")]
     pub(super) scopes: Scopes,
+    /// What follows from an error that nobody has waited for.
+    #[cfg(target_arch = "wasm32")]
+    forget_shared: Arc<dyn Fn()>,
 }
 
 impl BufferLeases {
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(super) fn of(pool: &Arc<Pool>) -> Self {
+    pub(super) fn of(pool: &Arc<Pool>, #[cfg(target_arch = "wasm32")] forget_shared: Arc<dyn Fn()>) -> Self {
         Self {
             pool: Arc::clone(pool),
             lent: Mutex::default(),
-        }
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn of(inner: &Arc<Inner>) -> Self {
-        Self {
-            inner: Arc::clone(inner),
-            lent: Mutex::default(),
+            #[cfg(target_arch = "wasm32")]
             scopes: Scopes::default(),
+            #[cfg(target_arch = "wasm32")]
+            forget_shared,
         }
     }
 
@@ -122,16 +114,17 @@ impl Drop for BufferLeases {
 impl Drop for BufferLeases {
     fn drop(&mut self) {
         let lent = std::mem::take(&mut *lock(&self.lent));
-        let (inner, scopes) = (Arc::clone(&self.inner), self.scopes.take());
+        let (pool, scopes) = (Arc::clone(&self.pool), self.scopes.take());
         if scopes.is_empty() {
-            lent.into_iter().for_each(|buffer| inner.pool.keep(buffer));
+            lent.into_iter().for_each(|buffer| pool.keep(buffer));
             return;
         }
         // The call ended early, and was not told of its device errors. The buffers go back if there were none.
+        let forget_shared = Arc::clone(&self.forget_shared);
         wasm_bindgen_futures::spawn_local(async move {
             match first_error(scopes).await {
-                None => lent.into_iter().for_each(|buffer| inner.pool.keep(buffer)),
-                Some(_) => inner.forget_shared(),
+                None => lent.into_iter().for_each(|buffer| pool.keep(buffer)),
+                Some(_) => forget_shared(),
             }
         });
     }

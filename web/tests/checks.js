@@ -222,3 +222,12 @@ export async function a_batch_of_300_mib_stops_the_page_for_moments_only() {
   if (told.length < 30 || stop > 1000) throw new Error(`${told.length} parts, the page stood still for ${stop.toFixed(0)} ms`);
   return `${told.length} parts in ${seconds.toFixed(1)} s, the page stood still for ${stop.toFixed(0)} ms at most`;
 }
+
+export async function a_worker_computes() {
+  const worker = new Worker('/tests/worker.js', { type: 'module' });
+  const said = await new Promise((resolve) => {
+    worker.onmessage = ({ data }) => resolve(data);
+    worker.onerror = ({ message }) => resolve(message);
+  });
+  equal(said, '0.5,0.5,0.5,0.5', 'a worker');
+}

@@ -90,7 +90,7 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
         report.extend(web::check());
     } else {
         println!(
-            "not asked for: DXC, SwiftShader, the compilers of real GPUs, and the crates for Burn, MPI and browsers, with cargo xtask test --all"
+            "not asked for: DXC, SwiftShader, compilers of real GPUs, the crates for Burn, MPI and browsers, with cargo xtask test --all"
         );
     }
     let total = report.conclude();

@@ -10,11 +10,10 @@ mod standard_library;
 use crate::report::{Counts, Outcome, Report};
 use crate::run::run;
 use browser::Browser;
+use package::MANIFEST;
 use server::Server;
 use standard_library::StandardLibrary;
 use std::path::Path;
-
-const MANIFEST: &str = "web/Cargo.toml";
 
 /// Clippy for wasm32: of the library without features and with all, and of the crate for browsers.
 const CLIPPY: &[(&str, &[&str])] = &[

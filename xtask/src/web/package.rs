@@ -1,10 +1,11 @@
 //! The npm package: the module, its bindings, what is written by hand in `web/npm`, and how large it all is.
 
-use super::MANIFEST;
 use super::standard_library::{StandardLibrary, folder, module};
 use crate::run::{cargo, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+pub(crate) const MANIFEST: &str = "web/Cargo.toml";
 
 /// The name of the bindings' files.
 const NAME: &str = "wgpu_softmax_web";
