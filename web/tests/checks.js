@@ -231,3 +231,17 @@ export async function a_worker_computes() {
   });
   equal(said, '0.5,0.5,0.5,0.5', 'a worker');
 }
+
+export async function without_an_adapter_init_says_what_a_page_needs() {
+  const own = GPU.prototype.requestAdapter;
+  GPU.prototype.requestAdapter = async () => null;
+  const said = [await fails(() => init(), 'https')];
+  GPU.prototype.requestAdapter = own;
+  Object.defineProperty(navigator, 'gpu', { value: undefined, configurable: true });
+  said.push(await fails(() => init(), 'https'));
+  delete navigator.gpu;
+  await init();
+  await isWell(4);
+  if (said.join().includes('apt-get')) throw new Error(said.join());
+  return said.join('\n  ');
+}
