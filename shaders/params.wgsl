@@ -59,8 +59,8 @@ struct Params {
     first_class: u32,
     shard_spans: u32,
     first_span: u32,
-    // For each binding, the offset of its data, in elements of its buffer; there is room for 44.
-    offsets: array<vec4<u32>, 11>,
+    // For each binding, the offset of its data, in elements of its buffer; there is room for 48.
+    offsets: array<vec4<u32>, 12>,
 }
 
 // What a row of -inf alone gives.
@@ -94,9 +94,18 @@ fn end_class() -> u32 {
 fn place_of(i: u32, width: u32) -> u32 {
     return i - params.first_class / width;
 }
+
+// The class, or if it is elsewhere one that is here.
+fn class_here(class_index: u32) -> u32 {
+    return clamp(class_index, params.first_class, end_class() - 1u);
+}
 //#else
 fn end_class() -> u32 {
     return class_count();
+}
+
+fn class_here(class_index: u32) -> u32 {
+    return min(class_index, class_count() - 1u);
 }
 
 fn place_of(i: u32, width: u32) -> u32 {

@@ -79,7 +79,7 @@ pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduct
 pub use ops::row_op::FullyMasked;
 pub use ops::sample::{
     Allowed, Draft, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleBuffers, SampleKernel, SampleOutput,
-    SampleParams, SampleRows, SampleSummary, Words,
+    SampleParams, SampleRows, SampleSummary, ShardSample, ShardSampling, Words,
 };
 pub use ops::shard::ShardStatistics;
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};

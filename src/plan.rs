@@ -57,27 +57,31 @@ impl Plan {
         compiles_slowly: bool,
         forced: Option<Schedule>,
     ) -> Result<Self, EncodeError> {
-        let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
+        let spans = rows.spans();
         let schedule = forced.unwrap_or_else(|| table::choose_shard(rows, adapter, compiles_slowly));
         let plan = match schedule {
             Schedule::Split { pieces, .. } if pieces as usize > spans => Err("there are fewer spans than pieces"),
             Schedule::Split { .. } => Self::of(schedule, rows, adapter, span_words, adapter.chunk_lanes()),
             _ => Err("shards are split"),
         };
-        // Kernels of full rows are faster, but half of the shards of a row would need others.
-        plan.map(|plan| Self {
-            spans: spans as u32,
+        plan.map(|plan| plan.with_spans_of_shard(rows))
+            .map_err(|why| EncodeError::Schedule {
+                schedule,
+                classes: rows.classes(),
+                why,
+            })
+    }
+
+    /// Kernels of full rows are faster, but half of the shards of a row would need others.
+    fn with_spans_of_shard(self, rows: &Rows) -> Self {
+        Self {
+            spans: rows.spans() as u32,
             shape: RowShape {
                 is_full: false,
-                ..plan.shape
+                ..self.shape
             },
-            ..plan
-        })
-        .map_err(|why| EncodeError::Schedule {
-            schedule,
-            classes: rows.classes(),
-            why,
-        })
+            ..self
+        }
     }
 
     /// The plans for kernels that go through rows in passes: for the pass that leaves statistics, and for those in which a
@@ -98,6 +102,10 @@ impl Plan {
                 Schedule::Held { .. } => Err("several passes go through a row; use split or chunked"),
                 _ => Self::of(schedule, rows, adapter, 3, adapter.pass_lanes()),
             };
+            let plan = match rows.is_shard() {
+                true => plan.map(|plan| plan.with_spans_of_shard(rows)),
+                false => plan,
+            };
             plan.map_err(|why| EncodeError::Schedule {
                 schedule,
                 classes: rows.classes(),
@@ -109,9 +117,9 @@ impl Plan {
     }
 
     /// Whether the lanes of a statistics pass take each chunk of a row at once.
-    pub(crate) fn is_one_step(&self, classes: usize) -> bool {
-        let chunks = classes.div_ceil(CHUNK) as u32;
-        self.spans == chunks && self.shape.row_chunks * self.pieces() >= chunks
+    pub(crate) fn is_one_step(&self, rows: &Rows) -> bool {
+        let chunks = rows.classes().div_ceil(CHUNK) as u32;
+        !rows.has_long_spans() && self.shape.row_chunks * self.pieces() >= chunks
     }
 
     fn of(

@@ -160,6 +160,26 @@ impl Rows {
         self.shard.is_some()
     }
 
+    /// Classes of a span.
+    pub(crate) fn grid(&self) -> usize {
+        Self::shard_grid(self.whole_classes()).max(1)
+    }
+
+    /// Spans that are here.
+    pub(crate) fn spans(&self) -> usize {
+        self.classes.div_ceil(self.grid())
+    }
+
+    /// Spans of each whole row.
+    pub(crate) fn whole_spans(&self) -> usize {
+        self.whole_classes().div_ceil(self.grid())
+    }
+
+    /// Whether a span is longer than a chunk.
+    pub(crate) fn has_long_spans(&self) -> bool {
+        self.grid() > CHUNK
+    }
+
     /// Rows side by side: 1 when the class axis is the last.
     pub const fn inner(&self) -> usize {
         self.inner
@@ -228,6 +248,18 @@ impl Rows {
                 }
             }
             _ => Err(bad("it ends after the row")),
+        }
+    }
+
+    /// Refuses whole rows, for calls on shards.
+    pub(crate) fn check_is_shard(&self) -> Result<(), EncodeError> {
+        match self.shard {
+            Some(_) => Ok(()),
+            None => Err(EncodeError::Conflict {
+                a: "a call on a shard",
+                b: "whole rows",
+                why: "Rows::shard says which classes are here",
+            }),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Turns what a kernel is to compute into its WGSL source, which a small template joins from the files of `shaders/`.
 
 mod files;
+mod flags;
 mod params;
 mod slot;
 mod spec;

@@ -6,6 +6,8 @@ mod calls;
 mod common;
 #[path = "shards/losses.rs"]
 mod losses;
+#[path = "shards/sampling.rs"]
+mod sampling;
 
 use common::{FULLY_MASKED, GPUS, Random, Stored, Subject, gpu, on, same_bits, stored};
 use wgpu_softmax::testing::part;

@@ -1,4 +1,4 @@
-//! [`wgpu_softmax`] on several GPUs over MPI: softmax, logsumexp and cross-entropy with its gradient for rows whose classes are
+//! [`wgpu_softmax`] on several GPUs over MPI: softmax, logsumexp, cross-entropy with its gradient and sampling for rows whose classes are
 //! on several ranks, for batches whose rows are, and for both at once.
 //!
 //! ```no_run
@@ -23,8 +23,9 @@
 //!
 //! **What travels.** Of each span of 1,024 classes of a row its statistics, 12 to 36 bytes, in one all-gather among the ranks that
 //! share the row. Logits, probabilities and gradients stay where they are. Losses over several groups of rows take 4 bytes a row
-//! more (8 with z-loss, and 4 for weights), in one all-gather among the ranks with the same part of other rows. Before and after,
-//! each rank sends 104 bytes that say how it is doing, to all.
+//! more (8 with z-loss, and 4 for weights), in one all-gather among the ranks with the same part of other rows. Sampling takes
+//! two all-gathers and more: see [`ShardSample`](wgpu_softmax::ShardSample). Before and after each,
+//! each rank sends 112 bytes that say how it is doing, to all.
 //!
 //! **What is exact.** Everything has the bits of one call on one GPU for all rows and classes, losses included: all ranks get the
 //! losses of all rows in their order, and add them up in the library's canonical order. A mean over several groups is divided on
@@ -38,6 +39,7 @@ mod losses;
 mod ranks;
 mod record;
 mod reduce;
+mod sample;
 mod shards;
 mod targets;
 

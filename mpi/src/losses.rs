@@ -34,7 +34,7 @@ impl Ranks<'_> {
         let checked = targets::checked(targets, &rows, options);
         let mut record = Record::of_call(Call::CrossEntropy, T::DTYPE, &rows, &print(options));
         if let Ok(checked) = &checked {
-            (record.targets, record.counted) = (checked.print, checked.counted);
+            (record.given, record.counted) = (checked.print, checked.counted);
         }
         let checked = checked.and_then(|_| self.check(options, true));
         let found = checked.and_then(|()| match self.is_whole(&rows) {
@@ -77,7 +77,7 @@ impl Ranks<'_> {
         self.reduced(out, options, &all)
     }
 
-    fn is_whole(&self, rows: &Rows) -> bool {
+    pub(crate) fn is_whole(&self, rows: &Rows) -> bool {
         self.vocab_ranks() == 1 && !rows.is_shard()
     }
 

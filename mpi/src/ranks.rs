@@ -1,7 +1,7 @@
 //! [`Ranks`]: the ranks of a program, in rows and columns, and what travels between them.
 
 use crate::error::Error;
-use crate::record::{Call, FAILED, FINE, LEAVING, Record, WORDS, check};
+use crate::record::{Call, FAILED, FINE, LEAVING, Record, check};
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
@@ -196,11 +196,10 @@ impl<'u> Ranks<'u> {
         if let Some(left) = self.left.borrow().clone() {
             return Err(left);
         }
-        let mut words = vec![0u64; WORDS * self.world.size() as usize];
-        self.world.all_gather_into(&own.words()[..], &mut words[..]);
-        self.count(&self.world, WORDS * 8, words.len() * 8);
-        let (chunks, _) = words.as_chunks::<WORDS>();
-        let all: Vec<Record> = chunks.iter().map(Record::from_words).collect();
+        let mut all = vec![Record::default(); self.world.size() as usize];
+        let words: &mut [u64] = bytemuck::cast_slice_mut(&mut all);
+        (self.world).all_gather_into(bytemuck::cast_slice::<Record, u64>(&[own]), words);
+        self.count(&self.world, size_of::<Record>(), size_of_val(&all[..]));
         if let Some(rank) = all.iter().position(|r| r.state == LEAVING) {
             let left = Error::Left { rank };
             *self.left.borrow_mut() = Some(left.clone());

@@ -3,9 +3,6 @@
 use crate::error::Error;
 use wgpu_softmax::{Dtype, Rows};
 
-/// Words of a record.
-pub(crate) const WORDS: usize = 13;
-
 /// How a rank is doing.
 pub(crate) const FINE: u64 = 0;
 pub(crate) const FAILED: u64 = 1;
@@ -22,10 +19,12 @@ pub(crate) enum Call {
     LogSumExp,
     CrossEntropy,
     SoftCrossEntropy,
+    Sample,
 }
 
 /// What a rank says of itself: a few words, always as many, so that a rank that has failed can take part too.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Record {
     pub(crate) state: u64,
     /// Bytes of the message of a rank that has failed.
@@ -40,8 +39,10 @@ pub(crate) struct Record {
     pub(crate) held: u64,
     /// Words of the statistics of a span of a row.
     pub(crate) span_words: u64,
-    /// A hash of the targets, which all ranks of a row have.
-    pub(crate) targets: u64,
+    /// Words that a rank gives the others of its row next, where that is not the statistics.
+    pub(crate) words: u64,
+    /// A hash of what belongs to each row: targets, or what it is sampled with. All ranks of a row have the same.
+    pub(crate) given: u64,
     /// Rows with a target, and those whose target is their largest class.
     pub(crate) counted: u64,
     pub(crate) correct: u64,
@@ -58,60 +59,6 @@ impl Record {
             first: rows.first_class() as u64,
             held: rows.classes() as u64,
             ..Self::default()
-        }
-    }
-
-    pub(crate) fn words(&self) -> [u64; WORDS] {
-        let Self {
-            state,
-            message,
-            call,
-            options,
-            dtype,
-            rows,
-            classes,
-            first,
-            held,
-            span_words,
-            targets,
-            counted,
-            correct,
-        } = *self;
-        [
-            state, message, call, options, dtype, rows, classes, first, held, span_words, targets, counted, correct,
-        ]
-    }
-
-    pub(crate) fn from_words(words: &[u64; WORDS]) -> Self {
-        let &[
-            state,
-            message,
-            call,
-            options,
-            dtype,
-            rows,
-            classes,
-            first,
-            held,
-            span_words,
-            targets,
-            counted,
-            correct,
-        ] = words;
-        Self {
-            state,
-            message,
-            call,
-            options,
-            dtype,
-            rows,
-            classes,
-            first,
-            held,
-            span_words,
-            targets,
-            counted,
-            correct,
         }
     }
 
@@ -137,7 +84,7 @@ pub(crate) fn check(all: &[Record], vocab_ranks: usize) -> Result<(), Error> {
     ];
     const OF_A_GROUP: [Field; 3] = [
         ("the number of rows", |r| r.rows),
-        ("the targets", |r| r.targets),
+        ("the targets or parameters", |r| r.given),
         ("the words of a span", |r| r.span_words),
     ];
     let mut pairs = (1..all.len()).map(|b| (0, b)).collect::<Vec<_>>();
@@ -207,9 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_from_their_words() {
-        let words = std::array::from_fn(|i| i as u64 + 1);
-        assert_eq!(Record::from_words(&words).words(), words);
+    fn records_have_the_words_of_their_statistics() {
         assert_eq!(shard(1024, 1976).statistics(), 2 * 2 * 3);
     }
 

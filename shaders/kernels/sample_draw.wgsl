@@ -194,6 +194,13 @@ fn run(lane: Lane) {
     }
     build_tree(lane);
     var descent = descend_row(row, lane);
+    //#if IS_SHARD
+    // Another shard has the class if it has the span.
+    let has_span = descent.part >= params.first_span && descent.part < params.first_span + params.shard_spans;
+    descent.part = select(params.first_span, descent.part, has_span);
+    //#else
+    let has_span = true;
+    //#end
     //#if HAS_LONG_SPANS
     descent = descend_span(start, descent, lane);
     //#end
@@ -206,8 +213,20 @@ fn run(lane: Lane) {
     //#end
     build_tree(lane);
     let token = descend_chunk(start, descent, key, lane);
-    let has_token = has_candidates(row, row_params, lane);
-    if lane.live && lane.index == 0u && lane.chunk == 0u {
-        tokens[offset_of(TOKENS) + lane.row] = select(NO_TOKEN, token, has_token && token < class_count());
+    let has_token = has_span && has_candidates(row, row_params, lane) && token < class_count();
+    let is_first = lane.live && lane.index == 0u && lane.chunk == 0u;
+    //#if IS_SHARD
+    // The other shards rank the token by its b.
+    let at = offset_of(TOKENS) + 2u * lane.row;
+    let safe_token = class_here(token);
+    let bits = value_vec4(start, safe_token / 4u, lane)[safe_token % 4u];
+    if is_first {
+        tokens[at] = select(NO_TOKEN, token, has_token);
+        tokens[at + 1u] = select(0u, bits, has_token);
     }
+    //#else
+    if is_first {
+        tokens[offset_of(TOKENS) + lane.row] = select(NO_TOKEN, token, has_token);
+    }
+    //#end
 }

@@ -136,8 +136,9 @@ fn penalised(a: f32, counts: u32, p: SampleParams) -> f32 {
     return x;
 }
 
-// The logit of a class, as it is adjusted.
-fn logit_bits(row: u32, class_index: u32) -> u32 {
+// The logit of a class, as it is adjusted; of one that is not here any other, since its edits are not used.
+fn logit_bits(row: u32, named: u32) -> u32 {
+    let class_index = class_here(named);
     let start = row_start(row);
     let lane = Lane(0u, 0u, row, true, 0u, 0u);
     return adjust_logits(load_around(start, class_index), start, class_index / 4u, lane)[class_index % 4u];

@@ -7,6 +7,9 @@
 //#import "row/spans"
 //#import "schedule/scratch"
 //#import "sample/search"
+//#if IS_ROUND
+//#import "sample/rounds"
+//#end
 //#if IS_SPARSE
 //#import "sample/sparse"
 //#end
@@ -201,7 +204,8 @@ fn first_search() -> Search {
         return search_mass(s);
     }
     s.target_count = k;
-    return all_in_question(s, select(STAGE_COUNT, STAGE_MAXIMA, k <= group_count()), s.edge.key);
+    let has_maxima = IS_ROUND || k <= group_count();
+    return all_in_question(s, select(STAGE_COUNT, STAGE_MAXIMA, has_maxima), s.edge.key);
 }
 
 fn all_in_question(before: Search, stage: u32, low: i32) -> Search {
@@ -339,6 +343,7 @@ fn within_bucket(before: Search, bucket: u32) -> Search {
     return s;
 }
 
+//#if !IS_ROUND
 fn run(lane: Lane) {
     let start = row_start(lane.row);
     let local = local_index(lane);
@@ -391,3 +396,4 @@ fn run(lane: Lane) {
         edges[at + 1u] = search.edge.class_index;
     }
 }
+//#end

@@ -79,24 +79,38 @@ fn log_prob_bits(bits: u32, row: Stats) -> u32 {
 }
 
 //#if HAS_TOP
+//#if IS_SHARD
+// With the b, by which those of all shards are sorted.
+fn put_top_log_prob(at: u32, log_prob: u32, value: u32) {
+    top_log_probs[offset_of(TOP_LOG_PROBS) + 2u * at] = log_prob;
+    top_log_probs[offset_of(TOP_LOG_PROBS) + 2u * at + 1u] = value;
+}
+//#else
+fn put_top_log_prob(at: u32, log_prob: u32, value: u32) {
+    top_log_probs[offset_of(TOP_LOG_PROBS) + at] = log_prob;
+}
+//#end
+
 fn write_top(row: Stats, has_token: bool, lane: Lane) {
     let count = min(atomicLoad(&top_count), params.top_n);
     for (var i = local_index(lane); i < params.top_n; i += WORKGROUP_SIZE) {
         var place = i;
         var id = NO_TOKEN;
-        var bits = NEG_INF;
+        var value = NEG_INF;
+        var log_prob = NEG_INF;
         if i < count && has_token {
             place = 0u;
             for (var j = 0u; j < count; j++) {
                 place += select(0u, 1u, i != j && is_within(Edge(top_keys[i], top_classes[i]), top_keys[j], top_classes[j]));
             }
             id = top_classes[i];
-            bits = log_prob_bits(bits_of_key(top_keys[i]), row);
+            value = bits_of_key(top_keys[i]);
+            log_prob = log_prob_bits(value, row);
         }
         if lane.live {
-            let first = lane.row * params.top_n;
-            top_ids[offset_of(TOP_IDS) + first + place] = id;
-            top_log_probs[offset_of(TOP_LOG_PROBS) + first + place] = select(NAN, bits, has_token);
+            let at = lane.row * params.top_n + place;
+            top_ids[offset_of(TOP_IDS) + at] = id;
+            put_top_log_prob(at, select(NAN, log_prob, has_token), value);
         }
     }
 }
@@ -106,9 +120,13 @@ fn run(lane: Lane) {
     let start = row_start(lane.row);
     begin_row(lane.row);
     let row = combine_spans(lane);
+    //#if IS_SHARD
+    let token = tokens[offset_of(TOKENS) + 2u * lane.row];
+    //#else
     let token = tokens[offset_of(TOKENS) + lane.row];
+    //#end
     let has_token = token < class_count() && !has_nan_or_inf(row.max_key) && row.max_key != KEY_NEG_INF;
-    let safe_token = min(token, class_count() - 1u);
+    let safe_token = class_here(token);
     let bits = value_vec4(start, safe_token / 4u, lane)[safe_token % 4u];
     let is_first = local_index(lane) == 0u;
     if is_first {
@@ -119,7 +137,11 @@ fn run(lane: Lane) {
     workgroupBarrier();
     //#if COUNTS_CLASSES
     gathers = false;
+    //#if IS_SHARD
+    until = Edge(order_key(tokens[offset_of(TOKENS) + 2u * lane.row + 1u]), token);
+    //#else
     until = Edge(order_key(bits), safe_token);
+    //#end
     var lowest = until.key;
     //#if HAS_KEPT
     lowest = LOWEST_KEY;
@@ -138,8 +160,9 @@ fn run(lane: Lane) {
     if is_first && lane.live {
         put_log_prob(lane.row, select(NAN, log_prob_bits(bits, row), has_token));
         //#if HAS_RANKS
-        // The token itself is counted too.
-        ranks[offset_of(RANKS) + lane.row] = select(NO_TOKEN, atomicLoad(&rank_count) - 1u, has_token);
+        // The token itself is counted too, where it is.
+        let others = atomicLoad(&rank_count) - select(0u, 1u, safe_token == token);
+        ranks[offset_of(RANKS) + lane.row] = select(NO_TOKEN, others, has_token);
         //#end
         //#if HAS_KEPT
         kept[offset_of(KEPT) + lane.row] = select(0u, atomicLoad(&kept_count), has_token);

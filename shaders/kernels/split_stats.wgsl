@@ -13,8 +13,9 @@ const MAXIMA: u32 = 29u;
 @group(0) @binding(MAXIMA) var<storage, read_write> maxima: array<i32>;
 
 fn store_maximum(chunk: u32, lane: Lane) {
-    if lane.live && chunk < row_chunks() {
-        maxima[(lane.row * row_chunks() + chunk) * LANES + lane.index] = lane_max_key;
+    let here = chunk - first_chunk_here();
+    if lane.live && here < chunks_here() {
+        maxima[(lane.row * chunks_here() + here) * LANES + lane.index] = lane_max_key;
     }
 }
 //#end
@@ -27,12 +28,12 @@ fn run(lane: Lane) {
     //#if IS_ONE_STEP
     // Each chunk is a span, and has lanes of its own: rasterisers run loops more slowly, with a mask for every store.
     let span = lane.piece * ROW_CHUNKS + lane.chunk;
-    load_chunk(start, span, lane);
-    let stats = chunk_stats(start, span, lane);
+    load_chunk(start, first_span() + span, lane);
+    let stats = chunk_stats(start, first_span() + span, lane);
     //#if HAS_MAXIMA
-    store_maximum(span, lane);
+    store_maximum(first_span() + span, lane);
     //#end
-    if lane.index == 0u && lane.live && span < params.spans {
+    if lane.index == 0u && lane.live && span < spans_here() {
         store_span(span, lane, stats);
     }
     //#else

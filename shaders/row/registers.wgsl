@@ -54,6 +54,25 @@ fn row_chunks() -> u32 {
     return (class_count() + CHUNK - 1u) / CHUNK;
 }
 
+//#if IS_SHARD
+// The chunks that are here.
+fn first_chunk_here() -> u32 {
+    return params.first_class / CHUNK;
+}
+
+fn chunks_here() -> u32 {
+    return (params.shard_classes + CHUNK - 1u) / CHUNK;
+}
+//#else
+fn first_chunk_here() -> u32 {
+    return 0u;
+}
+
+fn chunks_here() -> u32 {
+    return row_chunks();
+}
+//#end
+
 // Chunks of a span: a row has at most 1,024 spans, all of this many chunks except that the last may be shorter.
 fn span_chunks() -> u32 {
     return (row_chunks() + CHUNK - 1u) / CHUNK;

@@ -13,7 +13,7 @@ var<workgroup> scan_groups: array<u32, SCAN_BATCH>;
 var<workgroup> scan_count: atomic<u32>;
 
 fn group_count() -> u32 {
-    return row_chunks() * LANES;
+    return chunks_here() * LANES;
 }
 
 fn maximum_at(row: u32, group: u32) -> i32 {
@@ -41,7 +41,8 @@ fn find_groups(first: u32, lowest_key: i32, lane: Lane) -> u32 {
 // The vec4 of the row that is the item-th of these.
 fn vec4_of_item(item: u32) -> u32 {
     let group = scan_groups[item / USED_REGS];
-    return (group / LANES) * CHUNK_VEC4S + (item % USED_REGS) * LANES + group % LANES;
+    let chunk = first_chunk_here() + group / LANES;
+    return chunk * CHUNK_VEC4S + (item % USED_REGS) * LANES + group % LANES;
 }
 
 fn scan_row(lowest_key: i32, start: u32, lane: Lane) {

@@ -38,6 +38,25 @@ impl<'a> HostMatrix<'a> {
             element: size_of::<T>(),
         })
     }
+
+    /// A buffer with all of it, without what lies between rows.
+    pub(crate) fn whole(&self, gpu: &Gpu, rows: &Rows) -> Result<wgpu::Buffer, EncodeError> {
+        let parts = host_parts(rows, 1, u64::MAX)?;
+        let ranges = parts.iter().flat_map(HostPart::ranges);
+        let pieces: Vec<&[u8]> = ranges
+            .map(|range| &self.bytes[range.start * self.element..range.end * self.element])
+            .collect();
+        match pieces.as_slice() {
+            [piece] => gpu.buffer_of(self.name, piece, Usage::STORAGE),
+            pieces => gpu.buffer_of(self.name, &pieces.concat(), Usage::STORAGE),
+        }
+    }
+
+    /// The operand in such a buffer.
+    pub(crate) fn operand<'b>(&self, buffer: &'b wgpu::Buffer) -> Operand<'b> {
+        let extent = Extent::Matrix(self.element as u64);
+        Operand::read(self.slot, self.name, buffer.slice(..), extent)
+    }
 }
 
 /// A batch on the host that goes through the device part by part, and a result of its shape that comes back.

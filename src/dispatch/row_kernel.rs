@@ -183,24 +183,15 @@ impl RowKernel {
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
-        let grid = Rows::shard_grid(self.rows.whole_classes());
         let mut params = Params {
             rows: part.rows as u32,
-            classes: self.rows.whole_classes() as u32,
-            inner: self.rows.inner() as u32,
-            outer_stride: self.rows.outer_stride() as u32,
             first_row: (first_row + part.first_row) as u32,
             batch_rows: match params.batch_rows {
                 0 => self.rows.count() as u32,
                 of_batch => of_batch,
             },
             pieces: self.plan.pieces(),
-            spans: self.rows.whole_classes().div_ceil(grid) as u32,
-            shard_classes: self.rows.classes() as u32,
-            first_class: self.rows.first_class() as u32,
-            shard_spans: self.plan.spans,
-            first_span: (self.rows.first_class() / grid) as u32,
-            ..params
+            ..params.of_rows(&self.rows)
         };
         let mut bindings = Vec::new();
         let mut width = VectorWidth::of_rows(&self.rows);
@@ -258,8 +249,7 @@ pub(crate) fn statistics_words(rows: &Rows, spec: &RowSpec, is_shard: bool) -> u
         stats: RowStatsNeed::Shard,
         ..*spec
     };
-    let classes = if is_shard { rows.classes() } else { rows.whole_classes() };
-    let spans = classes.div_ceil(Rows::shard_grid(rows.whole_classes()));
+    let spans = if is_shard { rows.spans() } else { rows.whole_spans() };
     rows.count() * spans * spec.span_words() as usize
 }
 

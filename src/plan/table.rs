@@ -75,7 +75,7 @@ pub(super) fn choose(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool)
 
 /// The schedule of a shard.
 pub(super) fn choose_shard(rows: &Rows, adapter: &Capabilities, compiles_slowly: bool) -> Schedule {
-    let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
+    let spans = rows.spans();
     if adapter.is_software {
         let lanes = if compiles_slowly { 32 } else { 8 };
         return Schedule::Split {

@@ -98,6 +98,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "sample/list",
     "sample/params",
     "sample/philox",
+    "sample/rounds",
     "sample/scan",
     "sample/search",
     "sample/sparse",

@@ -2,6 +2,7 @@
 //! `shaders/summary.wgsl`, where each field is explained.
 
 use super::slot::SLOTS_MAX;
+use crate::rows::Rows;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -46,6 +47,23 @@ pub(crate) struct Params {
 }
 
 /// All zeros.
+impl Params {
+    /// These numbers with those of such rows.
+    pub(crate) fn of_rows(self, rows: &Rows) -> Self {
+        Self {
+            classes: rows.whole_classes() as u32,
+            inner: rows.inner() as u32,
+            outer_stride: rows.outer_stride() as u32,
+            spans: rows.whole_spans() as u32,
+            shard_classes: rows.classes() as u32,
+            first_class: rows.first_class() as u32,
+            shard_spans: rows.spans() as u32,
+            first_span: (rows.first_class() / rows.grid()) as u32,
+            ..self
+        }
+    }
+}
+
 impl Default for Params {
     fn default() -> Self {
         bytemuck::Zeroable::zeroed()

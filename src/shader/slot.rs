@@ -1,7 +1,7 @@
 //! [`Slot`]: the buffers that kernels are bound to, by the number of their binding.
 
 /// Slots that there can be: `Params` has an offset for each, and [`Slots`] a bit.
-pub(crate) const SLOTS_MAX: usize = 44;
+pub(crate) const SLOTS_MAX: usize = 48;
 
 /// A binding. Its number is also the index of its offset in `Params::offsets`. The shaders have the same names and
 /// numbers, mostly in `shaders/bindings.wgsl`; a test compares them.
@@ -51,6 +51,7 @@ pub(crate) enum Slot {
     DraftTokens = 41,
     DraftProbs = 42,
     Accepted = 43,
+    Searches = 44,
 }
 
 impl Slot {

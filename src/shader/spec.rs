@@ -196,6 +196,12 @@ impl RowSpec {
         matches!(self.op, RowOp::Sample(SampleStep::Edits | SampleStep::Summary))
     }
 
+    /// Whether it is a round of a filter's search, which other shards take part in; the first classes are looked for here only.
+    pub(crate) fn is_round(&self) -> bool {
+        let is_filter = self.op == RowOp::Sample(SampleStep::Filter) && !self.sample.is_top;
+        is_filter && self.stats == RowStatsNeed::Shard
+    }
+
     /// Whether drivers take long to compile it.
     pub(crate) fn compiles_slowly(&self) -> bool {
         self.has_more_sums() || self.adjust.is_adjusted

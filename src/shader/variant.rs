@@ -2,6 +2,7 @@
 //! numbers, through overrides.
 
 use super::files;
+use super::flags::FLAGS;
 use super::slot::Slot;
 use super::spec::{FinalStep, LossPass, NormalizerKind, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleStep};
 use super::template::{Definitions, Rendered, TemplateError, render};
@@ -192,68 +193,6 @@ impl Variant {
     }
 }
 
-/// The shaders' flags, besides those of the optional slots.
-const FLAGS: &[&str] = &[
-    "ADJUSTS_GRAD_ONLY",
-    "CACHES_EXP",
-    "COUNTS_CLASSES",
-    "COUNTS_CORRECT",
-    "COUNTS_TARGETS",
-    "FAST",
-    "FROM_SAVED_LSE",
-    "HAS_ALLOWED",
-    "HAS_EDGES",
-    "HAS_EDITS",
-    "HAS_ENTROPY_SUM",
-    "HAS_EQUAL_EXP",
-    "HAS_EXACT_DIFF",
-    "HAS_LONG_SPANS",
-    "HAS_MAXIMA",
-    "HAS_NORMALIZER_BUFFER",
-    "HAS_RESULT",
-    "HAS_SOFTCAP",
-    "HAS_SHARD_TARGET",
-    "HAS_SPANS",
-    "HAS_TARGET_STORE",
-    "HAS_TARGET_SUMS",
-    "HAS_TARGET_WEIGHT",
-    "HAS_TEMPERATURE",
-    "HAS_UPSTREAM_TERMS",
-    "HAS_Z_LOSS",
-    "IN_PIECES",
-    "IN_PLACE",
-    "IS_ADJUSTED",
-    "IS_FINAL",
-    "IS_FIRST_PASS",
-    "IS_FROM_ROWS",
-    "IS_FULL",
-    "IS_LOG",
-    "IS_LSE_GRAD",
-    "IS_MEAN",
-    "IS_NLL",
-    "IS_ONE_STEP",
-    "IS_PROBS",
-    "IS_RASTERISER",
-    "IS_SAMPLED",
-    "IS_SHARD",
-    "IS_SPARSE",
-    "LOGITS_BF16",
-    "LOGITS_F16",
-    "LOGITS_F32",
-    "RESULT_BF16",
-    "RESULT_F16",
-    "RESULT_F32",
-    "RESULT_IS_ATOMIC",
-    "SUBGROUPS",
-    "SUMS_LOSSES",
-    "SUMS_WEIGHTS",
-    "SUMS_Z_LOSSES",
-    "WRITES_ALL",
-    "X1",
-    "X2",
-    "X4",
-];
-
 impl RowVariant {
     fn define(&self, all: &mut Definitions) {
         all.texts.insert("SCHEDULE", self.stats.file());
@@ -283,22 +222,7 @@ impl RowVariant {
             ("IS_RASTERISER", self.shape.is_software),
             ("IS_PROBS", self.spec.gives_probs()),
         ]);
-        let sample = self.spec.sample;
-        all.flags.extend([
-            ("IS_SAMPLED", sample.is_sampled),
-            ("HAS_TEMPERATURE", sample.temperature),
-            ("HAS_EDITS", sample.edits),
-            ("HAS_ALLOWED", sample.allowed),
-            ("HAS_EDGES", sample.edges),
-            ("HAS_MAXIMA", sample.maxima && first_pass),
-            ("HAS_LONG_SPANS", sample.long_spans),
-            ("IS_ONE_STEP", sample.one_step),
-            ("IS_SPARSE", sample.is_sparse),
-            (
-                "COUNTS_CLASSES",
-                self.spec.slots.has(Slot::Ranks) || self.spec.slots.has(Slot::Kept),
-            ),
-        ]);
+        all.flags.extend(self.sample_flags());
         match self.spec.op {
             RowOp::Softmax { log, lse_grad } => {
                 all.flags.extend([("IS_LOG", log), ("IS_LSE_GRAD", lse_grad)]);
@@ -316,6 +240,27 @@ impl RowVariant {
             ]),
             RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => {}
         }
+    }
+
+    /// What is done to the logits of a row before a class is drawn.
+    fn sample_flags(&self) -> [(&'static str, bool); 11] {
+        let sample = self.spec.sample;
+        [
+            ("IS_SAMPLED", sample.is_sampled),
+            ("HAS_TEMPERATURE", sample.temperature),
+            ("HAS_EDITS", sample.edits),
+            ("HAS_ALLOWED", sample.allowed),
+            ("HAS_EDGES", sample.edges),
+            ("HAS_MAXIMA", sample.maxima && self.first_pass),
+            ("HAS_LONG_SPANS", sample.long_spans),
+            ("IS_ONE_STEP", sample.one_step),
+            ("IS_SPARSE", sample.is_sparse),
+            ("IS_ROUND", self.spec.is_round()),
+            (
+                "COUNTS_CLASSES",
+                self.spec.slots.has(Slot::Ranks) || self.spec.slots.has(Slot::Kept),
+            ),
+        ]
     }
 
     /// How logits and result are stored, and how many elements are loaded and stored at once.

@@ -5,8 +5,8 @@ use mpi::environment::Universe;
 use std::ops::Range;
 use wgpu_softmax::testing::{Random, bits};
 use wgpu_softmax::{
-    Adjust, CrossEntropy, CrossEntropyOutput, Element, EmptyMean, Gpu, Gradient, Input, LogSumExp, Normalizer,
-    Reduction, Rows, Softmax, Values, half,
+    Adjust, CrossEntropy, CrossEntropyOutput, Element, EmptyMean, Gpu, Gradient, Input, LogProbs, LogSumExp,
+    Normalizer, Reduction, Rows, Sample, SampleOutput, SampleParams, Softmax, Values, half,
 };
 use wgpu_softmax_mpi::Ranks;
 
@@ -186,6 +186,41 @@ fn softmax<T: Element>(ranks: &Ranks<'_>, gpu: &Gpu) {
     assert_eq!(bits(&lse), bits(&whole[group]), "lse");
 }
 
+/// Without filters and with all of them, and everything that is reported.
+fn sample(ranks: &Ranks<'_>, gpu: &Gpu) {
+    let params = |row: usize| SampleParams {
+        temperature: 0.7,
+        top_k: if row == 1 { 40 } else { 0 },
+        top_p: if row < 3 { 0.8 } else { 1.0 },
+        ..SampleParams::default().at(7, row as u64)
+    };
+    let (x, group) = (logits::<f32>(), rows_of_group(ranks));
+    let options = |rows: Range<usize>| Sample {
+        log_probs: LogProbs::Final,
+        ranks: true,
+        kept: true,
+        top_n: 3,
+        probs: true,
+        schedule: SCHEDULE,
+        ..Sample::per_row(rows.map(params).collect::<Vec<_>>())
+    };
+    let whole = gpu.sample(&x, Rows::new(COUNT, CLASSES), &options(0..COUNT)).unwrap();
+    let rows = ranks.shard(group.len(), CLASSES).unwrap();
+    let own = part(&x, &group, &rows);
+    let out = ranks.sample(gpu, &own, rows, &options(group.clone())).unwrap();
+    let of_rows = |out: &SampleOutput, rows: Range<usize>| {
+        let words = [Some(&out.tokens), out.ranks.as_ref(), out.kept.as_ref()];
+        let words = words.map(|list| list.unwrap()[rows.clone()].to_vec());
+        let top = rows.start * 3..rows.end * 3;
+        let ids = out.top_ids.as_ref().unwrap()[top.clone()].to_vec();
+        let log_probs = bits(&out.top_log_probs.as_ref().unwrap()[top]);
+        (words, ids, log_probs, bits(&out.log_probs.as_ref().unwrap()[rows]))
+    };
+    assert_eq!(of_rows(&out, 0..group.len()), of_rows(&whole, group.clone()));
+    let probs = part(whole.probs.as_deref().unwrap(), &group, &rows);
+    assert!(bits(out.probs.as_deref().unwrap()) == bits(&probs), "probs differ");
+}
+
 pub(super) fn all(universe: &Universe, vocab_ranks: usize) {
     let (ranks, gpu) = ranks(universe, vocab_ranks);
     softmax::<f32>(&ranks, &gpu);
@@ -195,6 +230,7 @@ pub(super) fn all(universe: &Universe, vocab_ranks: usize) {
     }
     loss::<half::bf16>(&ranks, &gpu, &losses()[0]);
     soft_loss(&ranks, &gpu);
+    sample(&ranks, &gpu);
     statistics_are_all_that_travels(&ranks, &gpu);
 }
 
@@ -206,6 +242,7 @@ pub(super) fn some(universe: &Universe, vocab_ranks: usize) {
         .iter()
         .for_each(|options| loss::<f32>(&ranks, &gpu, options));
     loss::<half::bf16>(&ranks, &gpu, &losses()[0]);
+    sample(&ranks, &gpu);
     statistics_are_all_that_travels(&ranks, &gpu);
 }
 
@@ -222,7 +259,7 @@ fn statistics_are_all_that_travels(ranks: &Ranks<'_>, gpu: &Gpu) {
     let after = ranks.traffic();
     let spans = rows.classes().div_ceil(1024) * group.len();
     let records = if ranks.data_ranks() * ranks.vocab_ranks() > 1 {
-        2 * 104
+        2 * 112
     } else {
         0
     };

@@ -4,7 +4,7 @@ use super::{SCHEDULE, ranks};
 use mpi::environment::Universe;
 use mpi::traits::{Communicator, CommunicatorCollectives};
 use std::panic::AssertUnwindSafe;
-use wgpu_softmax::{CrossEntropy, Gpu, Rows, Softmax, Values};
+use wgpu_softmax::{CrossEntropy, Gpu, Rows, Sample, SampleParams, Softmax, Values};
 use wgpu_softmax_mpi::{Error, Ranks};
 
 const CLASSES: usize = 4 * 1024;
@@ -58,12 +58,16 @@ pub(super) fn bad_target(universe: &Universe, vocab_ranks: usize) {
         matches!(
             error,
             Error::Differs {
-                what: "the targets",
+                what: "the targets or parameters",
                 ..
             }
         ),
         "{error}"
     );
+    // Tokens drawn with other random numbers.
+    let sample = Sample::new(SampleParams::default().at(ranks.rank() as u64, 0));
+    let error = same(universe, ranks.sample(&gpu, &x, rows, &sample));
+    assert!(error.to_string().contains("parameters"), "{error}");
     // Slices that do not fit, on all ranks but one.
     let short = if bad { &x[..] } else { &x[1..] };
     let error = same(universe, ranks.softmax(&gpu, short, rows, &Softmax::default()));

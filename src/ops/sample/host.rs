@@ -5,8 +5,9 @@ use super::inputs::Inputs;
 use super::kernel::SampleKernel;
 use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::NO_TOKEN;
+use super::shard::token_words;
 use super::words::Words;
-use crate::dispatch::{HostMatrix, HostPart, Stream, bind};
+use crate::dispatch::{HostMatrix, HostPart, Slice, Stream, bind};
 use crate::dtype::Element;
 use crate::error::RunError;
 #[cfg(not(target_arch = "wasm32"))]
@@ -46,33 +47,34 @@ const NO_WORDS: RunError = RunError::NeedsBuffer {
 };
 
 /// Rows of the outputs, on the device, for the whole batch.
-struct Outputs {
-    tokens: wgpu::Buffer,
-    log_probs: Option<wgpu::Buffer>,
-    ranks: Option<wgpu::Buffer>,
-    kept: Option<wgpu::Buffer>,
-    top_ids: Option<wgpu::Buffer>,
-    top_log_probs: Option<wgpu::Buffer>,
-    probs: Option<wgpu::Buffer>,
+#[derive(Debug)]
+pub(super) struct Outputs {
+    pub(super) tokens: wgpu::Buffer,
+    pub(super) log_probs: Option<wgpu::Buffer>,
+    pub(super) ranks: Option<wgpu::Buffer>,
+    pub(super) kept: Option<wgpu::Buffer>,
+    pub(super) top_ids: Option<wgpu::Buffer>,
+    pub(super) top_log_probs: Option<wgpu::Buffer>,
+    pub(super) probs: Option<wgpu::Buffer>,
     accepted: Option<wgpu::Buffer>,
 }
 
 impl Outputs {
-    fn new(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Self, RunError> {
-        let count = rows.count();
+    pub(super) fn new(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Self, RunError> {
+        let (count, token_words) = (rows.count(), token_words(rows));
+        let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
         let make = |what, is_wanted: bool, words: usize| -> Result<Option<wgpu::Buffer>, RunError> {
             let bytes = words as u64 * 4;
-            let usage = Usage::STORAGE | Usage::COPY_SRC;
             Ok(is_wanted.then(|| gpu.buffer(what, bytes, usage)).transpose()?)
         };
         let top = options.top_n;
         Ok(Self {
-            tokens: gpu.buffer("tokens", count as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?,
+            tokens: gpu.buffer("tokens", (count * token_words) as u64 * 4, usage)?,
             log_probs: make("log-probabilities", options.log_probs != LogProbs::None, count)?,
             ranks: make("ranks", options.ranks, count)?,
             kept: make("numbers of kept classes", options.kept, count)?,
             top_ids: make("largest classes", top > 0, count * top)?,
-            top_log_probs: make("largest log-probabilities", top > 0, count * top)?,
+            top_log_probs: make("largest log-probabilities", top > 0, count * top * token_words)?,
             probs: make("probabilities", options.probs, count * rows.classes())?,
             accepted: make("accepted tokens", options.draft.is_some(), count / options.group())?,
         })
@@ -80,20 +82,29 @@ impl Outputs {
 
     /// The buffers of a kernel for a part of the rows: those of the whole batch, but for the probabilities, which begin with
     /// the part as the logits do.
-    fn of_part<'a>(&'a self, part: &HostPart, logits: crate::Slice<'a>) -> SampleBuffers<'a> {
-        let whole = |buffer: &'a Option<wgpu::Buffer>| buffer.as_ref().map(|buffer| buffer.slice(..));
+    fn of_part<'a>(&'a self, part: &HostPart, logits: Slice<'a>) -> SampleBuffers<'a> {
         let row_bytes = part.rows.classes() as u64 * 4;
         let (first, count) = (part.first_row as u64, part.rows.count() as u64);
         let of_part = first * row_bytes..(first + count) * row_bytes;
         SampleBuffers {
+            probs: self.probs.as_ref().map(|probs| probs.slice(of_part)),
+            ..self.whole(SampleBuffers::new(logits, self.tokens.slice(..)))
+        }
+    }
+
+    /// These buffers instead of the outputs.
+    pub(super) fn whole<'a>(&'a self, others: SampleBuffers<'a>) -> SampleBuffers<'a> {
+        let whole = |buffer: &'a Option<wgpu::Buffer>| buffer.as_ref().map(|buffer| buffer.slice(..));
+        SampleBuffers {
+            tokens: self.tokens.slice(..),
             log_probs: whole(&self.log_probs),
             ranks: whole(&self.ranks),
             kept: whole(&self.kept),
             top_ids: whole(&self.top_ids),
             top_log_probs: whole(&self.top_log_probs),
-            probs: self.probs.as_ref().map(|probs| probs.slice(of_part)),
+            probs: whole(&self.probs).or(others.probs),
             accepted: whole(&self.accepted),
-            ..SampleBuffers::new(logits, self.tokens.slice(..))
+            ..others
         }
     }
 }
@@ -146,6 +157,7 @@ impl Gpu {
             summary: false,
             ..options.clone()
         };
+        rows.check_whole("sampling in one call")?;
         options.validate(&rows)?;
         options.check_host(&rows)?;
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
@@ -166,7 +178,7 @@ impl Gpu {
                 let mut operands = matrices.to_vec();
                 operands.extend(adjusted.operands(&AdjustBuffers::default())?);
                 operands.extend(kernel.operands(&buffers)?);
-                bind(gpu, &kernel.dispatches(&operands, part.first_row)?)?.encode(encoder);
+                bind(gpu, &kernel.dispatches(&operands, part.first_row, |_| true)?)?.encode(encoder);
                 Ok(())
             })
             .await?;
@@ -191,7 +203,7 @@ impl Gpu {
 
 impl Sample {
     /// Options that ask for a buffer, which a call on host slices has none of, and classes out of range.
-    fn check_host(&self, rows: &Rows) -> Result<(), RunError> {
+    pub(super) fn check_host(&self, rows: &Rows) -> Result<(), RunError> {
         if self.rows == SampleRows::Buffer {
             return Err(RunError::NeedsBuffer {
                 option: "SampleRows::Buffer",
@@ -235,14 +247,14 @@ fn check_classes(
     let Words::Host(words) = words else {
         return Err(NO_WORDS);
     };
-    let is_bad = |&(_, &class): &(usize, &u32)| class as usize >= rows.classes() && class != NO_TOKEN;
+    let is_bad = |&(_, &class): &(usize, &u32)| class as usize >= rows.whole_classes() && class != NO_TOKEN;
     match words.iter().enumerate().find(is_bad) {
         None => Ok(()),
         Some((at, class)) => Err(RunError::ClassOutOfRange {
             what,
             row: of_row(at),
             class: *class,
-            classes: rows.classes(),
+            classes: rows.whole_classes(),
         }),
     }
 }

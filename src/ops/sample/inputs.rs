@@ -64,7 +64,7 @@ impl Inputs {
                 own,
             })
         };
-        let bits = words_of_class_bits(rows.classes());
+        let bits = words_of_class_bits(rows.whole_classes());
         if let Some(history) = &options.history {
             let extent = Extent::RowWords(history.length);
             words.push(input(Slot::History, "history", extent, &history.tokens)?);

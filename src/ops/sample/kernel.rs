@@ -4,6 +4,7 @@ use super::buffers::SampleBuffers;
 use super::inputs::{Inputs, words_of_class_bits};
 use super::options::{Allowed, LogProbs, Sample, SampleRows};
 use super::params::PARAM_WORDS;
+use super::shard::{SEARCH_WORDS, token_words};
 use super::steps::{Own, Step, Steps};
 use crate::dispatch::{
     Bound, Dispatch, Extent, NewlyBound, Operand, Part, Recorded, bind, bindable_bytes, check_apart, parts, require_iff,
@@ -36,16 +37,16 @@ use wgpu::BufferUsages as Usage;
 /// ```
 #[derive(Debug, Clone)]
 pub struct SampleKernel {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     pub(super) rows: Rows,
     /// That of the statistics passes, and that of the others.
     plans: [Plan; 2],
-    options: Sample,
+    pub(super) options: Sample,
     adjusted: Adjusted,
     params: Params,
     parts: Vec<Part>,
-    steps: Vec<Step>,
-    own: BTreeMap<Own, wgpu::Buffer>,
+    pub(super) steps: Vec<Step>,
+    pub(super) own: BTreeMap<Own, wgpu::Buffer>,
     inputs: Inputs,
 }
 
@@ -73,8 +74,13 @@ impl Sample {
             return Err(rows.too_large());
         }
         let parts = parts(&rows, self.group(), &self.limits_of_parts(&rows, gpu.limits()))?;
+        if rows.is_shard() && parts.len() > 1 {
+            let bytes = rows.elements()? as u64 * self.dtype.bytes();
+            let what = "a shard's rows, which are sampled at once; take fewer";
+            return Err(EncodeError::OutOfMemory { what, bytes });
+        }
         let plans = Plan::of_passes(&rows, gpu.capabilities(), self.schedule)?;
-        let steps = Steps::list(self, &adjusted, rows.classes(), &plans[0]);
+        let steps = Steps::list(self, &adjusted, &rows, &plans[0]);
         let mut kernel = SampleKernel {
             gpu: gpu.clone(),
             rows,
@@ -108,7 +114,7 @@ impl Sample {
 
     /// The limits by which a batch is cut: a part's edits, which may take more than its logits, have to be bound too.
     fn limits_of_parts(&self, rows: &Rows, limits: &wgpu::Limits) -> wgpu::Limits {
-        let row_bytes = self.edits_words(rows.classes()) as u64 * ELEMENT_BYTES;
+        let row_bytes = self.edits_words(rows.whole_classes()) as u64 * ELEMENT_BYTES;
         let most = bindable_bytes(limits) / row_bytes.max(1);
         let most = (most - spare_rows(most, limits).min(most)).max(1);
         let bytes = most.saturating_mul(rows.outer_stride() as u64 * ELEMENT_BYTES);
@@ -121,13 +127,10 @@ impl Sample {
     }
 
     fn params(&self, rows: &Rows, adjusted: &Adjusted) -> Params {
-        let bits = words_of_class_bits(rows.classes()) as u32;
+        let bits = words_of_class_bits(rows.whole_classes()) as u32;
         let history = self.history.as_ref().map_or(0, |history| history.length as u32);
         let (bias, bias_per_row) = self.bias.as_ref().map_or((0, false), |b| (b.length as u32, b.per_row));
         Params {
-            classes: rows.classes() as u32,
-            inner: 1,
-            outer_stride: rows.outer_stride() as u32,
             sample_stride: match self.rows {
                 SampleRows::All(_) => 0,
                 _ => PARAM_WORDS as u32,
@@ -139,13 +142,19 @@ impl Sample {
             history_length: history,
             bias_length: bias,
             bias_stride: if bias_per_row { bias } else { 0 },
-            edits_stride: self.edits_words(rows.classes()) as u32,
+            edits_stride: self.edits_words(rows.whole_classes()) as u32,
             top_n: self.top_n as u32,
             draft_length: self.draft.as_ref().map_or(0, |draft| draft.length as u32),
-            ..adjusted.params
+            ..adjusted.params.of_rows(rows)
         }
     }
 }
+
+/// The buffers of a shard that others read or write.
+const EXCHANGED: Usage = Usage::STORAGE.union(Usage::COPY_SRC).union(Usage::COPY_DST);
+
+/// Words of the statistics of a span.
+const STATS_WORDS: usize = 3;
 
 /// Rows that the work-groups past the last one have between them, where a grid has a second dimension.
 fn spare_rows(rows: u64, limits: &wgpu::Limits) -> u64 {
@@ -179,6 +188,13 @@ impl SampleKernel {
     }
 
     fn newly_bound(&self, buffers: &SampleBuffers<'_>) -> Result<NewlyBound, EncodeError> {
+        self.rows.check_whole("sampling in one call")?;
+        let operands = self.checked_operands(buffers)?;
+        bind(&self.gpu, &self.dispatches(&operands, 0, |_| true)?)
+    }
+
+    /// All operands, checked.
+    pub(super) fn checked_operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut operands = vec![Operand::read(
             Slot::Logits,
             "logits",
@@ -192,12 +208,13 @@ impl SampleKernel {
             operand.check(rows, elements)?;
         }
         check_apart(&self.gpu, &operands)?;
-        bind(&self.gpu, &self.dispatches(&operands, 0)?)
+        Ok(operands)
     }
 
     /// The operands besides the logits and those of the adjustment.
     pub(super) fn operands<'a>(&'a self, buffers: &SampleBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
-        let mut all = vec![Operand::written(Slot::Tokens, "tokens", buffers.tokens, Extent::Row)];
+        let extent = Extent::RowWords(token_words(&self.rows));
+        let mut all = vec![Operand::written(Slot::Tokens, "tokens", buffers.tokens, extent)];
         all.extend(self.inputs.operands(buffers)?);
         all.extend(self.outputs(buffers)?);
         Ok(all)
@@ -223,7 +240,7 @@ impl SampleKernel {
                 "top_log_probs",
                 top > 0,
                 buffers.top_log_probs,
-                Extent::RowWords(top),
+                Extent::RowWords(top * token_words(&self.rows)),
             ),
             (
                 Slot::Accepted,
@@ -258,6 +275,11 @@ impl SampleKernel {
         &self.plans[usize::from(!step.is_stats)]
     }
 
+    /// Words of the statistics of all rows, in so many spans.
+    pub(super) fn statistics_words(&self, spans: usize) -> usize {
+        self.rows.count() * spans * STATS_WORDS
+    }
+
     /// Checks that the device can bind the buffers of each step.
     fn check_bindings(&self) -> Result<(), EncodeError> {
         let available = self.gpu.limits().max_storage_buffers_per_shader_stage;
@@ -280,18 +302,20 @@ impl SampleKernel {
     }
 
     /// Makes the buffers that the steps need between them, for the largest part.
-    fn make_own_buffers(&mut self) -> Result<(), EncodeError> {
+    pub(super) fn make_own_buffers(&mut self) -> Result<(), EncodeError> {
         let rows = self.parts.iter().map(|part| part.rows).max().unwrap_or(0);
         let chunks = self.rows.classes().div_ceil(CHUNK);
         for (_, own) in self.steps.iter().flat_map(|step| &step.own) {
             let (what, words) = match own {
-                Own::Stats(_) => ("the sums of the parts of rows", 3 * self.plans[0].spans as usize),
+                Own::Stats(_) => ("the sums of the parts of rows", STATS_WORDS * self.rows.whole_spans()),
+                Own::ShardStats(_) => ("the sums of the parts of a shard", STATS_WORDS * self.rows.spans()),
                 Own::Maxima(_) => (
                     "the maxima of the parts of rows",
                     chunks * self.plans[0].shape.lanes as usize,
                 ),
                 Own::Edges => ("the edges of what is kept", 4),
                 Own::Edits => ("penalised logits", self.params.edits_stride as usize),
+                Own::Searches => ("what is searched for", SEARCH_WORDS),
             };
             let spare = match own {
                 Own::Edits => spare_rows(rows as u64, self.gpu.limits()),
@@ -302,10 +326,14 @@ impl SampleKernel {
                 return Err(EncodeError::OutOfMemory { what, bytes });
             }
             if !self.own.contains_key(own) {
-                // The edits are zeros at first, and so none of the pool's.
+                // Edits and searches are zeros at first, and so none of the pool's.
+                let usage = match own {
+                    Own::Stats(_) | Own::ShardStats(_) | Own::Searches if self.rows.is_shard() => EXCHANGED,
+                    _ => Usage::STORAGE,
+                };
                 let buffer = match own {
-                    Own::Edits => self.gpu.new_buffer(what, bytes, Usage::STORAGE)?,
-                    _ => self.gpu.buffer(what, bytes, Usage::STORAGE)?,
+                    Own::Edits | Own::Searches => self.gpu.new_buffer(what, bytes, usage)?,
+                    _ => self.gpu.buffer(what, bytes, usage)?,
                 };
                 self.own.insert(*own, buffer);
             }
@@ -318,10 +346,11 @@ impl SampleKernel {
         &'a self,
         operands: &[Operand<'a>],
         first_row: usize,
+        is_taken: impl Fn(&Step) -> bool,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
         let mut dispatches = Vec::new();
         for part in &self.parts {
-            for step in &self.steps {
+            for step in self.steps.iter().filter(|step| is_taken(step)) {
                 dispatches.push(self.dispatch(step, part, operands, first_row)?);
             }
         }
@@ -339,8 +368,8 @@ impl SampleKernel {
         let mut params = Params {
             rows: part.rows as u32,
             first_row: (first_row + part.first_row) as u32,
+            batch_rows: self.rows.count() as u32,
             pieces: plan.pieces(),
-            spans: plan.spans,
             ..self.params
         };
         let mut width = VectorWidth::of_rows(&self.rows);

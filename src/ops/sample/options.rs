@@ -166,7 +166,6 @@ impl Sample {
 
     /// Options that contradict each other or the shape, and numbers out of range.
     pub(super) fn validate(&self, rows: &Rows) -> Result<(), EncodeError> {
-        rows.check_whole("sampling")?;
         if rows.inner() != 1 {
             return Err(EncodeError::Conflict {
                 a: "sampling",
@@ -175,6 +174,7 @@ impl Sample {
             });
         }
         if let Some(draft) = &self.draft {
+            rows.check_whole("a draft")?;
             draft.validate(rows)?;
         }
         for (option, length) in [
@@ -183,11 +183,11 @@ impl Sample {
                 self.history.as_ref().map_or(0, |history| history.length),
             ),
             ("bias.length", self.bias.as_ref().map_or(0, |bias| bias.length)),
-            ("the number of classes", rows.classes()),
+            ("the number of classes", rows.whole_classes()),
         ] {
             check_length_of_row(option, length)?;
         }
-        if self.top_n > TOP_N_MAX || self.top_n > rows.classes() {
+        if self.top_n > TOP_N_MAX || self.top_n > rows.whole_classes() {
             return Err(EncodeError::BadNumber {
                 option: "top_n",
                 value: self.top_n.to_string(),

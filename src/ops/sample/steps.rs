@@ -4,7 +4,8 @@ use super::options::{LogProbs, Sample};
 use super::params::SampleParams;
 use crate::dtype::{Dtype, Storage};
 use crate::ops::adjust::Adjusted;
-use crate::plan::{CHUNK, Plan};
+use crate::plan::Plan;
+use crate::rows::Rows;
 use crate::shader::{ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, SampleStep, Slot, Slots};
 
 /// The most classes that a list on the device holds: the shaders' `LIST_MAX`.
@@ -23,9 +24,25 @@ pub(super) enum View {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Own {
     Stats(View),
+    /// Those of a shard, of which the first kind has all.
+    ShardStats(View),
     Maxima(View),
     Edges,
     Edits,
+    Searches,
+}
+
+/// When a step of a shard runs: between two exchanges with the other shards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The statistics before the filters.
+    Statistics,
+    /// A round of the search for what the filters leave.
+    Search,
+    /// The statistics of that.
+    Kept,
+    Draw,
+    Report,
 }
 
 /// One dispatch for each part of a batch.
@@ -38,6 +55,24 @@ pub(super) struct Step {
 }
 
 impl Step {
+    pub(super) fn phase(&self) -> Phase {
+        match (self.view_of_statistics(), self.spec.op) {
+            (Some(View::Kept), _) => Phase::Kept,
+            (Some(_), _) | (_, RowOp::Sample(SampleStep::Edits)) => Phase::Statistics,
+            _ if self.spec.is_round() => Phase::Search,
+            (_, RowOp::Sample(SampleStep::Draw)) => Phase::Draw,
+            _ => Phase::Report,
+        }
+    }
+
+    /// Whose statistics it finds for a shard.
+    pub(super) fn view_of_statistics(&self) -> Option<View> {
+        self.own.iter().find_map(|(_, own)| match own {
+            Own::ShardStats(view) => Some(*view),
+            _ => None,
+        })
+    }
+
     /// Whether it is one work-group that looks at the tokens of all rows.
     pub(super) fn is_summary(&self) -> bool {
         self.spec.op == RowOp::Sample(SampleStep::Summary)
@@ -80,7 +115,8 @@ struct Needs {
 }
 
 impl Needs {
-    fn new(options: &Sample, classes: usize) -> Self {
+    fn new(options: &Sample, rows: &Rows) -> Self {
+        let classes = rows.whole_classes();
         let has_temperature = |p: &SampleParams| !p.is_greedy() && p.temperature != 1.0;
         let reports_kept =
             options.log_probs == LogProbs::Final || options.kept || options.probs || options.draft.is_some();
@@ -88,7 +124,7 @@ impl Needs {
         let (edges, top) = (options.any_row(needs_edge), options.top_n > 0);
         let keeps_few = |p: &SampleParams| p.is_greedy() || (p.top_k as usize).wrapping_sub(1) < LIST_MAX;
         Self {
-            is_sparse: edges && options.all_rows(keeps_few),
+            is_sparse: edges && options.all_rows(keeps_few) && !rows.is_shard() && !rows.has_long_spans(),
             changes: SampleSpec {
                 is_sampled: true,
                 temperature: options.any_row(has_temperature),
@@ -136,19 +172,19 @@ pub(super) struct Steps<'a> {
     options: &'a Sample,
     adjusted: &'a Adjusted,
     needs: Needs,
-    long_spans: bool,
+    rows: &'a Rows,
     one_step: bool,
     steps: Vec<Step>,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn list(options: &'a Sample, adjusted: &'a Adjusted, classes: usize, plan: &Plan) -> Vec<Step> {
+    pub(super) fn list(options: &'a Sample, adjusted: &'a Adjusted, rows: &'a Rows, plan: &Plan) -> Vec<Step> {
         let mut steps = Self {
             options,
             adjusted,
-            needs: Needs::new(options, classes),
-            long_spans: classes.div_ceil(CHUNK) > plan.spans as usize,
-            one_step: plan.is_one_step(classes),
+            needs: Needs::new(options, rows),
+            rows,
+            one_step: plan.is_one_step(rows),
             steps: Vec::new(),
         };
         steps.add_draw();
@@ -170,7 +206,10 @@ impl<'a> Steps<'a> {
             } else {
                 ResultPlace::None
             },
-            stats: RowStatsNeed::Sums,
+            stats: match self.rows.is_shard() {
+                true => RowStatsNeed::Shard,
+                false => RowStatsNeed::Sums,
+            },
             adjust: self.adjusted.spec,
             sample,
             slots: slots.with(self.adjusted.slots()),
@@ -180,7 +219,7 @@ impl<'a> Steps<'a> {
     /// A step with a kernel of its own, which takes the values of a view.
     fn add(&mut self, step: SampleStep, view: View, slots: &[Slot], own: &[(Slot, Own)]) {
         let sample = SampleSpec {
-            long_spans: self.long_spans && matches!(step, SampleStep::Draw | SampleStep::Draft),
+            long_spans: self.rows.has_long_spans() && matches!(step, SampleStep::Draw | SampleStep::Draft),
             ..self.needs.sample(self.needs.view(view))
         };
         self.push(RowOp::Sample(step), sample, slots, own, false);
@@ -209,7 +248,11 @@ impl<'a> Steps<'a> {
             one_step: self.one_step,
             ..self.needs.sample(view)
         };
-        let mut own = vec![(Slot::Scratch, Own::Stats(view))];
+        let found = match self.rows.is_shard() {
+            true => Own::ShardStats(view),
+            false => Own::Stats(view),
+        };
+        let mut own = vec![(Slot::Scratch, found)];
         own.extend(maxima.then_some((Slot::Maxima, Own::Maxima(view))));
         self.push(softmax, sample, &[Slot::Logits], &own, true);
     }
@@ -248,7 +291,8 @@ impl<'a> Steps<'a> {
                 self.maxima(View::Tempered),
                 (Slot::Edges, Own::Edges),
             ];
-            let is_sparse = self.needs.is_sparse && !self.long_spans;
+            own.extend(self.rows.is_shard().then_some((Slot::Searches, Own::Searches)));
+            let is_sparse = self.needs.is_sparse;
             own.extend(is_sparse.then_some((Slot::KeptScratch, Own::Stats(View::Kept))));
             let sample = SampleSpec {
                 is_sparse,

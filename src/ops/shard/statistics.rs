@@ -47,8 +47,7 @@ impl ShardStatistics {
     /// An invalid shape or shard, and words that do not go into its spans.
     pub fn from_words(rows: Rows, words: Vec<u32>) -> Result<Self, EncodeError> {
         rows.elements()?;
-        let spans = rows.classes().div_ceil(Rows::shard_grid(rows.whole_classes()));
-        let per_word = rows.count() * spans;
+        let per_word = rows.count() * rows.spans();
         let span_words = words.len().checked_div(per_word).unwrap_or(0);
         check_length("statistics", per_word * span_words.max(3), words.len())?;
         Ok(Self {
@@ -140,13 +139,7 @@ impl StatisticsBuffer {
         spec: &RowSpec,
         all: Option<&ShardStatistics>,
     ) -> Result<Self, EncodeError> {
-        if !rows.is_shard() {
-            return Err(EncodeError::Conflict {
-                a: "a call on a shard",
-                b: "whole rows",
-                why: "Rows::shard says which classes are here",
-            });
-        }
+        rows.check_is_shard()?;
         rows.elements()?;
         let words = statistics_words(rows, spec, all.is_none());
         let buffer = match all {

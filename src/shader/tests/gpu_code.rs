@@ -185,7 +185,7 @@ impl Kernels {
     fn add_sampling(&mut self, adapter: &Capabilities) {
         let (rows, width) = (Rows::new(SAMPLED.0, SAMPLED.1), VectorWidth::X4);
         let [stats, others] = Plan::of_passes(&rows, adapter, None).unwrap();
-        assert!(stats.is_one_step(rows.classes()), "{stats:?}");
+        assert!(stats.is_one_step(&rows), "{stats:?}");
         for (name, spec) in sampling_steps() {
             let is_stats = spec.op == PLAIN.op;
             let (plan, pass) = if is_stats {

@@ -87,6 +87,19 @@ fn steps() -> Vec<RowSpec> {
     ]
 }
 
+/// The same for shards, for which there are neither drafts nor lists of what is kept.
+fn of_rows(spec: RowSpec, rows: &Rows) -> Option<RowSpec> {
+    let is_whole = spec.op == RowOp::Sample(SampleStep::Draft) || spec.sample.is_sparse;
+    match rows.is_shard() {
+        false => Some(spec),
+        true if is_whole => None,
+        true => Some(RowSpec {
+            stats: RowStatsNeed::Shard,
+            ..spec
+        }),
+    }
+}
+
 /// All of them, for one adapter.
 pub(super) fn all(adapter: &Capabilities) -> Vec<Variant> {
     let mut all = Vec::new();
@@ -99,10 +112,12 @@ pub(super) fn all(adapter: &Capabilities) -> Vec<Variant> {
             logits: dtype,
             result: Dtype::F32,
         };
-        let [stats, row] = Plan::of_passes(&Rows::new(4, 3000), adapter, None).unwrap();
-        for (specs, is_stats, plan) in [(passes().to_vec(), true, stats), (steps(), false, row)] {
-            let variant = |spec| Variant::row(RowSpec { storage, ..spec }, width, is_stats, &plan);
-            all.extend(specs.into_iter().map(variant));
+        for rows in [Rows::new(4, 3000), Rows::new(4, 3072).shard(1024, 5000)] {
+            let [stats, row] = Plan::of_passes(&rows, adapter, None).unwrap();
+            for (specs, is_stats, plan) in [(passes().to_vec(), true, stats), (steps(), false, row)] {
+                let specs = specs.into_iter().filter_map(|spec| of_rows(spec, &rows));
+                all.extend(specs.map(|spec| Variant::row(RowSpec { storage, ..spec }, width, is_stats, &plan)));
+            }
         }
     }
     all

@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 43] = [
+const ALL_SLOTS: [Slot; 44] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -129,6 +129,7 @@ const ALL_SLOTS: [Slot; 43] = [
     Slot::DraftTokens,
     Slot::DraftProbs,
     Slot::Accepted,
+    Slot::Searches,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.
