@@ -4,14 +4,20 @@
 mod adapter;
 mod buffers;
 mod error_scope;
+#[cfg(target_arch = "wasm32")]
+mod late_errors;
 mod lock;
 mod pipelines;
 mod pool;
 pub(crate) mod readback;
+#[cfg(target_arch = "wasm32")]
+mod scopes;
 mod wait;
 
 pub use adapter::{GpuOptions, adapters};
-pub(crate) use wait::{Wait, block_on};
+pub(crate) use wait::Wait;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use wait::block_on;
 
 use crate::error::GpuError;
 use crate::plan::Capabilities;
@@ -48,7 +54,10 @@ pub struct Gpu {
 }
 
 /// A callback that is told how many rows of a batch are done, and how many there are.
+#[cfg(not(target_arch = "wasm32"))]
 type Progress = Arc<dyn Fn(usize, usize) + Send + Sync>;
+#[cfg(target_arch = "wasm32")]
+type Progress = Arc<dyn Fn(usize, usize)>;
 
 struct Inner {
     device: wgpu::Device,
@@ -64,6 +73,9 @@ struct Inner {
     /// Held by one call at a time, on OpenGL.
     gl_call_lock: sync::Mutex<()>,
     errors: Arc<DeviceErrors>,
+    /// Of what was recorded for the caller.
+    #[cfg(target_arch = "wasm32")]
+    recorded: scopes::Scopes,
 }
 
 /// What the device reported outside of any error scope.
@@ -92,6 +104,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Every [`GpuError`]; without an adapter it says what to install.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new() -> Result<Self, GpuError> {
         Self::with_options(&GpuOptions::default())
     }
@@ -100,6 +113,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Every [`GpuError`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn with_options(options: &GpuOptions) -> Result<Self, GpuError> {
         block_on(Self::with_options_async(options))
     }
@@ -130,7 +144,10 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             *lock(&kept.lost) = Some(format!("{reason:?}: {message}"));
         });
+        // In a browser wgpu 30 panics on an internal error here. The browser's console shows what no scope caught.
+        #[cfg(not(target_arch = "wasm32"))]
         let kept = Arc::clone(&errors);
+        #[cfg(not(target_arch = "wasm32"))]
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             lock(&kept.uncaptured).get_or_insert_with(|| error.to_string());
         }));
@@ -176,6 +193,8 @@ impl Gpu {
             gl_compile_lock: Mutex::default(),
             gl_call_lock: sync::Mutex::new((), true),
             errors,
+            #[cfg(target_arch = "wasm32")]
+            recorded: scopes::Scopes::default(),
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -187,8 +206,9 @@ impl Gpu {
     }
 
     /// A clone whose calls that take host slices tell `progress`, after each part of a batch, how many of its rows are
-    /// done and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`].
-    pub fn with_progress(&self, progress: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+    /// done and how many there are. It runs within the call, and must not wait for another one on the same [`Gpu`]. In a
+    /// browser it need not be `Send` and `Sync`, so that it may call JavaScript.
+    pub fn with_progress(&self, progress: impl Fn(usize, usize) + wgpu::WasmNotSendSync + 'static) -> Self {
         Self {
             progress: Some(Arc::new(progress)),
             ..self.clone()
@@ -208,8 +228,15 @@ impl Gpu {
     /// A clone for one call on host slices: its buffers come from the pool, and go back when the last of its clones is
     /// gone.
     pub(crate) fn leasing(&self) -> Self {
+        #[cfg(not(target_arch = "wasm32"))]
+        let leases = BufferLeases::of(&self.inner.pool);
+        #[cfg(target_arch = "wasm32")]
+        let leases = {
+            let inner = Arc::clone(&self.inner);
+            BufferLeases::of(&self.inner.pool, Arc::new(move || inner.forget_shared()))
+        };
         Self {
-            leases: Some(Arc::new(BufferLeases::of(&self.inner.pool))),
+            leases: Some(Arc::new(leases)),
             ..self.clone()
         }
     }

@@ -16,3 +16,5 @@
 #![doc = include_str!("../docs/guide/6_large_vocabularies.md")]
 #![doc = ""]
 #![doc = include_str!("../docs/guide/7_several_gpus.md")]
+#![doc = ""]
+#![doc = include_str!("../docs/guide/8_browser.md")]

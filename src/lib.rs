@@ -34,7 +34,11 @@
 //! Sums follow one canonical order, a function of the number of classes alone, so the results have the same bits
 //! whatever the adapter's subgroups, the schedule or the other rows of the batch.
 
-#[cfg(feature = "ndarray")]
+// In a browser everything is on one thread, and wgpu's types are neither `Send` nor `Sync`. They still are in an `Arc`, as they
+// are on threads.
+#![cfg_attr(target_arch = "wasm32", allow(clippy::arc_with_non_send_sync))]
+
+#[cfg(all(feature = "ndarray", not(target_arch = "wasm32")))]
 mod array;
 mod dispatch;
 mod dtype;
@@ -54,7 +58,7 @@ pub mod tutorial;
 pub mod twin;
 mod verify;
 
-#[cfg(feature = "ndarray")]
+#[cfg(all(feature = "ndarray", not(target_arch = "wasm32")))]
 pub use array::CrossEntropyArrays;
 pub use dispatch::{Bound, Recorded, Slice};
 pub use dtype::{Dtype, Element, Storage};

@@ -14,7 +14,10 @@ pub use check::Check;
 
 use crate::error::RunError;
 use crate::gpu::Gpu;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use half::{bf16, f16};
+use std::pin::Pin;
 use tally::Tally;
 
 /// How far [`Gpu::verify`] goes.
@@ -35,61 +38,68 @@ impl Default for Verify {
     }
 }
 
-type Checker = fn(&mut Tally<'_>) -> Result<(), RunError>;
+type Checked<'a> = Pin<Box<dyn Future<Output = Result<(), RunError>> + 'a>>;
+type Checker = for<'a> fn(&'a mut Tally<'_>) -> Checked<'a>;
+
+macro_rules! check {
+    ($name:literal, $checker:expr) => {
+        ($name, |tally| Box::pin($checker(tally)))
+    };
+}
 
 /// All checks, in the order in which they run.
 const CHECKS: &[(&str, Checker)] = &[
-    ("softmax/f32", accuracy::softmax::<f32>),
-    ("softmax/f16", accuracy::softmax::<f16>),
-    ("softmax/bf16", accuracy::softmax::<bf16>),
-    ("log_softmax/f32", accuracy::log_softmax::<f32>),
-    ("log_softmax/f16", accuracy::log_softmax::<f16>),
-    ("log_softmax/bf16", accuracy::log_softmax::<bf16>),
-    ("softmax_grad/f32", accuracy::softmax_grad::<f32>),
-    ("softmax_grad/f16", accuracy::softmax_grad::<f16>),
-    ("softmax_grad/bf16", accuracy::softmax_grad::<bf16>),
-    ("softmax_jacobian/f32", accuracy::softmax_jacobian::<f32>),
-    ("softmax_jacobian/f16", accuracy::softmax_jacobian::<f16>),
-    ("softmax_jacobian/bf16", accuracy::softmax_jacobian::<bf16>),
-    ("logsumexp/f32", accuracy::logsumexp::<f32>),
-    ("logsumexp/f16", accuracy::logsumexp::<f16>),
-    ("logsumexp/bf16", accuracy::logsumexp::<bf16>),
-    ("cross_entropy/f32", accuracy::cross_entropy::<f32>),
-    ("cross_entropy/f16", accuracy::cross_entropy::<f16>),
-    ("cross_entropy/bf16", accuracy::cross_entropy::<bf16>),
-    ("cross_entropy_soft/f32", accuracy::cross_entropy_soft::<f32>),
-    ("cross_entropy_soft/f16", accuracy::cross_entropy_soft::<f16>),
-    ("cross_entropy_soft/bf16", accuracy::cross_entropy_soft::<bf16>),
-    ("nll_loss/f32", accuracy::nll_loss::<f32>),
-    ("nll_loss/f16", accuracy::nll_loss::<f16>),
-    ("nll_loss/bf16", accuracy::nll_loss::<bf16>),
-    ("binary_cross_entropy/f32", accuracy::binary_cross_entropy::<f32>),
-    ("binary_cross_entropy/f16", accuracy::binary_cross_entropy::<f16>),
-    ("binary_cross_entropy/bf16", accuracy::binary_cross_entropy::<bf16>),
-    ("confident_rows/f32", confident::rows::<f32>),
-    ("confident_rows/f16", confident::rows::<f16>),
-    ("confident_rows/bf16", confident::rows::<bf16>),
-    ("fast/softmax/f32", fast::softmax::<f32>),
-    ("fast/softmax/f16", fast::softmax::<f16>),
-    ("fast/softmax/bf16", fast::softmax::<bf16>),
-    ("fast/cross_entropy/f32", fast::cross_entropy::<f32>),
-    ("fast/cross_entropy/f16", fast::cross_entropy::<f16>),
-    ("fast/cross_entropy/bf16", fast::cross_entropy::<bf16>),
-    ("common_offset", special::common_offset),
-    ("odd_rows", special::special_rows),
-    ("bad_targets", special::bad_targets),
-    ("strides_and_axes", layouts::strides_and_axes),
-    ("many_rows", layouts::many_rows),
-    ("long_rows", layouts::long_rows),
-    ("twin/softmax", bits::softmax_twin),
-    ("twin/cross_entropy", bits::cross_entropy_twin),
-    ("twin/sample", bits::sample_twin),
-    ("twin/draft", bits::draft_twin),
-    ("schedules", bits::schedules),
-    ("determinism", bits::determinism),
-    ("batch_invariance", bits::batch_invariance),
-    ("parts", bits::parts),
-    ("shards", shards::shards),
+    check!("softmax/f32", accuracy::softmax::<f32>),
+    check!("softmax/f16", accuracy::softmax::<f16>),
+    check!("softmax/bf16", accuracy::softmax::<bf16>),
+    check!("log_softmax/f32", accuracy::log_softmax::<f32>),
+    check!("log_softmax/f16", accuracy::log_softmax::<f16>),
+    check!("log_softmax/bf16", accuracy::log_softmax::<bf16>),
+    check!("softmax_grad/f32", accuracy::softmax_grad::<f32>),
+    check!("softmax_grad/f16", accuracy::softmax_grad::<f16>),
+    check!("softmax_grad/bf16", accuracy::softmax_grad::<bf16>),
+    check!("softmax_jacobian/f32", accuracy::softmax_jacobian::<f32>),
+    check!("softmax_jacobian/f16", accuracy::softmax_jacobian::<f16>),
+    check!("softmax_jacobian/bf16", accuracy::softmax_jacobian::<bf16>),
+    check!("logsumexp/f32", accuracy::logsumexp::<f32>),
+    check!("logsumexp/f16", accuracy::logsumexp::<f16>),
+    check!("logsumexp/bf16", accuracy::logsumexp::<bf16>),
+    check!("cross_entropy/f32", accuracy::cross_entropy::<f32>),
+    check!("cross_entropy/f16", accuracy::cross_entropy::<f16>),
+    check!("cross_entropy/bf16", accuracy::cross_entropy::<bf16>),
+    check!("cross_entropy_soft/f32", accuracy::cross_entropy_soft::<f32>),
+    check!("cross_entropy_soft/f16", accuracy::cross_entropy_soft::<f16>),
+    check!("cross_entropy_soft/bf16", accuracy::cross_entropy_soft::<bf16>),
+    check!("nll_loss/f32", accuracy::nll_loss::<f32>),
+    check!("nll_loss/f16", accuracy::nll_loss::<f16>),
+    check!("nll_loss/bf16", accuracy::nll_loss::<bf16>),
+    check!("binary_cross_entropy/f32", accuracy::binary_cross_entropy::<f32>),
+    check!("binary_cross_entropy/f16", accuracy::binary_cross_entropy::<f16>),
+    check!("binary_cross_entropy/bf16", accuracy::binary_cross_entropy::<bf16>),
+    check!("confident_rows/f32", confident::rows::<f32>),
+    check!("confident_rows/f16", confident::rows::<f16>),
+    check!("confident_rows/bf16", confident::rows::<bf16>),
+    check!("fast/softmax/f32", fast::softmax::<f32>),
+    check!("fast/softmax/f16", fast::softmax::<f16>),
+    check!("fast/softmax/bf16", fast::softmax::<bf16>),
+    check!("fast/cross_entropy/f32", fast::cross_entropy::<f32>),
+    check!("fast/cross_entropy/f16", fast::cross_entropy::<f16>),
+    check!("fast/cross_entropy/bf16", fast::cross_entropy::<bf16>),
+    check!("common_offset", special::common_offset),
+    check!("odd_rows", special::special_rows),
+    check!("bad_targets", special::bad_targets),
+    check!("strides_and_axes", layouts::strides_and_axes),
+    check!("many_rows", layouts::many_rows),
+    check!("long_rows", layouts::long_rows),
+    check!("twin/softmax", bits::softmax_twin),
+    check!("twin/cross_entropy", bits::cross_entropy_twin),
+    check!("twin/sample", bits::sample_twin),
+    check!("twin/draft", bits::draft_twin),
+    check!("schedules", bits::schedules),
+    check!("determinism", bits::determinism),
+    check!("batch_invariance", bits::batch_invariance),
+    check!("parts", bits::parts),
+    check!("shards", shards::shards),
 ];
 
 impl Gpu {
@@ -112,11 +122,20 @@ impl Gpu {
     /// assert!(checks.iter().all(|check| check.failed == 0));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn verify(&self, options: &Verify, mut report: impl FnMut(&Check)) -> Result<Vec<Check>, RunError> {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn verify(&self, options: &Verify, report: impl FnMut(&Check)) -> Result<Vec<Check>, RunError> {
+        block_on(self.verify_async(options, report))
+    }
+
+    /// [`Gpu::verify`] for callers with a runtime, and for browsers.
+    ///
+    /// # Errors
+    /// As [`Gpu::verify`].
+    pub async fn verify_async(&self, options: &Verify, mut report: impl FnMut(&Check)) -> Result<Vec<Check>, RunError> {
         let mut checks = Vec::new();
         for (name, checker) in options.checks() {
             let mut tally = Tally::new(self, name, options.most_elements);
-            checker(&mut tally)?;
+            checker(&mut tally).await?;
             let check = tally.finish();
             report(&check);
             checks.push(check);

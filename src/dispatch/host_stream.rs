@@ -89,7 +89,7 @@ impl<'a, T: Element> Stream<'a, T> {
             gpu: gpu.clone(),
             matrices,
             parts: host_parts(&rows, group, gpu.part_bytes())?,
-            result: has_result.then(|| bytemuck::zeroed_vec(elements)),
+            result: has_result.then(|| zeros(elements)).transpose()?,
             wait,
         })
     }
@@ -118,7 +118,7 @@ impl<'a, T: Element> Stream<'a, T> {
             let mut encoder = self.gpu.encoder();
             let mut uploads = Vec::new();
             for (i, (matrix, buffer)) in self.matrices.iter().zip(buffers).enumerate() {
-                uploads.push(self.upload(part, matrix, buffer, &mut encoder)?);
+                uploads.extend(self.upload(part, matrix, buffer, &mut encoder)?);
                 let operand = matrix.operand(buffer);
                 operands.push(match i == 0 && self.result.is_some() {
                     true => Operand::written(Slot::Result, operand.name, operand.slice, operand.extent),
@@ -143,13 +143,14 @@ impl<'a, T: Element> Stream<'a, T> {
     }
 
     /// Records the upload of a part of a matrix; the buffer that is returned must live until the upload is over.
+    #[cfg(not(target_arch = "wasm32"))]
     fn upload(
         &self,
         part: &HostPart,
         matrix: &HostMatrix<'_>,
         buffer: &wgpu::Buffer,
         encoder: &mut wgpu::CommandEncoder,
-    ) -> Result<wgpu::Buffer, RunError> {
+    ) -> Result<Option<wgpu::Buffer>, RunError> {
         let upload = self
             .gpu
             .kept_buffer(matrix.name, buffer.size(), Usage::MAP_WRITE | Usage::COPY_SRC)?;
@@ -167,7 +168,34 @@ impl<'a, T: Element> Stream<'a, T> {
         drop(view);
         upload.unmap();
         encoder.copy_buffer_to_buffer(&upload, 0, buffer, 0, end as u64);
-        Ok(upload)
+        Ok(Some(upload))
+    }
+
+    /// Uploads a part of a matrix. In a browser the queue copies what it is to write once, at once; a mapped buffer would be
+    /// copied twice, and one that is too large for the page's memory would be a panic.
+    #[cfg(target_arch = "wasm32")]
+    fn upload(
+        &self,
+        part: &HostPart,
+        matrix: &HostMatrix<'_>,
+        buffer: &wgpu::Buffer,
+        _: &mut wgpu::CommandEncoder,
+    ) -> Result<Option<wgpu::Buffer>, RunError> {
+        let mut pieces = part.ranges().map(|range| matrix.bytes_of(range));
+        let (first, second) = (pieces.next().unwrap_or_default(), pieces.next());
+        let write = |bytes: &[u8]| {
+            self.gpu
+                .with_error_scopes(|| self.gpu.queue().write_buffer(buffer, 0, bytes))
+        };
+        if second.is_none() && first.len() % 4 == 0 {
+            write(first)?;
+            return Ok(None);
+        }
+        let mut bytes: Vec<u8> = [first, second.unwrap_or_default()].concat();
+        bytes.extend(pieces.flatten());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        write(&bytes)?;
+        Ok(None)
     }
 
     async fn collect(&mut self, part: &HostPart, readback: Readback) -> Result<(), RunError> {
@@ -184,6 +212,14 @@ impl<'a, T: Element> Stream<'a, T> {
         };
         self.gpu.finish_readback(readback, self.wait, scatter).await
     }
+}
+
+/// Of a large result, which a browser's 32-bit address space may not have room for.
+fn zeros<T: Element>(elements: usize) -> Result<Vec<T>, EncodeError> {
+    bytemuck::allocation::try_zeroed_vec(elements).map_err(|()| EncodeError::OutOfMemory {
+        what: "the result on the host",
+        bytes: elements as u64 * size_of::<T>() as u64,
+    })
 }
 
 /// A batch on the host, and the kernel that runs over it.

@@ -31,8 +31,13 @@ impl Default for GpuOptions {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` installs a software adapter; \
     elsewhere install your GPU's Vulkan driver. Check WGPU_BACKEND and WGPU_ADAPTER_NAME";
+
+#[cfg(target_arch = "wasm32")]
+const HINT: &str = "WebGPU needs a browser that has it turned on, and a page that came over https or from localhost. A new \
+    browser lists its graphics features, and what blocks them, on chrome://gpu or about:support";
 
 const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn on a feature of wgpu-softmax (vulkan, metal, \
     dx12, gles or webgpu)";
@@ -61,7 +66,19 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
     descriptor.backends = backends;
     // Validation layers are only of use for debugging a driver; the environment can turn them on.
     descriptor.flags = wgpu::InstanceFlags::empty().with_env();
-    let mut adapters = wgpu::Instance::new(descriptor).enumerate_adapters(backends).await;
+    let instance = wgpu::Instance::new(descriptor);
+    #[cfg(not(target_arch = "wasm32"))]
+    let mut adapters = instance.enumerate_adapters(backends).await;
+    // A browser gives one adapter, the thrifty one if it is not told otherwise.
+    #[cfg(target_arch = "wasm32")]
+    let mut adapters: Vec<_> = instance
+        .request_adapter(&wgpu::RequestAdapterOptions {
+            power_preference: wgpu::PowerPreference::HighPerformance,
+            ..Default::default()
+        })
+        .await
+        .into_iter()
+        .collect();
     let wanted = wanted_name(options);
     adapters.retain(|a| {
         wanted

@@ -2,7 +2,6 @@
 
 use super::Gpu;
 use super::lock::lock;
-use super::wait::block_on;
 use crate::error::EncodeError;
 use crate::shader::{TemplateError, Variant};
 use std::borrow::Cow;
@@ -44,6 +43,15 @@ impl Gpu {
             ),
             false => Cow::Borrowed(rendered.source.as_str()),
         };
+        // Browsers require the directive, and naga rejects it. It adds no line, for the sake of the numbers in messages.
+        #[cfg(target_arch = "wasm32")]
+        let source = match self.uses_subgroups() {
+            true => Cow::Owned(format!("enable subgroups; {source}")),
+            false => source,
+        };
+        // In a browser wgpu 30 panics on an internal error. It is left to the browser there, and this call fails for the
+        // invalid pipeline.
+        #[cfg(not(target_arch = "wasm32"))]
         let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -66,7 +74,9 @@ impl Gpu {
             },
             cache: None,
         });
-        let error = block_on(validation.pop()).or(block_on(internal.pop()));
+        let error = self.popped(validation);
+        #[cfg(not(target_arch = "wasm32"))]
+        let error = error.or(self.popped(internal));
         match error {
             None => Ok(pipeline),
             Some(error) if self.is_lost() => Err(self.classify_error(error.to_string())),

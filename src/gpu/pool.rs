@@ -2,6 +2,8 @@
 //! are shared.
 
 use super::lock::lock;
+#[cfg(target_arch = "wasm32")]
+use super::scopes::{Scopes, first_error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use wgpu::{Buffer, BufferUsages as Usage};
@@ -58,31 +60,72 @@ impl Pool {
         }
         kept.insert(words, buffer);
     }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn forget_parameters(&self) {
+        lock(&self.parameters).clear();
+    }
 }
 
 /// The buffers lent to a call. They go back to the pool when the call ends, however it ends.
 pub(crate) struct BufferLeases {
     pool: Arc<Pool>,
     lent: Mutex<Vec<Buffer>>,
+    #[cfg(target_arch = "wasm32")]
+    pub(super) scopes: Scopes,
+    /// What follows from an error that nobody has waited for.
+    #[cfg(target_arch = "wasm32")]
+    forget_shared: Arc<dyn Fn()>,
 }
 
 impl BufferLeases {
-    pub(super) fn of(pool: &Arc<Pool>) -> Self {
+    pub(super) fn of(pool: &Arc<Pool>, #[cfg(target_arch = "wasm32")] forget_shared: Arc<dyn Fn()>) -> Self {
         Self {
             pool: Arc::clone(pool),
             lent: Mutex::default(),
+            #[cfg(target_arch = "wasm32")]
+            scopes: Scopes::default(),
+            #[cfg(target_arch = "wasm32")]
+            forget_shared,
         }
     }
 
     pub(super) fn add(&self, buffer: Buffer) {
         lock(&self.lent).push(buffer);
     }
+
+    /// None of the lent buffers is to go back.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn forget(&self) {
+        lock(&self.lent).clear();
+    }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl Drop for BufferLeases {
     fn drop(&mut self) {
         for buffer in lock(&self.lent).drain(..) {
             self.pool.keep(buffer);
         }
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Drop for BufferLeases {
+    fn drop(&mut self) {
+        let lent = std::mem::take(&mut *lock(&self.lent));
+        let (pool, scopes) = (Arc::clone(&self.pool), self.scopes.take());
+        if scopes.is_empty() {
+            lent.into_iter().for_each(|buffer| pool.keep(buffer));
+            return;
+        }
+        // The call ended early, and was not told of its device errors. The buffers go back if there were none.
+        let forget_shared = Arc::clone(&self.forget_shared);
+        wasm_bindgen_futures::spawn_local(async move {
+            match first_error(scopes).await {
+                None => lent.into_iter().for_each(|buffer| pool.keep(buffer)),
+                Some(_) => forget_shared(),
+            }
+        });
     }
 }

@@ -94,7 +94,7 @@ impl Gpu {
         take: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, RunError> {
         let polled = finished(self.device(), readback.submission, wait).await;
-        self.take_error()?;
+        self.settled().await?;
         let lost = |message: String| RunError::DeviceLost { message };
         polled.map_err(lost)?;
         let mapped = readback.mapped.receive().await;

@@ -1,23 +1,29 @@
-//! Waiting for the device: the only file that blocks a thread or spawns one.
+//! Waiting for the device: the only file that blocks a thread or spawns one. In a browser nothing may block: its event
+//! loop turns by itself, and tells what was asked for when it does.
 
+#[cfg(not(target_arch = "wasm32"))]
 use futures_intrusive::channel::shared::oneshot_channel;
+#[cfg(not(target_arch = "wasm32"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Who waits for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// The calling thread.
+    #[cfg(not(target_arch = "wasm32"))]
     Blocking,
-    /// A thread made for that, so that none of the runtime's threads is blocked.
+    /// A thread made for that, so that none of the runtime's threads is blocked; in a browser, its event loop.
     OnThread,
 }
 
 /// Runs a future to its end, on this thread.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
 
 /// Waits until a submission is over.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) async fn finished(
     device: &wgpu::Device,
     submission: wgpu::SubmissionIndex,
@@ -49,4 +55,10 @@ pub(super) async fn finished(
                 .unwrap_or_else(|| Err("the thread that waited for it ended".into()))
         }
     }
+}
+
+/// A browser maps a buffer once the submissions before are over.
+#[cfg(target_arch = "wasm32")]
+pub(super) async fn finished(_: &wgpu::Device, _: wgpu::SubmissionIndex, _: Wait) -> Result<(), String> {
+    Ok(())
 }

@@ -10,7 +10,9 @@ use super::values::{NO_BUFFER, OptionBuffer, Values, option_operand};
 use crate::dispatch::{Bound, Extent, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::shader::{AdjustSpec, Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 use wgpu::BufferUsages as Usage;
@@ -273,6 +275,7 @@ impl Gpu {
     /// assert_eq!(out.gradient.unwrap(), [-0.5]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn binary_cross_entropy_with_logits<T: Element>(
         &self,
         logits: &[T],

@@ -10,7 +10,9 @@ use super::shard::{ShardStatistics, StatisticsBuffer};
 use crate::dispatch::{Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError, check_length};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
@@ -258,6 +260,7 @@ impl Gpu {
     /// assert!((lse[0] - 2f32.ln()).abs() < 1e-6);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn logsumexp<T: Element>(&self, logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f32>, RunError> {
         block_on(self.run_logsumexp(logits, rows, None, options, Wait::Blocking))
     }
@@ -279,6 +282,7 @@ impl Gpu {
     ///
     /// # Errors
     /// A shape that is invalid or does not fit the slices, and whatever the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn logsumexp_grad<T: Element>(
         &self,
         logits: &[T],

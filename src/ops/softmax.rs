@@ -6,7 +6,9 @@ use super::shard::{ShardStatistics, StatisticsBuffer};
 use crate::dispatch::{Bound, Dispatch, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
@@ -238,6 +240,7 @@ impl Gpu {
     /// assert!((y[1] / y[0] - 1f32.exp()).abs() < 1e-6 && y[2] == 0.0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn softmax<T: Element>(&self, logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<T>, RunError> {
         block_on(self.run_softmax(logits, rows, None, options, Wait::Blocking))
     }

@@ -7,7 +7,9 @@ use crate::dispatch::{
 };
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
@@ -170,6 +172,7 @@ impl Gpu {
     /// assert_eq!(dx, [0.25, -0.25]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn softmax_grad<T: Element>(
         &self,
         saved: &[T],

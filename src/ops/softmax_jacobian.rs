@@ -8,7 +8,9 @@ use crate::dispatch::{
 };
 use crate::dtype::{Dtype, Element, Storage};
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::shader::{Params, Slot, Variant};
 use wgpu::BufferUsages as Usage;
@@ -173,6 +175,7 @@ impl Gpu {
     /// assert_eq!(jacobian, [0.25, -0.25, -0.25, 0.25]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn softmax_jacobian<T: Element>(
         &self,
         logits: &[T],

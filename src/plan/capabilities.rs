@@ -19,11 +19,14 @@ pub(crate) struct Capabilities {
 impl Capabilities {
     pub(crate) fn new(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, subgroups: bool) -> Self {
         let smallest = info.subgroup_min_size;
+        // Browsers name no adapter; the one that Chromium falls back to is SwiftShader.
+        let is_fallback = info.backend == wgpu::Backend::BrowserWebGpu && info.device_type == wgpu::DeviceType::Cpu;
+        let is_swiftshader = is_fallback || info.name.contains("SwiftShader");
         Self {
             is_software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && smallest >= 4 && smallest.is_power_of_two()).then_some(smallest),
             // SwiftShader needs unbounded memory to compile a loop with more single-element stores.
-            regs_in_loops: if info.name.contains("SwiftShader") { 2 } else { REGS_MAX },
+            regs_in_loops: if is_swiftshader { 2 } else { REGS_MAX },
             invocations: limits.max_compute_invocations_per_workgroup.min(1024),
             group_memory: limits.max_compute_workgroup_storage_size,
         }

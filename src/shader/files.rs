@@ -2,8 +2,65 @@
 
 macro_rules! files {
     ($($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../shaders/", $path, ".wgsl")))),*]
+        &[$(($path, text!(concat!("../../shaders/", $path, ".wgsl")))),*]
     };
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+macro_rules! text {
+    ($path:expr) => {
+        include_str!($path)
+    };
+}
+
+/// A page has to fetch the text, so comments and indentation are left out. The lines stay, for the numbers in messages.
+#[cfg(target_arch = "wasm32")]
+macro_rules! text {
+    ($path:expr) => {{
+        const TEXT: &[u8] = include_bytes!($path);
+        #[allow(long_running_const_eval)]
+        const BARE: ([u8; TEXT.len()], usize) = bare(TEXT);
+        #[allow(long_running_const_eval)]
+        const BYTES: [u8; BARE.1] = first(&BARE.0);
+        match str::from_utf8(&BYTES) {
+            Ok(text) => text,
+            Err(_) => panic!("a shader is no text"),
+        }
+    }};
+}
+
+/// A text without comments, but for the template's, and without indentation; and its length.
+#[cfg(target_arch = "wasm32")]
+const fn bare<const N: usize>(text: &[u8]) -> ([u8; N], usize) {
+    let (mut kept, mut length) = ([0; N], 0);
+    let (mut at, mut is_start, mut is_comment) = (0, true, false);
+    while at < N {
+        let byte = text[at];
+        if byte == b'\n' {
+            (is_start, is_comment) = (true, false);
+        } else if byte == b'/' && at + 1 < N && text[at + 1] == b'/' && !(at + 2 < N && text[at + 2] == b'#') {
+            is_comment = true;
+        } else if byte != b' ' {
+            is_start = false;
+        }
+        if byte == b'\n' || !is_comment && !is_start {
+            kept[length] = byte;
+            length += 1;
+        }
+        at += 1;
+    }
+    (kept, length)
+}
+
+#[cfg(target_arch = "wasm32")]
+const fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut all = [0; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = bytes[at];
+        at += 1;
+    }
+    all
 }
 
 /// The text of each file, by its path without the extension.

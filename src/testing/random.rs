@@ -15,7 +15,7 @@ impl Random {
 
     /// A number below `n`.
     pub fn below(&mut self, n: usize) -> usize {
-        (self.bits() as usize) % n
+        (self.bits() % n as u64) as usize
     }
 
     /// An approximately normal number: the sum of four uniform ones, with a standard deviation of `spread`.

@@ -23,15 +23,15 @@ pub(super) fn stored<T: Element>(values: &[f32]) -> Vec<T> {
 }
 
 /// Calls `run` with normal logits in each of the shapes.
-fn each_shape<T: Element>(
+async fn each_shape<T: Element>(
     tally: &mut Tally<'_>,
-    run: impl Fn(&mut Tally<'_>, &[T], Rows) -> Result<(), RunError>,
+    run: impl AsyncFn(&mut Tally<'_>, &[T], Rows) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
     for (count, classes) in SHAPES {
         let rows = Rows::new(count, classes);
         if tally.fits(rows) {
             let x: Vec<T> = stored(&tally.random.logits(count * classes, 4.0));
-            run(tally, &x, rows)?;
+            run(tally, &x, rows).await?;
         }
     }
     Ok(())
@@ -39,7 +39,7 @@ fn each_shape<T: Element>(
 
 /// The bound is 4 ULP plus the effect of rounding `x − m`: half an ULP of that difference changes the result by up to
 /// `m − x` ULP.
-pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::default();
     let sizes: Vec<usize> = match T::DTYPE {
         // These include an even and an odd vocabulary of today's models.
@@ -54,7 +54,7 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
         // The spreads are narrow, usual, and so wide that most classes underflow.
         for spread in [0.1, 3.0, 60.0] {
             let x: Vec<T> = stored(&tally.random.logits(3 * classes, spread));
-            let y = tally.gpu.softmax(&x, rows, &options)?;
+            let y = tally.gpu.softmax_async(&x, rows, &options).await?;
             let exact = reference::softmax(&x, rows, &options)?;
             let wide: Vec<f64> = x.iter().map(|&v| v.into()).collect();
             let row_max = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -71,10 +71,10 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
     Ok(())
 }
 
-pub(super) fn log_softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn log_softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::log();
-    each_shape::<T>(tally, |tally, x, rows| {
-        let y = tally.gpu.softmax(x, rows, &options)?;
+    each_shape::<T>(tally, async |tally, x, rows| {
+        let y = tally.gpu.softmax_async(x, rows, &options).await?;
         let exact = reference::softmax(x, rows, &options)?;
         let subject = Subject::new::<T>("log_softmax", rows, &options);
         let lost = LostDifferences::new(x, rows).of_element_and_row(rows);
@@ -83,6 +83,7 @@ pub(super) fn log_softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunEr
         });
         Ok(())
     })
+    .await
 }
 
 /// For each element, what the errors of its gradient in [`softmax_grad`] are in proportion to: both of its terms, and in the
@@ -105,20 +106,20 @@ fn softmax_grad_terms<T: Element>(y: &[T], g: &[T], rows: Rows, log: bool) -> Ve
     terms
 }
 
-pub(super) fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    each_shape::<T>(tally, |tally, x, rows| {
+pub(super) async fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    each_shape::<T>(tally, async |tally, x, rows| {
         let g: Vec<T> = stored(&tally.random.logits(x.len(), 1.0));
         for log in [false, true] {
             let forward = Softmax {
                 log,
                 ..Softmax::default()
             };
-            let y = tally.gpu.softmax(x, rows, &forward)?;
+            let y = tally.gpu.softmax_async(x, rows, &forward).await?;
             let options = SoftmaxGrad {
                 log,
                 ..SoftmaxGrad::default()
             };
-            let dx = tally.gpu.softmax_grad(&y, &g, None, rows, &options)?;
+            let dx = tally.gpu.softmax_grad_async(&y, &g, None, rows, &options).await?;
             let exact = reference::softmax_grad(&y, &g, rows, log, None)?;
             let subject = Subject::new::<T>("softmax_grad", rows, &options);
             let terms = softmax_grad_terms(&y, &g, rows, log);
@@ -128,14 +129,15 @@ pub(super) fn softmax_grad<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunE
         }
         Ok(())
     })
+    .await
 }
 
-pub(super) fn softmax_jacobian<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn softmax_jacobian<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::default();
     for classes in [1, 6, 37] {
         let rows = Rows::new(3, classes);
         let x: Vec<T> = stored(&tally.random.logits(3 * classes, 2.0));
-        let jacobian = tally.gpu.softmax_jacobian(&x, rows, &options)?;
+        let jacobian = tally.gpu.softmax_jacobian_async(&x, rows, &options).await?;
         let exact = reference::softmax_jacobian(&x, rows, &options)?;
         let subject = Subject::new::<T>("softmax_jacobian", rows, &options);
         let (y, lost) = (reference::softmax(&x, rows, &options)?, LostDifferences::new(&x, rows));
@@ -155,14 +157,14 @@ pub(super) fn softmax_jacobian<T: Element>(tally: &mut Tally<'_>) -> Result<(), 
     Ok(())
 }
 
-pub(super) fn logsumexp<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn logsumexp<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = LogSumExp::default();
-    each_shape::<T>(tally, |tally, x, rows| {
-        let lse = tally.gpu.logsumexp(x, rows, &options)?;
+    each_shape::<T>(tally, async |tally, x, rows| {
+        let lse = tally.gpu.logsumexp_async(x, rows, &options).await?;
         let exact = reference::logsumexp(x, rows, &options.adjust, options.fully_masked)?;
         let g = tally.random.logits(rows.count(), 1.0);
         let wide: Vec<f64> = g.iter().map(|&v| v.into()).collect();
-        let dx = tally.gpu.logsumexp_grad(x, &lse, &g, rows, &options)?;
+        let dx = tally.gpu.logsumexp_grad_async(x, &lse, &g, rows, &options).await?;
         let exact_dx = reference::logsumexp_grad(x, &wide, rows, &options.adjust, options.fully_masked)?;
         let subject = Subject::new::<T>("logsumexp", rows, &options);
         let (ln_sums, lost) = (ln_sums(x, rows)?, LostDifferences::new(x, rows));
@@ -180,6 +182,7 @@ pub(super) fn logsumexp<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunErro
         });
         Ok(())
     })
+    .await
 }
 
 /// The row of each element.
@@ -253,42 +256,47 @@ pub(super) fn compare_outputs<T: Element>(
     }
 }
 
-pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = all_outputs();
-    each_shape::<T>(tally, |tally, x, rows| {
+    each_shape::<T>(tally, async |tally, x, rows| {
         let targets = tally.random.targets(rows.count(), rows.classes());
-        let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
+        let out = tally.gpu.cross_entropy_async(x, &targets, rows, &options).await?;
         let exact = reference::cross_entropy(x, &targets, rows, &options)?;
         let subject = Subject::new::<T>("cross_entropy", rows, &options);
         let bounds = LossBounds::of_stored(x, rows, &options, &exact);
         compare_outputs(tally, &subject, (&out, &exact, &bounds), true);
         Ok(())
     })
+    .await
 }
 
-pub(super) fn cross_entropy_soft<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn cross_entropy_soft<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = CrossEntropy {
         label_smoothing: 0.1,
         log_prob: false,
         correct: false,
         ..all_outputs()
     };
-    each_shape::<T>(tally, |tally, x, rows| {
+    each_shape::<T>(tally, async |tally, x, rows| {
         let logits = tally.random.logits(x.len(), 2.0);
         let probabilities: Vec<T> = reference::softmax(&logits, rows, &Softmax::default())?
             .into_iter()
             .map(|p| T::nearest(p as f32))
             .collect();
-        let out = tally.gpu.cross_entropy_soft(x, &probabilities, rows, &options)?;
+        let out = tally
+            .gpu
+            .cross_entropy_soft_async(x, &probabilities, rows, &options)
+            .await?;
         let exact = reference::cross_entropy_soft(x, &probabilities, rows, &options)?;
         let subject = Subject::new::<T>("cross_entropy_soft", rows, &options);
         let bounds = LossBounds::of_stored(x, rows, &options, &exact);
         compare_outputs(tally, &subject, (&out, &exact, &bounds), false);
         Ok(())
     })
+    .await
 }
 
-pub(super) fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = CrossEntropy {
         input: Input::LogProbs,
         reduction: Reduction::Sum,
@@ -296,10 +304,13 @@ pub(super) fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError
         row_losses: true,
         ..CrossEntropy::default()
     };
-    each_shape::<T>(tally, |tally, x, rows| {
-        let log_probs = tally.gpu.softmax(x, rows, &Softmax::log())?;
+    each_shape::<T>(tally, async |tally, x, rows| {
+        let log_probs = tally.gpu.softmax_async(x, rows, &Softmax::log()).await?;
         let targets = tally.random.targets(rows.count(), rows.classes());
-        let out = tally.gpu.cross_entropy(&log_probs, &targets, rows, &options)?;
+        let out = tally
+            .gpu
+            .cross_entropy_async(&log_probs, &targets, rows, &options)
+            .await?;
         let exact = reference::cross_entropy(&log_probs, &targets, rows, &options)?;
         let subject = Subject::new::<T>("nll_loss", rows, &options);
         let losses = Compared::new("row losses", &out.row_losses.unwrap_or_default(), exact.row_losses);
@@ -308,19 +319,21 @@ pub(super) fn nll_loss<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError
         tally.bounded(&subject, &gradient, |_, exact| Bound::of_itself(exact, GRADIENT_ULP));
         Ok(())
     })
+    .await
 }
 
-pub(super) fn binary_cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn binary_cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = BinaryCrossEntropy {
         reduction: Reduction::None,
         gradient: Gradient::Apart,
         ..BinaryCrossEntropy::default()
     };
-    each_shape::<T>(tally, |tally, x, rows| {
+    each_shape::<T>(tally, async |tally, x, rows| {
         let targets: Vec<T> = (0..x.len()).map(|_| T::nearest(tally.random.below(2) as f32)).collect();
         let out = tally
             .gpu
-            .binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
+            .binary_cross_entropy_with_logits_async(x, &targets, rows, &options)
+            .await?;
         let exact = reference::binary_cross_entropy_with_logits(x, &targets, rows, &options)?;
         let subject = Subject::new::<T>("binary_cross_entropy_with_logits", rows, &options);
         // A target of 0 or 1 leaves one term of each, so nothing cancels.
@@ -330,4 +343,5 @@ pub(super) fn binary_cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<
         tally.bounded(&subject, &gradient, |_, exact| Bound::of_itself(exact, GRADIENT_ULP));
         Ok(())
     })
+    .await
 }

@@ -15,7 +15,7 @@ fn twin_rows() -> impl Iterator<Item = Rows> {
     classes.map(|classes| Rows::new(4, classes))
 }
 
-pub(super) fn softmax_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn softmax_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::default();
     for rows in twin_rows() {
         if !tally.fits(rows) {
@@ -23,7 +23,7 @@ pub(super) fn softmax_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
         }
         let classes = rows.classes();
         let x = tally.random.logits(4 * classes, 5.0);
-        let y = tally.gpu.softmax(&x, rows, &options)?;
+        let y = tally.gpu.softmax_async(&x, rows, &options).await?;
         let expected: Vec<f32> = x.chunks(classes).flat_map(twin::softmax).collect();
         tally.case(Subject::new::<f32>("softmax", rows, &options).bits("y", &y, &expected));
         tally.hash(&bits(&y));
@@ -31,7 +31,7 @@ pub(super) fn softmax_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = CrossEntropy {
         reduction: Reduction::Sum,
         gradient: Gradient::Apart,
@@ -45,7 +45,7 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
         let classes = rows.classes();
         let x = tally.random.logits(4 * classes, 5.0);
         let targets = tally.random.targets(4, classes);
-        let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+        let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
         let twins = x.chunks(classes).zip(&targets);
         let (losses, gradients): (Vec<f32>, Vec<Vec<f32>>) = twins
             .map(|(x, &target)| twin::cross_entropy(x, target as usize, 1.0))
@@ -64,7 +64,7 @@ pub(super) fn cross_entropy_twin(tally: &mut Tally<'_>) -> Result<(), RunError> 
 }
 
 /// Tokens of rows of every kind, with their ranks and the number of classes that the filters left.
-pub(super) fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [3, 33, 257, 1025, 4100, 50_257] {
         for has_edits in [false, true] {
             if !tally.fits(Rows::new(32, classes)) {
@@ -72,7 +72,7 @@ pub(super) fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
             }
             let batch = SampleBatch::new(&mut tally.random, 32, classes, has_edits);
             let options = batch.options();
-            let out = tally.gpu.sample(&batch.logits, batch.rows, &options)?;
+            let out = tally.gpu.sample_async(&batch.logits, batch.rows, &options).await?;
             let drawn = batch.drawn();
             let subject = Subject::new::<f32>("sample", batch.rows, &batch.params);
             for (output, got, expected) in [
@@ -97,7 +97,7 @@ pub(super) fn sample_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
 }
 
 /// Tokens of drafts that are accepted, and what takes the place of those that are not.
-pub(super) fn draft_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn draft_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for (classes, length) in [(3, 1), (33, 2), (1025, 5), (50_257, 3)] {
         for has_probs in [false, true] {
             let count = 8 * (length + 1);
@@ -107,7 +107,10 @@ pub(super) fn draft_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
             let target = SampleBatch::new(&mut tally.random, count, classes, has_probs);
             let batch = DraftBatch::new(&mut tally.random, target, length, has_probs);
             let rows = batch.target.rows;
-            let out = tally.gpu.sample(&batch.target.logits, rows, &batch.options())?;
+            let out = tally
+                .gpu
+                .sample_async(&batch.target.logits, rows, &batch.options())
+                .await?;
             let (tokens, accepted) = batch.verified();
             let subject = Subject::new::<f32>("sample with a draft", rows, &batch.target.params);
             for (output, got, expected) in [
@@ -122,7 +125,7 @@ pub(super) fn draft_twin(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [1, 5, 64, 100, 1024, 1025, 3000] {
         let rows = Rows::new(3, classes);
         if !tally.fits(rows) {
@@ -130,14 +133,17 @@ pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
         }
         let x = tally.random.logits(3 * classes, 5.0);
         let targets = tally.random.targets(3, classes);
-        let y = tally.gpu.softmax(&x, rows, &Softmax::default())?;
-        let first = tally.gpu.cross_entropy(&x, &targets, rows, &all_outputs())?;
+        let y = tally.gpu.softmax_async(&x, rows, &Softmax::default()).await?;
+        let first = tally
+            .gpu
+            .cross_entropy_async(&x, &targets, rows, &all_outputs())
+            .await?;
         for schedule in testing::schedules() {
             let options = Softmax {
                 schedule: Some(schedule),
                 ..Softmax::default()
             };
-            let got = match tally.gpu.softmax(&x, rows, &options) {
+            let got = match tally.gpu.softmax_async(&x, rows, &options).await {
                 Err(RunError::Encode(EncodeError::Schedule { .. })) => continue,
                 got => got?,
             };
@@ -147,7 +153,7 @@ pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 schedule: Some(schedule),
                 ..all_outputs()
             };
-            let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+            let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
             let subject = Subject::new::<f32>(format!("cross_entropy by {schedule}"), rows, &options);
             tally.case(subject.same_outputs(&out, &first));
         }
@@ -155,7 +161,7 @@ pub(super) fn schedules(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(super) fn determinism(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn determinism(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = all_outputs();
     for (count, classes) in [(3000, 10), (40, 1030), (2, 40_000)] {
         let rows = Rows::new(count, classes);
@@ -164,9 +170,9 @@ pub(super) fn determinism(tally: &mut Tally<'_>) -> Result<(), RunError> {
         }
         let x = tally.random.logits(count * classes, 5.0);
         let targets = tally.random.targets(count, classes);
-        let first = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+        let first = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
         for run in 2..5 {
-            let again = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+            let again = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
             let subject = Subject::new::<f32>(format!("run {run} of cross_entropy"), rows, &options);
             tally.case(subject.same_outputs(&again, &first));
         }
@@ -175,7 +181,7 @@ pub(super) fn determinism(tally: &mut Tally<'_>) -> Result<(), RunError> {
 }
 
 /// A row alone, and as the first, the last or some other row of a batch.
-pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax::default();
     for (count, classes) in [(70_000, 7), (70_000, 24), (300, 1030), (9, 40_000)] {
         let rows = Rows::new(count, classes);
@@ -183,11 +189,11 @@ pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
             continue;
         }
         let x = tally.random.logits(count * classes, 5.0);
-        let all = tally.gpu.softmax(&x, rows, &options)?;
+        let all = tally.gpu.softmax_async(&x, rows, &options).await?;
         for row in [0, 1, count / 2, count - 1] {
             let range = row * classes..(row + 1) * classes;
             let one = Rows::new(1, classes);
-            let alone = tally.gpu.softmax(&x[range.clone()], one, &options)?;
+            let alone = tally.gpu.softmax_async(&x[range.clone()], one, &options).await?;
             let subject = Subject::new::<f32>(format!("softmax of row {row} of {count} alone"), one, &options);
             tally.case(subject.bits("y", &alone, &all[range]));
         }
@@ -196,7 +202,7 @@ pub(super) fn batch_invariance(tally: &mut Tally<'_>) -> Result<(), RunError> {
 }
 
 /// A batch that goes to the device in parts.
-pub(super) fn parts(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn parts(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let in_parts = tally.gpu.with_part_bytes(4096);
     let options = all_outputs();
     for (count, classes) in [(700, 10), (9, 1030)] {
@@ -206,8 +212,8 @@ pub(super) fn parts(tally: &mut Tally<'_>) -> Result<(), RunError> {
         }
         let x = tally.random.logits(count * classes, 5.0);
         let targets = tally.random.targets(count, classes);
-        let whole = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
-        let out = in_parts.cross_entropy(&x, &targets, rows, &options)?;
+        let whole = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
+        let out = in_parts.cross_entropy_async(&x, &targets, rows, &options).await?;
         let subject = Subject::new::<f32>("cross_entropy in parts of 4096 bytes", rows, &options);
         tally.case(subject.same_outputs(&out, &whole));
     }

@@ -12,7 +12,7 @@ use crate::testing::{
 
 /// One, two or three largest classes far above the others: losses of 1e-35 and their gradients have as many right digits as
 /// any, and each row's gradient sums to 0.
-pub(super) fn rows<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn rows<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in CONFIDENT_CLASSES {
         for gap in GAPS {
             let batch = Confident::new(&mut tally.random, classes, gap);
@@ -21,7 +21,7 @@ pub(super) fn rows<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
             }
             let (x, rows) = (batch.stored::<T>(), batch.rows);
             let options = Softmax::log();
-            let y = tally.gpu.softmax(&x, rows, &options)?;
+            let y = tally.gpu.softmax_async(&x, rows, &options).await?;
             let exact = reference::softmax(&x, rows, &options)?;
             let subject = Subject::new::<T>(format!("log_softmax with a gap of {gap}"), rows, &options);
             let lost = LostDifferences::new(&x, rows).of_element_and_row(rows);
@@ -29,7 +29,10 @@ pub(super) fn rows<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 Bound::new(exact, LOSS_ULP, exact, lost[i])
             });
             for options in loss_options(&all_outputs(), classes) {
-                let out = tally.gpu.cross_entropy(&x, &batch.targets, rows, &options)?;
+                let out = tally
+                    .gpu
+                    .cross_entropy_async(&x, &batch.targets, rows, &options)
+                    .await?;
                 let exact = reference::cross_entropy(&x, &batch.targets, rows, &options)?;
                 let subject = Subject::new::<T>(format!("cross_entropy with a gap of {gap}"), rows, &options);
                 let bounds = LossBounds::of_stored(&x, rows, &options, &exact);

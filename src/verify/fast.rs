@@ -19,7 +19,7 @@ fn of_probability(exact: f64, distance: f64) -> f64 {
     ((16.0 + 4.0 * distance) * ulp_of(exact, Dtype::F32)).max(f64::from(f32::MIN_POSITIVE) * 2.0)
 }
 
-pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = Softmax {
         fast: true,
         ..Softmax::default()
@@ -31,7 +31,7 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
         }
         for spread in [0.1, 3.0, 20.0] {
             let x: Vec<T> = stored(&tally.random.logits(count * classes, spread));
-            let y = tally.gpu.softmax(&x, rows, &options)?;
+            let y = tally.gpu.softmax_async(&x, rows, &options).await?;
             let exact = reference::softmax(&x, rows, &options)?;
             let wide: Vec<f64> = x.iter().map(|&v| v.into()).collect();
             let largest = |row: &[f64]| row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -49,7 +49,7 @@ pub(super) fn softmax<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError>
     Ok(())
 }
 
-pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let options = CrossEntropy {
         fast: true,
         ..all_outputs()
@@ -61,7 +61,7 @@ pub(super) fn cross_entropy<T: Element>(tally: &mut Tally<'_>) -> Result<(), Run
         }
         let x: Vec<T> = stored(&tally.random.logits(count * classes, 3.0));
         let targets = tally.random.targets(count, classes);
-        let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+        let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
         let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
         let subject = Subject::new::<T>("fast cross_entropy", rows, &options);
         let near = |dtype| move |_, exact: f64| (2e-5 * exact.abs().max(1e-3), ulp_of(exact, dtype));

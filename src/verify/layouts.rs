@@ -10,9 +10,9 @@ use crate::rows::Rows;
 use crate::testing::{self, LossBounds, Subject};
 
 /// Softmax, mean loss and gradient of rows that lie as `rows` says.
-fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
+async fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
     let options = Softmax::default();
-    let y = tally.gpu.softmax(x, rows, &options)?;
+    let y = tally.gpu.softmax_async(x, rows, &options).await?;
     let exact = reference::softmax(x, rows, &options)?;
     let subject = Subject::new::<f32>("softmax", rows, &options);
     tally.near(&subject, &Compared::new("y", &y, exact));
@@ -22,7 +22,7 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
         gradient: Gradient::Apart,
         ..CrossEntropy::default()
     };
-    let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
+    let out = tally.gpu.cross_entropy_async(x, &targets, rows, &options).await?;
     let exact = reference::cross_entropy(x, &targets, rows, &options)?;
     let subject = Subject::new::<f32>("cross_entropy", rows, &options);
     let bounds = LossBounds::new(&options, &exact);
@@ -33,37 +33,39 @@ fn check(tally: &mut Tally<'_>, x: &[f32], rows: Rows) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(super) fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn strides_and_axes(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for rows in testing::layouts()? {
         let x = testing::laid_out(&mut tally.random, &rows, 4.0)?;
-        check(tally, &x, rows)?;
+        check(tally, &x, rows).await?;
     }
     Ok(())
 }
 
 /// No rows, one row, and numbers of rows around 65,535, which is how many work-groups a dispatch may have in one
 /// dimension.
-pub(super) fn many_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn many_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     check_sizes(
         tally,
         &[(0, 4), (1, 4), (65_535, 3), (65_536, 3), (70_000, 24), (65_537, 130)],
     )
+    .await
 }
 
 /// Vocabularies, as many classes as a row may have in one schedule or with spans of one chunk, and one more.
-pub(super) fn long_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn long_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     check_sizes(
         tally,
         &[(5, 50_257), (1, 128_256), (5, 131_072), (4, 131_073), (1, 1_048_577)],
     )
+    .await
 }
 
-fn check_sizes(tally: &mut Tally<'_>, sizes: &[(usize, usize)]) -> Result<(), RunError> {
+async fn check_sizes(tally: &mut Tally<'_>, sizes: &[(usize, usize)]) -> Result<(), RunError> {
     for &(count, classes) in sizes {
         let rows = Rows::new(count, classes);
         if tally.fits(rows) {
             let x = tally.random.logits(count * classes, 3.0);
-            check(tally, &x, rows)?;
+            check(tally, &x, rows).await?;
         }
     }
     Ok(())

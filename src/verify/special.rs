@@ -12,7 +12,7 @@ use crate::rows::Rows;
 use crate::testing::{self, LossBounds, SPECIAL_ROWS, Subject};
 
 /// The loss is `ln d − (a_t − m)`, never `(m + ln d) − a_t`, which would lose its digits to a large offset.
-pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for offset in [1e4f32, 1e6, 1e7] {
         for classes in [10, 1500] {
             let rows = Rows::new(5, classes);
@@ -23,7 +23,7 @@ pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
             let x: Vec<f32> = x.iter().map(|v| v + offset).collect();
             let targets = tally.random.targets(5, classes);
             let options = all_outputs();
-            let out = tally.gpu.cross_entropy(&x, &targets, rows, &options)?;
+            let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
             let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
             let subject = Subject::new::<f32>(format!("cross_entropy at offset {offset}"), rows, &options);
             let bounds = LossBounds::new(&options, &exact);
@@ -36,7 +36,7 @@ pub(super) fn common_offset(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-pub(super) fn special_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn special_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [3, 4, 64, 1000, 1030, 2050] {
         let rows = Rows::new(SPECIAL_ROWS.len(), classes);
         if !tally.fits(rows) {
@@ -50,7 +50,7 @@ pub(super) fn special_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
                     fully_masked,
                     ..Softmax::default()
                 };
-                let y = tally.gpu.softmax(&x, rows, &options)?;
+                let y = tally.gpu.softmax_async(&x, rows, &options).await?;
                 let subject = Subject::new::<f32>("softmax", rows, &options);
                 tally.near(
                     &subject,
@@ -58,14 +58,14 @@ pub(super) fn special_rows(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 );
             }
             for target in [0i64, 1, 2, -100] {
-                loss_of_special_rows(tally, &x, rows, target, fully_masked)?;
+                loss_of_special_rows(tally, &x, rows, target, fully_masked).await?;
             }
         }
     }
     Ok(())
 }
 
-fn loss_of_special_rows(
+async fn loss_of_special_rows(
     tally: &mut Tally<'_>,
     x: &[f32],
     rows: Rows,
@@ -80,7 +80,7 @@ fn loss_of_special_rows(
         log_prob: false,
         ..all_outputs()
     };
-    let out = tally.gpu.cross_entropy(x, &targets, rows, &options)?;
+    let out = tally.gpu.cross_entropy_async(x, &targets, rows, &options).await?;
     let exact = reference::cross_entropy(x, &targets, rows, &options)?;
     let argmax = out.argmax.unwrap_or_default().into_iter().map(|c| c as usize);
     let subject = Subject::new::<f32>(format!("cross_entropy with target {target}"), rows, &options);
@@ -96,7 +96,7 @@ fn loss_of_special_rows(
 }
 
 /// Bad targets give an error that names the first of them, and never a read outside the logits.
-pub(super) fn bad_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
+pub(super) async fn bad_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let (count, classes) = (1000, 5);
     let rows = Rows::new(count, classes);
     let x = tally.random.logits(count * classes, 3.0);
@@ -111,7 +111,7 @@ pub(super) fn bad_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
             count: if first == 999 { 1 } else { 2 },
         };
         let options = CrossEntropy::default();
-        let got = match tally.gpu.cross_entropy(&x, &targets, rows, &options) {
+        let got = match tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await {
             Err(error @ (RunError::DeviceLost { .. } | RunError::Device { .. })) => return Err(error),
             got => got.map(|_| ()),
         };

@@ -1,5 +1,5 @@
 //! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the graphics driver included. `tidy`, `features`,
-//! `compilers`, `gpu-code` and `mpi` are steps of `test` that can be run alone.
+//! `compilers`, `gpu-code`, `mpi` and `web` are steps of `test` that can be run alone.
 
 mod adapters;
 mod compilers;
@@ -11,13 +11,14 @@ mod run;
 mod test;
 mod tidy;
 mod tools;
+mod web;
 
 use report::Report;
 use run::cargo;
 use std::process::ExitCode;
 
-const USAGE: &str =
-    "usage: cargo xtask demo | test [--all] | tidy | features | compilers | mpi | gpu-code [--json | --write] [GPU …]";
+const USAGE: &str = "usage: cargo xtask demo | test [--all] | tidy | features | compilers | mpi | gpu-code [--json | --write] [GPU …] \
+     | web [--serve | --package | --test TEXT | --verify [TEXT]]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
         ["mpi"] => mpi::run_alone(),
+        ["web", ..] => web::run_alone(&words[1..]),
         ["gpu-code", "--check"] => gpu_code::check().conclude(),
         ["gpu-code", ..] => gpu_code::run(&words[1..]),
         [gpu_code::DRIVER_SUBCOMMAND, folder] => gpu_code::run_driver(folder.as_ref()),

@@ -3,7 +3,7 @@
 use crate::adapters::{self, Adapter};
 use crate::report::{Counts, Outcome, Report};
 use crate::run::{cargo, run, run_tagged};
-use crate::{compilers, features, gpu_code, mpi, tidy};
+use crate::{compilers, features, gpu_code, mpi, tidy, web};
 use std::path::Path;
 
 /// A step's name, and what cargo is called with.
@@ -87,9 +87,10 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
         report.add(name, outcome);
         report.extend(gpu_code::check());
         report.extend(mpi::check());
+        report.extend(web::check());
     } else {
         println!(
-            "not asked for: DXC, SwiftShader, the compilers of real GPUs, and the crates for Burn and for MPI, with cargo xtask test --all"
+            "not asked for: DXC, SwiftShader, compilers of real GPUs, the crates for Burn, MPI and browsers, with cargo xtask test --all"
         );
     }
     let total = report.conclude();

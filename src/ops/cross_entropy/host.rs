@@ -6,7 +6,9 @@ use super::options::{CrossEntropy, Targets};
 use super::output::CrossEntropyOutput;
 use crate::dtype::Element;
 use crate::error::RunError;
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::shard::ShardStatistics;
 use crate::rows::Rows;
 
@@ -30,6 +32,7 @@ impl Gpu {
     /// assert_eq!(out.gradient.unwrap(), [0.5, -0.5]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy<T: Element, I: TargetIndex>(
         &self,
         logits: &[T],
@@ -59,6 +62,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_soft<T: Element>(
         &self,
         logits: &[T],

@@ -6,7 +6,9 @@ use super::options::{CrossEntropy, Targets};
 use super::output::CrossEntropyOutput;
 use crate::dtype::Element;
 use crate::error::RunError;
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::shard::ShardStatistics;
 use crate::rows::Rows;
 
@@ -17,6 +19,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::softmax_statistics`], and options that contradict each other.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_statistics<T: Element, I: TargetIndex>(
         &self,
         logits: &[T],
@@ -47,6 +50,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy`], and statistics that are not of all the row or of other options.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_shard<T: Element, I: TargetIndex>(
         &self,
         logits: &[T],
@@ -78,6 +82,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy_statistics`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_soft_statistics<T: Element>(
         &self,
         logits: &[T],
@@ -107,6 +112,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::cross_entropy_shard`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn cross_entropy_soft_shard<T: Element>(
         &self,
         logits: &[T],

@@ -10,7 +10,9 @@ use super::words::Words;
 use crate::dispatch::{HostMatrix, HostPart, Slice, Stream, bind};
 use crate::dtype::Element;
 use crate::error::RunError;
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::values::{NO_BUFFER, Values};
 use crate::rows::Rows;
@@ -123,6 +125,7 @@ impl Gpu {
     /// assert!(tokens[0] == 1 && tokens[1] < 2);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn sample<T: Element>(&self, logits: &[T], rows: Rows, options: &Sample) -> Result<SampleOutput, RunError> {
         block_on(self.run_sample(logits, rows, options, Wait::Blocking))
     }

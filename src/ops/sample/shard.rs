@@ -9,7 +9,9 @@ use super::kernel::SampleKernel;
 use super::steps::{Own, Phase, Step, View};
 use crate::dispatch::bind;
 use crate::error::{EncodeError, RunError};
-use crate::gpu::{Wait, block_on};
+use crate::gpu::Wait;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
 use held::Held;
 use std::fmt;
 
@@ -87,6 +89,7 @@ impl ShardSampling {
     ///
     /// # Errors
     /// Words that do not fit the rows, and whatever the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn advance(self, all: &[Vec<u32>]) -> Result<Self, RunError> {
         block_on(self.run(all, Wait::Blocking))
     }

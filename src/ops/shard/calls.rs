@@ -4,7 +4,9 @@ use super::statistics::{ShardStatistics, StatisticsBuffer};
 use crate::dispatch::{HostBatch, HostMatrix};
 use crate::dtype::Element;
 use crate::error::RunError;
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::logsumexp::LogSumExp;
 use crate::ops::softmax::Softmax;
@@ -17,6 +19,7 @@ impl Gpu {
     ///
     /// # Errors
     /// Rows that are no shard, an invalid one, slices that do not fit, and whatever the device reports.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn softmax_statistics<T: Element>(
         &self,
         logits: &[T],
@@ -43,6 +46,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::softmax_statistics`], and statistics that are not of all the row or of other options.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn softmax_shard<T: Element>(
         &self,
         logits: &[T],
@@ -71,6 +75,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::softmax_shard`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn logsumexp_shard<T: Element>(
         &self,
         logits: &[T],

@@ -5,7 +5,9 @@ use super::{ShardSample, ShardSampling};
 use crate::dispatch::HostMatrix;
 use crate::dtype::Element;
 use crate::error::RunError;
-use crate::gpu::{Gpu, Wait, block_on};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::gpu::block_on;
+use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::sample::buffers::SampleBuffers;
 use crate::ops::sample::host::Outputs;
@@ -21,6 +23,7 @@ impl Gpu {
     ///
     /// # Errors
     /// As [`Gpu::sample`]; rows that are no shard, or too many to be bound at once.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn sample_shard<T: Element>(
         &self,
         logits: &[T],
@@ -85,6 +88,7 @@ impl SampleKernel {
     ///
     /// # Errors
     /// As [`SampleKernel::bind`]; rows that are no shard.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn sample_shard(&self, buffers: &SampleBuffers<'_>) -> Result<ShardSampling, RunError> {
         block_on(self.run_sample_shard(buffers, Wait::Blocking))
     }
