@@ -100,6 +100,7 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("batch_invariance", bits::batch_invariance),
     check!("parts", bits::parts),
     check!("shards", shards::shards),
+    check!("shards/sample", shards::sampled),
 ];
 
 impl Gpu {

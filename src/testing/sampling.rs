@@ -139,16 +139,16 @@ impl SampleBatch {
     }
 }
 
-/// The words of all that is reported of rows, but for the probabilities: one list for each kind.
-pub fn reported(out: &SampleOutput) -> [Option<Vec<u32>>; 6] {
+/// The words of all that is reported of rows, but for the probabilities: one list for each kind, by the name of its output.
+pub fn reported(out: &SampleOutput) -> [(&'static str, Option<Vec<u32>>); 6] {
     let bits = |values: &[f32]| bytemuck::cast_slice(values).to_vec();
     [
-        Some(out.tokens.clone()),
-        out.kept.clone(),
-        out.ranks.clone(),
-        out.log_probs.as_deref().map(bits),
-        out.top_ids.clone(),
-        out.top_log_probs.as_deref().map(bits),
+        ("tokens", Some(out.tokens.clone())),
+        ("kept", out.kept.clone()),
+        ("ranks", out.ranks.clone()),
+        ("log_probs", out.log_probs.as_deref().map(bits)),
+        ("top_ids", out.top_ids.clone()),
+        ("top_log_probs", out.top_log_probs.as_deref().map(bits)),
     ]
 }
 

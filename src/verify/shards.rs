@@ -4,10 +4,11 @@ use super::tally::Tally;
 use crate::error::RunError;
 use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::loss::Gradient;
+use crate::ops::sample::{Sample, SampleOutput, ShardSampling};
 use crate::ops::shard::ShardStatistics;
 use crate::ops::softmax::Softmax;
 use crate::rows::Rows;
-use crate::testing::{Subject, part};
+use crate::testing::{SampleBatch, Subject, part, reported};
 
 pub(super) async fn shards(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for (classes, parts) in [(1025, 2), (5000, 3), (32_000, 7), (128_256, 4)] {
@@ -74,4 +75,55 @@ async fn loss(
         tally.case(subject.bits("gradient", &out.gradient.unwrap_or_default(), &of_shard));
     }
     Ok(())
+}
+
+/// Rows of every kind, with the filters, penalties, biases and allowed classes of a batch, and all that can be reported.
+pub(super) async fn sampled(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    const COUNT: usize = 32;
+    for (classes, parts) in [(1025, 2), (5000, 3), (32_000, 4)] {
+        if !tally.fits(Rows::new(COUNT, classes)) {
+            continue;
+        }
+        let batch = SampleBatch::new(&mut tally.random, COUNT, classes, true);
+        let options = Sample {
+            probs: true,
+            ..batch.options()
+        };
+        let mut shards = Vec::new();
+        let mut under_way = Vec::new();
+        for (first, held) in Rows::even_shards(classes, parts) {
+            let rows = Rows::new(COUNT, held).shard(first, classes);
+            let x = part(&batch.logits, &rows);
+            under_way.push(tally.gpu.sample_shard_async(&x, rows, &options).await?);
+            shards.push(rows);
+        }
+        let expected = tally.gpu.sample_async(&batch.logits, batch.rows, &options).await?;
+        for (rows, out) in shards.iter().zip(advanced(under_way).await?) {
+            let subject = Subject::new::<f32>("sample, a shard,", *rows, &options.joint);
+            for ((name, got), (_, expected)) in reported(&out).into_iter().zip(reported(&expected)) {
+                tally.case(subject.each(name, &got.unwrap_or_default(), &expected.unwrap_or_default()));
+            }
+            let probs = expected.probs.as_deref().unwrap_or_default();
+            tally.case(subject.bits("probs", &out.probs.unwrap_or_default(), &part(probs, rows)));
+        }
+    }
+    Ok(())
+}
+
+/// Goes on with all shards until their tokens are there.
+async fn advanced(mut shards: Vec<ShardSampling>) -> Result<Vec<SampleOutput>, RunError> {
+    loop {
+        let words: Vec<_> = shards.iter().map(|shard| shard.words().to_vec()).collect();
+        let (mut under_way, mut outputs) = (Vec::new(), Vec::new());
+        for shard in shards {
+            match shard {
+                ShardSampling::Done(out) => outputs.push(out),
+                ShardSampling::Exchange(_) => under_way.push(shard.advance_async(&words).await?),
+            }
+        }
+        if under_way.is_empty() {
+            return Ok(outputs);
+        }
+        shards = under_way;
+    }
 }

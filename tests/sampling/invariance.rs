@@ -20,11 +20,12 @@ fn words(out: &SampleOutput, rows: &[usize]) -> Vec<Vec<u32>> {
     let count = out.tokens.len();
     let probs = out.probs.as_deref().map(bits);
     let of = |row: usize| {
-        let part = |list: &Vec<u32>| {
+        let part = |list: Vec<u32>| {
             let length = list.len() / count;
             list[row * length..(row + 1) * length].to_vec()
         };
-        reported(out).iter().chain([&probs]).flatten().flat_map(part).collect()
+        let all = reported(out).into_iter().filter_map(|(_, list)| list);
+        all.chain(probs.clone()).flat_map(part).collect()
     };
     rows.iter().map(|&row| of(row)).collect()
 }

@@ -209,7 +209,7 @@ fn sample(ranks: &Ranks<'_>, gpu: &Gpu) {
     let own = part(&x, &group, &rows);
     let out = ranks.sample(gpu, &own, rows, &options(group.clone())).unwrap();
     let of_rows = |out: &SampleOutput, rows: Range<usize>| {
-        reported(out).map(|list| {
+        reported(out).map(|(_, list)| {
             let list = list.unwrap();
             let words = list.len() / out.tokens.len().max(1);
             list[rows.start * words..rows.end * words].to_vec()
