@@ -6,6 +6,14 @@
 //#import "bindings"
 //#import "io/load"
 
+const SIGN_BIT: u32 = 0x80000000u;
+const ONE: u32 = 0x3f800000u;
+// The bits of f32's largest number, and of the largest below the 2^17 numbers that overflows become: bits of x above 1, of which the
+// last 13 are left out.
+const MOST: u32 = POS_INF - 1u;
+const OVERFLOW_SHIFT: u32 = 13u;
+const MOST_BUT_OVERFLOWS: u32 = MOST - (1u << 17u);
+
 // One of the MASK constants of bindings.wgsl.
 override MASK_KIND: u32 = 0u;
 
@@ -19,12 +27,13 @@ fn row_scale_of(lane: Lane) -> f32 {
     return select(params.scale, row_scale_at(lane.row), HAS_ROW_SCALE);
 }
 
-// a + b, in which infinities and NaN are recognised by their bits.
+// a + b, in which infinities and NaN are recognised by their bits. A sum of finite numbers that is too large is f32's largest.
 fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     let infinity = vec4<u32>(POS_INF);
-    let a_magnitude = a & vec4<u32>(0x7fffffffu);
-    let b_magnitude = b & vec4<u32>(0x7fffffffu);
+    let a_magnitude = a & vec4<u32>(~SIGN_BIT);
+    let b_magnitude = b & vec4<u32>(~SIGN_BIT);
     var sum = bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b)));
+    sum = (sum & vec4<u32>(SIGN_BIT)) | min(sum & ~vec4<u32>(SIGN_BIT), vec4<u32>(MOST));
     sum = select(sum, a, a_magnitude == infinity);
     sum = select(sum, b, b_magnitude == infinity);
     let cancel = (a_magnitude == infinity) & (b_magnitude == infinity) & (a != b);
@@ -32,16 +41,21 @@ fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     return select(sum, vec4<u32>(NAN), is_nan);
 }
 
-// x * factor, in the same way.
+// x * factor, in the same way, but that a product that is too large is one of f32's largest numbers: the larger, the larger x, so
+// that a row's largest logit remains that. Other products are below those.
 fn scale_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
-    let magnitude = bits & vec4<u32>(0x7fffffffu);
+    let magnitude = bits & vec4<u32>(~SIGN_BIT);
     let factor_bits = bitcast<u32>(factor);
     let product = bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(factor)));
-    let signed = bits ^ vec4<u32>(factor_bits & 0x80000000u);
-    let is_zero = (factor_bits & 0x7fffffffu) == 0u;
+    let size = product & ~vec4<u32>(SIGN_BIT);
+    let most = select(MOST, MOST_BUT_OVERFLOWS, (factor_bits & ~SIGN_BIT) > ONE);
+    let overflow = vec4<u32>(MOST) - ((vec4<u32>(MOST) - min(magnitude, vec4<u32>(MOST))) >> vec4<u32>(OVERFLOW_SHIFT));
+    let finite = (product & vec4<u32>(SIGN_BIT)) | select(min(size, vec4<u32>(most)), overflow, size == vec4<u32>(POS_INF));
+    let signed = bits ^ vec4<u32>(factor_bits & SIGN_BIT);
+    let is_zero = (factor_bits & ~SIGN_BIT) == 0u;
     let infinite = select(signed, vec4<u32>(NAN), vec4<bool>(is_zero));
-    let words = select(product, infinite, magnitude == vec4<u32>(POS_INF));
-    let is_nan = (magnitude > vec4<u32>(POS_INF)) | vec4<bool>((factor_bits & 0x7fffffffu) > POS_INF);
+    let words = select(finite, infinite, magnitude == vec4<u32>(POS_INF));
+    let is_nan = (magnitude > vec4<u32>(POS_INF)) | vec4<bool>((factor_bits & ~SIGN_BIT) > POS_INF);
     return select(words, vec4<u32>(NAN), is_nan);
 }
 
@@ -52,21 +66,17 @@ fn clamped_classes(index: u32) -> vec4<u32> {
 // scale * x + bias.
 fn scaled_and_biased(bits: vec4<u32>, index: u32, lane: Lane) -> vec4<u32> {
     let factor = row_scale_of(lane);
-    var a = scale_bits(bits, factor);
-    var is_finite = is_finite4(bits) & is_finite4(vec4<u32>(bitcast<u32>(factor)));
+    let a = scale_bits(bits, factor);
     if HAS_BIAS {
         let c = clamped_classes(index);
         let bias = vec4<u32>(bias_at(c.x), bias_at(c.y), bias_at(c.z), bias_at(c.w));
-        a = add_bits(a, bias);
-        is_finite = is_finite & is_finite4(bias);
+        return add_bits(a, bias);
     }
-    // A value that overflows here was not stored as an infinity, so it is capped.
-    let overflowed = vec4<bool>(HAS_SOFTCAP) & is_finite & !is_finite4(a);
-    return select(a, (a & vec4<u32>(0x80000000u)) | vec4<u32>(POS_INF - 1u), overflowed);
+    return a;
 }
 
 fn is_finite4(bits: vec4<u32>) -> vec4<bool> {
-    return (bits & vec4<u32>(0x7fffffffu)) < vec4<u32>(POS_INF);
+    return (bits & vec4<u32>(~SIGN_BIT)) < vec4<u32>(POS_INF);
 }
 
 fn mask_vec4(start: u32, index: u32) -> vec4<u32> {
@@ -98,13 +108,22 @@ fn adjust_logits(bits: vec4<u32>, start: u32, index: u32, lane: Lane) -> vec4<u3
     return select(a, vec4<u32>(NEG_INF), c >= vec4<u32>(class_count()));
 }
 
-// g times da/dx. A g that is subnormal counts as 0 on every adapter, whatever the scale would make of it.
+// g times da/dx. A g that is subnormal counts as 0 on every adapter, whatever the scale would make of it; a product of finite numbers
+// that is too large is f32's largest number, and no step on the way to one that is not.
 fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
-    let scaled = mul4(opaque4(bitcast<vec4<f32>>(flush4(bitcast<vec4<u32>>(g)))), vec4<f32>(row_scale_of(lane)));
+    let factor = row_scale_of(lane);
+    let flushed = opaque4(bitcast<vec4<f32>>(flush4(bitcast<vec4<u32>>(g))));
+    var product = mul4(flushed, vec4<f32>(factor));
     if HAS_SOFTCAP {
         let v = scaled_and_biased(source_vec4(SOFTCAP_SOURCE, start, index, NEG_INF), index, lane);
         let t = tanh4(mul4(bitcast<vec4<f32>>(v), vec4<f32>(params.softcap_reciprocal)));
-        return select(scaled, mul4(scaled, t.derivative), is_finite4(v));
+        let from_scaled = mul4(product, t.derivative);
+        let from_derivative = mul4(mul4(flushed, t.derivative), vec4<f32>(factor));
+        let capped = select(from_derivative, from_scaled, is_finite4(bitcast<vec4<u32>>(product)));
+        product = select(product, capped, is_finite4(v));
     }
-    return scaled;
+    let words = bitcast<vec4<u32>>(product);
+    let largest = (words & vec4<u32>(SIGN_BIT)) | min(words & vec4<u32>(~SIGN_BIT), vec4<u32>(MOST));
+    let is_finite = is_finite4(bitcast<vec4<u32>>(flushed)) & is_finite4(vec4<u32>(bitcast<u32>(factor)));
+    return bitcast<vec4<f32>>(select(words, largest, is_finite));
 }

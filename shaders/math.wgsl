@@ -247,7 +247,8 @@ fn ln_1p(e: f32) -> f32 {
 
 // Computed from w = e^(-2|v|) - 1: tanh |v| = -w / (2 + w), 1 - tanh^2 = 4 (1 + w) / (2 + w)^2.
 fn tanh4(v: vec4<f32>) -> Tanh4 {
-    let e = reduced_exp4(two_float4(max(abs(v) * vec4<f32>(-2.0), vec4<f32>(-87.0))));
+    let exponent = abs(v) * vec4<f32>(-2.0);
+    let e = reduced_exp4(two_float4(max(exponent, vec4<f32>(-87.0))));
     let power = bitcast<vec4<f32>>((e.n << vec4<u32>(23u)) + vec4<u32>(0x3f800000u));
     let w = opaque4(mul4(power, e.p) + opaque4(power - vec4<f32>(1.0)));
     let two_plus_w = w + vec4<f32>(2.0);
@@ -261,7 +262,8 @@ fn tanh4(v: vec4<f32>) -> Tanh4 {
     let numerator = mul4(power, add4(e.p, vec4<f32>(1.0))) * vec4<f32>(4.0);
     return Tanh4(
         bitcast<vec4<f32>>((magnitude & vec4<u32>(0x7fffffffu)) | (bitcast<vec4<u32>>(v) & vec4<u32>(0x80000000u))),
-        mul4(mul4(numerator, inv), inv),
+        // Of what is smaller f32 has hardly any normal numbers, and a large scale would make it large.
+        select(mul4(mul4(numerator, inv), inv), vec4<f32>(0.0), exponent < vec4<f32>(-87.0)),
     );
 }
 

@@ -4,6 +4,8 @@
 mod common;
 #[path = "conformance/confident.rs"]
 mod confident;
+#[path = "conformance/overflow.rs"]
+mod overflow;
 #[path = "conformance/special_rows.rs"]
 mod special_rows;
 

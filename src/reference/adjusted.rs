@@ -78,6 +78,35 @@ impl<'a> MaskValues<'a> {
     }
 }
 
+/// A result of two numbers which, if these are finite, is within f32's range.
+fn saturated(result: f64, a: f64, b: f64) -> f64 {
+    let most = f64::from(f32::MAX);
+    if a.is_finite() && b.is_finite() {
+        result.clamp(-most, most)
+    } else {
+        result
+    }
+}
+
+fn saturated_sum(a: f64, b: f64) -> f64 {
+    saturated(a + b, a, b)
+}
+
+/// A product beyond f32's range is one of the largest 2^17 numbers in it: the larger, the larger x, of which the last 13 bits do
+/// not matter. No other product is as large.
+fn saturated_product(scale: f64, x: f64) -> f64 {
+    let (product, most) = (scale * x, f32::MAX.to_bits());
+    if !scale.is_finite() || !x.is_finite() || scale.abs() <= 1.0 {
+        return product;
+    }
+    let number = |bits: u32| f64::from(f32::from_bits(bits)).copysign(product);
+    if (product as f32).is_infinite() {
+        return number(most - ((most - (x.abs() as f32).to_bits()) >> 13));
+    }
+    let least = number(most - (1 << 17));
+    if product.abs() > least.abs() { least } else { product }
+}
+
 /// An [`Adjust`] with its numbers.
 pub(super) struct Adjuster<'a> {
     scale: f64,
@@ -108,7 +137,9 @@ impl<'a> Adjuster<'a> {
 
     /// `scale · x + bias`.
     pub(super) fn scaled(&self, row: usize, class: usize, x: f64) -> f64 {
-        self.scale(row) * x + self.bias.map_or(0.0, |bias| bias[class].into())
+        let scaled = saturated_product(self.scale(row), x);
+        self.bias
+            .map_or(scaled, |bias| saturated_sum(scaled, bias[class].into()))
     }
 
     /// The adjusted value `a` of the element at `place`.
@@ -124,9 +155,15 @@ impl<'a> Adjuster<'a> {
                 v + f64::NEG_INFINITY
             }
             MaskValues::Causal { .. } => v,
-            MaskValues::Classes(mask) => v + f64::from(mask[class]),
-            MaskValues::Full(mask) => v + f64::from(mask[place]),
+            MaskValues::Classes(mask) => saturated_sum(v, mask[class].into()),
+            MaskValues::Full(mask) => saturated_sum(v, mask[place].into()),
         }
+    }
+
+    /// `g · da/dx`, saturated.
+    pub(super) fn grad(&self, g: f64, row: usize, class: usize, x: f64) -> f64 {
+        let factor = self.adjust_grad(row, class, x);
+        saturated(g * factor, g, factor)
     }
 
     /// `da/dx`.

@@ -234,7 +234,9 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, out: &mut CrossEntropyReference) -> RowLoss {
         let w = weight_of(self.weights, t);
         for (c, i) in places(self.rows, row.number).enumerate().filter(|&(c, _)| c == t) {
-            out.gradient[i] = -w * row.loss_scale * self.adjuster.adjust_grad(row.number, c, self.logits[i].into());
+            out.gradient[i] = self
+                .adjuster
+                .grad(-w * row.loss_scale, row.number, c, self.logits[i].into());
             out.scales.gradient_terms[i] = out.gradient[i].abs();
         }
         RowLoss {
@@ -317,7 +319,8 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
             out.gradient[i] = if is_nan {
                 f64::NAN
             } else {
-                (loss_grad * loss_scale + z_grad) * da_dx
+                let g = loss_grad * loss_scale + z_grad;
+                self.adjuster.grad(g, *number, c, self.logits[i].into())
             };
 
             // What is in proportion to y, and of the loss alone; at the target its own weight is in proportion to 1 − y.

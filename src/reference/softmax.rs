@@ -68,23 +68,23 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         is_nan_row |= sum.is_nan();
         for (c, i) in places(&rows, row).enumerate() {
             let (y, g): (f64, f64) = (result[i].into(), g[i].into());
-            let da_dx = adjusted
-                .as_ref()
-                .map_or(1.0, |(logits, adjuster)| adjuster.adjust_grad(row, c, logits[i]));
-            gradient[i] = if is_nan_row {
+            let g = if is_nan_row {
                 f64::NAN
             } else if y == masked {
                 0.0
             } else if log {
                 // g − e^y Σ g, in which e^y may be all but 1.
-                let difference = if y > -0.5 {
+                if y > -0.5 {
                     (g - sum) - y.exp_m1() * sum
                 } else {
                     g - y.exp() * sum
-                };
-                difference * da_dx
+                }
             } else {
-                y * (g - sum) * da_dx
+                y * (g - sum)
+            };
+            gradient[i] = match &adjusted {
+                Some((logits, adjuster)) if !is_nan_row && y != masked => adjuster.grad(g, row, c, logits[i]),
+                _ => g,
             };
         }
     }
@@ -119,8 +119,7 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
                 }
                 let y_i = if options.log { 1.0 } else { row.probability(i) };
                 let delta_minus_y = if i == j { row.complement(j) } else { -row.probability(j) };
-                let da_dx = adjuster.adjust_grad(number, j, logits[place].into());
-                jacobian.push(y_i * delta_minus_y * da_dx);
+                jacobian.push(adjuster.grad(y_i * delta_minus_y, number, j, logits[place].into()));
             }
         }
     }
@@ -163,7 +162,7 @@ pub fn logsumexp_grad<T: Copy + Into<f64>>(
         let row = Row::new(&adjuster.row(logits, &rows, number), fully_masked);
         for (c, i) in places(&rows, number).enumerate() {
             if !row.is_masked(c) {
-                gradient[i] = g * row.probability(c) * adjuster.adjust_grad(number, c, logits[i].into());
+                gradient[i] = adjuster.grad(g * row.probability(c), number, c, logits[i].into());
             }
         }
     }

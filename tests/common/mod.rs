@@ -47,17 +47,22 @@ pub const FULLY_MASKED: [FullyMasked; 3] = [FullyMasked::Nan, FullyMasked::Zeros
 pub trait Stored: Element {
     /// What rounding to it may cost: relative to the value, and at least.
     const ROUNDING: (f64, f64);
+    /// Its largest number.
+    const MOST: f32;
 }
 
 impl Stored for f32 {
+    const MOST: f32 = f32::MAX;
     const ROUNDING: (f64, f64) = (0.0, 0.0);
 }
 
 impl Stored for half::f16 {
+    const MOST: f32 = 65504.0;
     const ROUNDING: (f64, f64) = (4.8828125e-4, 2.98e-8);
 }
 
 impl Stored for half::bf16 {
+    const MOST: f32 = 3.389_531_4e38;
     const ROUNDING: (f64, f64) = (3.90625e-3, 0.0);
 }
 
@@ -74,6 +79,24 @@ pub fn allowed<T: Stored>(exact: f64) -> f64 {
 #[track_caller]
 pub fn near<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[f64]) {
     must(subject.within(output, got, exact, |_, exact| allowed::<T>(exact)));
+}
+
+/// As [`near`], but where a finite number is too large for the type, its largest number and infinity are both right.
+#[track_caller]
+pub fn alike<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[f64]) {
+    let got = got.iter().map(|&v| v.into()).collect();
+    alike_as::<T>(subject, output, got, exact);
+}
+
+/// [`alike`] of numbers that were of the type.
+#[track_caller]
+pub fn alike_as<T: Stored>(subject: &Subject<'_>, output: &str, got: Vec<f64>, exact: &[f64]) {
+    let most: f64 = T::MOST.into();
+    let is_finite = |i: usize| exact.get(i).is_some_and(|v| v.is_finite());
+    let clamped = |(i, v): (usize, f64)| if is_finite(i) { v.clamp(-most, most) } else { v };
+    let got: Vec<f64> = got.into_iter().enumerate().map(clamped).collect();
+    let exact: Vec<f64> = exact.iter().copied().enumerate().map(clamped).collect();
+    must(subject.within(output, &got, &exact, |_, exact| allowed::<T>(exact)));
 }
 
 /// The same bits in every element.

@@ -14,10 +14,9 @@ mod calls;
 mod case;
 mod device;
 
-use common::{Stored, Subject, allowed, must};
+use common::alike;
 use proptest::test_runner::{Config, FileFailurePersistence, RngSeed};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use wgpu_softmax::Dtype;
 
 fn config() -> Config {
     Config {
@@ -45,19 +44,4 @@ fn count() {
     if run.is_multiple_of(1000) {
         println!("{run} cases");
     }
-}
-
-/// As [`common::near`], but a finite number that the type cannot hold may be infinite.
-#[track_caller]
-fn alike<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[f64]) {
-    let max = if T::DTYPE == Dtype::F16 {
-        65_520.0
-    } else {
-        f64::from(f32::MAX)
-    };
-    let is_finite = |i: usize| exact.get(i).is_some_and(|v| v.is_finite());
-    let clamped = |(i, v): (usize, f64)| if is_finite(i) { v.clamp(-max, max) } else { v };
-    let got: Vec<f64> = got.iter().map(|&v| v.into()).enumerate().map(clamped).collect();
-    let exact: Vec<f64> = exact.iter().copied().enumerate().map(clamped).collect();
-    must(subject.within(output, &got, &exact, |_, exact| allowed::<T>(exact)));
 }

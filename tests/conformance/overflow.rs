@@ -1,0 +1,114 @@
+//! Finite logits, scales, biases and masks whose products and sums are beyond f32: no result is NaN, and the largest logit of a row
+//! stays the largest.
+
+use crate::common::{GPUS, Stored, Subject, alike_as, equal, gpu, on, stored};
+use wgpu_softmax::{Adjust, CrossEntropy, Gpu, Gradient, Mask, Reduction, Rows, Scale, Softmax, half, reference};
+
+const MOST: f32 = f32::MAX;
+
+/// Rows of four classes, which are repeated for rows that need more than one span.
+const ROWS: [[f32; 4]; 8] = [
+    [20.0, 19.5, -3.0, 20.0],
+    [-20.0, -19.5, -3.0, -19.5],
+    [MOST, -MOST, 0.0, 1.0],
+    [-MOST, -MOST, -MOST, -MOST],
+    [MOST, MOST, MOST, MOST],
+    [1e-30, 2.0, 3.0, 3.4],
+    [3.375, 3.4, 3.375, -3.4],
+    [0.0, -0.0, 1e-38, 5.0],
+];
+
+fn adjusts(classes: usize) -> Vec<Adjust> {
+    let per_class = |values: [f32; 4]| -> Vec<f32> { values.into_iter().cycle().take(classes).collect() };
+    let mask = |values| Mask::Classes(per_class(values).into());
+    vec![
+        Adjust::scaled(1e38),
+        Adjust::scaled(-1e38),
+        Adjust::scaled(2.0),
+        Adjust::scaled(MOST),
+        Adjust {
+            scale: Scale::PerRow([1e38, -2.0, 1e30, 1.5, MOST, -MOST, 1e38, 0.0].to_vec().into()),
+            ..Adjust::default()
+        },
+        Adjust {
+            mask: mask([-MOST; 4]),
+            ..Adjust::default()
+        },
+        Adjust {
+            scale: Scale::Number(1e38),
+            bias: Some(per_class([MOST, -MOST, 0.0, 1.0]).into()),
+            mask: mask([MOST, -MOST, f32::NEG_INFINITY, -MOST]),
+            ..Adjust::default()
+        },
+        Adjust {
+            scale: Scale::Number(MOST),
+            softcap: Some(0.01),
+            ..Adjust::default()
+        },
+        Adjust {
+            scale: Scale::Number(1e38),
+            bias: Some(per_class([MOST; 4]).into()),
+            softcap: Some(MOST),
+            ..Adjust::default()
+        },
+    ]
+}
+
+#[test]
+fn what_is_too_large_saturates() {
+    for gpu in GPUS.iter() {
+        for adjust in adjusts(4) {
+            of_type::<f32>(gpu, 4, &adjust);
+        }
+    }
+    of_type::<half::bf16>(gpu(), 4, &adjusts(4)[0]);
+    of_type::<f32>(gpu(), 2052, &adjusts(2052)[6]);
+}
+
+fn of_type<T: Stored>(gpu: &Gpu, classes: usize, adjust: &Adjust) {
+    let rows = Rows::new(ROWS.len(), classes);
+    let x: Vec<f32> = ROWS
+        .iter()
+        .flat_map(|row| row.iter().copied().cycle().take(classes))
+        .collect();
+    // What bf16 would round to an infinity is its largest number.
+    let x: Vec<T> = stored(&x.iter().map(|x| x.clamp(-T::MOST, T::MOST)).collect::<Vec<_>>());
+    for log in [false, true] {
+        let options = Softmax {
+            log,
+            adjust: adjust.clone(),
+            ..Softmax::default()
+        };
+        let y = gpu.softmax(&x, rows, &options).unwrap();
+        let subject = Subject::new::<T>(on("softmax", gpu), rows, &options);
+        is_right(&subject, "y", &y, &reference::softmax(&x, rows, &options).unwrap());
+    }
+    let options = CrossEntropy {
+        adjust: adjust.clone(),
+        gradient: Gradient::Apart,
+        reduction: Reduction::None,
+        row_losses: true,
+        argmax: true,
+        lse: true,
+        ..CrossEntropy::default()
+    };
+    let targets: Vec<i64> = (0..ROWS.len() as i64).map(|row| row % 4).collect();
+    let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
+    let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+    let subject = Subject::new::<T>(on("cross_entropy", gpu), rows, &options);
+    is_right(&subject, "row losses", &out.row_losses.unwrap(), &exact.row_losses);
+    is_right(&subject, "lse", &out.lse.unwrap(), &exact.lse);
+    is_right(&subject, "gradient", &out.gradient.unwrap(), &exact.gradient);
+    let exact: Vec<u32> = exact.argmax.iter().map(|&class| class as u32).collect();
+    equal(&subject, "argmax", out.argmax.unwrap(), exact);
+}
+
+/// No exact value is NaN either. Differences have the rounding of the numbers they are of, which is up to 2^104.
+#[track_caller]
+fn is_right<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[f64]) {
+    assert!(exact.iter().all(|v| !v.is_nan()), "{output}: {exact:?}");
+    let is_huge = |v: f64| v.abs() > 2f64.powi(100);
+    let rounded = |got: f64, exact: f64| is_huge(exact) && (got - exact).abs() <= 2f64.powi(105);
+    let seen = |(&got, &exact): (&T, &f64)| if rounded(got.into(), exact) { exact } else { got.into() };
+    alike_as::<T>(subject, output, got.iter().zip(exact).map(seen).collect(), exact);
+}
