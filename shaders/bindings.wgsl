@@ -148,8 +148,10 @@ fn put_lse(row: u32, bits: u32) {
 }
 //#end
 
-// The first largest class of each row.
+// The first largest class of each row. Until the rows are counted that are right, those are marked that never are: with a NaN, +inf
+// or -inf alone.
 const ARGMAX: u32 = 8u;
+const ODD_ROW: u32 = 0x80000000u;
 //#if HAS_ARGMAX
 @group(0) @binding(ARGMAX) var<storage, read_write> argmax: array<u32>;
 

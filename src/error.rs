@@ -203,6 +203,18 @@ pub enum EncodeError {
         /// What it must be.
         must: &'static str,
     },
+    /// One of an option's numbers is outside the range that the option allows.
+    #[error("{option}[{index}] is {value}, but must be {must}")]
+    BadElement {
+        /// The option.
+        option: &'static str,
+        /// Which of its numbers, the first that is wrong.
+        index: usize,
+        /// Its value.
+        value: String,
+        /// What it must be.
+        must: &'static str,
+    },
     /// The options need more storage buffers than the device binds at once.
     #[error(
         "the options bind {bound} storage buffers at once, but this device binds at most {available}; ask for less"

@@ -8,6 +8,8 @@ mod confident;
 mod overflow;
 #[path = "conformance/special_rows.rs"]
 mod special_rows;
+#[path = "conformance/weights.rs"]
+mod weights;
 
 use common::outputs::outputs_are;
 use common::{CLASSES, GPUS, Random, Subject, gpu, must, near, on, same_bits, ulp};

@@ -216,7 +216,8 @@ fn put_row_outputs(lane: Lane, stats: Stats, t: Target, value: u32, is_masked: b
         put_row_z_loss(lane.row, select(z, 0u, is_zero));
     }
     put_lse(lane.row, lse_bits(stats));
-    put_argmax(lane.row, u32(stats.argmax));
+    let is_odd = MARKS_ODD_ROWS && (has_nan_or_inf(stats.max_key) || stats.max_key == KEY_NEG_INF);
+    put_argmax(lane.row, u32(stats.argmax) | select(0u, ODD_ROW, is_odd));
     if HAS_ENTROPY {
         put_entropy(lane.row, entropy_bits(stats));
     }

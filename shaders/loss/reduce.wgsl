@@ -33,7 +33,7 @@ const SUM_WEIGHTS: u32 = 2u;
 @group(0) @binding(ROW_Z_LOSS) var<storage, read> row_z_loss: array<u32>;
 //#end
 //#if COUNTS_CORRECT
-@group(0) @binding(ARGMAX) var<storage, read> argmax: array<u32>;
+@group(0) @binding(ARGMAX) var<storage, read_write> argmax: array<u32>;
 //#end
 
 // A row's word in a sum, as bits of f32.
@@ -225,6 +225,14 @@ fn counts_below(row: u32, last: u32) -> Counts {
     counts.correct = select(0u, counts.correct, is_there);
     counts.bad_targets = select(0u, counts.bad_targets, is_there);
     counts.first_bad_row = select(0u, counts.first_bad_row, is_there);
+    //#if IS_FROM_ROWS
+    //#if COUNTS_CORRECT
+    // Only after it has been counted: other lanes may read the last row, for which they count nothing.
+    if is_there {
+        argmax[offset_of(ARGMAX) + row] &= ~ODD_ROW;
+    }
+    //#end
+    //#end
     return counts;
 }
 

@@ -1,6 +1,6 @@
 //! From a stored logit to the value used: scale, bias, softcap and mask.
 
-use super::values::{NO_BUFFER, OptionBuffer, Values, check_number, option_operand};
+use super::values::{NO_BUFFER, OptionBuffer, Values, check_finite, check_number, option_operand};
 use crate::dispatch::{Extent, HostMatrix, Operand, Slice};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
@@ -47,6 +47,13 @@ pub enum Mask {
 impl Mask {
     pub(crate) fn is_buffer(&self) -> bool {
         matches!(self, Self::Classes(Values::Buffer) | Self::Full(Values::Buffer))
+    }
+
+    pub(crate) fn values(&self) -> Option<&Values> {
+        match self {
+            Self::None | Self::Causal { .. } => None,
+            Self::Classes(values) | Self::Full(values) => Some(values),
+        }
     }
 
     pub(crate) fn kind(&self) -> MaskKind {
@@ -160,6 +167,7 @@ impl Adjusted {
         let (number, scale) = match &adjust.scale {
             Scale::Number(number) => (*number, None),
             Scale::PerRow(values) => {
+                check_finite("adjust.scale", Some(values))?;
                 let scale = OptionBuffer::new(gpu, Slot::RowScale, "adjust.scale", Extent::Row, count, values)?;
                 (1.0, Some(scale))
             }

@@ -6,7 +6,7 @@ use super::loss::{
     Upstream,
 };
 use super::row_op::{check_in_place, matrix_operands};
-use super::values::{NO_BUFFER, OptionBuffer, Values, option_operand};
+use super::values::{NO_BUFFER, OptionBuffer, Values, check_finite, option_operand};
 use crate::dispatch::{Bound, Extent, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
@@ -176,6 +176,8 @@ impl BinaryCrossEntropy {
                 why: "a weight is a number for each class or element",
             });
         }
+        check_finite("weight", self.weight.values())?;
+        check_finite("pos_weight", self.pos_weight.as_ref())?;
         let (elements, classes) = (rows.elements()?, rows.classes());
         let by_class = Extent::Words(classes);
         let weight = self.weight.numbers(gpu, rows, "weight")?;

@@ -9,6 +9,7 @@ mod options;
 mod output;
 mod shard;
 mod validate;
+mod weights;
 
 pub use buffers::CrossEntropyBuffers;
 pub use host_targets::TargetIndex;

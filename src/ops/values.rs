@@ -118,3 +118,28 @@ pub(crate) fn check_number(
         must,
     })
 }
+
+/// Checks the numbers of an option that are on the host.
+pub(crate) fn check_elements(
+    option: &'static str,
+    values: Option<&Values>,
+    must: &'static str,
+    is_good: impl Fn(f32) -> bool,
+) -> Result<(), EncodeError> {
+    let Some(Values::Host(values)) = values else {
+        return Ok(());
+    };
+    match values.iter().position(|&value| !is_good(value)) {
+        None => Ok(()),
+        Some(index) => Err(EncodeError::BadElement {
+            option,
+            index,
+            value: values[index].to_string(),
+            must,
+        }),
+    }
+}
+
+pub(crate) fn check_finite(option: &'static str, values: Option<&Values>) -> Result<(), EncodeError> {
+    check_elements(option, values, "finite", f32::is_finite)
+}

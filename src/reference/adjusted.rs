@@ -2,7 +2,7 @@
 
 use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::{Adjust, Mask, Scale};
-use crate::ops::values::Values;
+use crate::ops::values::{Values, check_finite};
 use crate::rows::Rows;
 
 /// Indices of a row's elements in the batch, in the order of its classes.
@@ -118,6 +118,9 @@ pub(super) struct Adjuster<'a> {
 
 impl<'a> Adjuster<'a> {
     pub(super) fn new(adjust: &'a Adjust, rows: &Rows) -> Result<Self, EncodeError> {
+        if let Scale::PerRow(values) = &adjust.scale {
+            check_finite("adjust.scale", Some(values))?;
+        }
         let (scale, scales) = match &adjust.scale {
             Scale::Number(number) => (f64::from(*number), None),
             Scale::PerRow(values) => (1.0, Some(on_host(values, "adjust.scale", rows.count())?)),

@@ -6,6 +6,7 @@ use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Mask;
 use crate::ops::binary_cross_entropy::BinaryCrossEntropy;
 use crate::ops::loss::Reduction;
+use crate::ops::values::check_finite;
 use crate::rows::Rows;
 
 /// The result of [`binary_cross_entropy_with_logits`].
@@ -53,6 +54,8 @@ pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>
             why: "weights are numbers; use Mask::Classes or Mask::Full",
         });
     }
+    check_finite("weight", options.weight.values())?;
+    check_finite("pos_weight", options.pos_weight.as_ref())?;
     let weight = MaskValues::new(&options.weight, "weight", &rows)?;
     let pos_weight = class_values(options.pos_weight.as_ref(), "pos_weight", &rows)?;
     let upstream = upstream_of(&options.upstream, options.reduction, &rows)?;

@@ -7,6 +7,7 @@ use crate::error::{EncodeError, check_length};
 use crate::ops::cross_entropy::TargetIndex;
 use crate::ops::cross_entropy::{CrossEntropy, Input};
 use crate::ops::loss::Reduction;
+use crate::ops::values::check_finite;
 use crate::rows::Rows;
 
 /// The result of [`cross_entropy`] and [`cross_entropy_soft`].
@@ -31,7 +32,7 @@ pub struct CrossEntropyReference {
     pub entropies: Vec<f64>,
     /// The first largest class of each row, or its first NaN.
     pub argmax: Vec<usize>,
-    /// Rows whose argmax is their target; 0 with soft targets.
+    /// Rows whose argmax is their target, without a NaN or +∞, and not of −∞ alone; 0 with soft targets.
     pub correct: usize,
     /// Rows whose target is a class and not ignored; with soft targets all of them.
     pub counted: usize,
@@ -127,6 +128,7 @@ fn reference_loss<T: Copy + Into<f64>>(
     rows: &Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
+    check_finite("weights", options.weights.as_ref())?;
     let batch = Batch {
         logits,
         soft_targets,
@@ -171,7 +173,8 @@ fn reference_loss<T: Copy + Into<f64>>(
         out.log_probs.push(log_prob);
         out.lse.push(row.row.lse());
         out.entropies.push(row.row.entropy());
-        out.correct += usize::from(target == Target::Class(argmax));
+        let is_odd = a.iter().any(|v| v.is_nan() || *v == f64::INFINITY) || a[argmax] == f64::NEG_INFINITY;
+        out.correct += usize::from(target == Target::Class(argmax) && !is_odd);
         out.argmax.push(argmax);
     }
     if options.reduction != Reduction::None {

@@ -49,6 +49,7 @@ pub(super) const FLAGS: &[&str] = &[
     "LOGITS_BF16",
     "LOGITS_F16",
     "LOGITS_F32",
+    "MARKS_ODD_ROWS",
     "RESULT_BF16",
     "RESULT_F16",
     "RESULT_F32",

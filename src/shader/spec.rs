@@ -84,6 +84,8 @@ pub(crate) struct CrossEntropySpec {
     pub(crate) target_sums: bool,
     pub(crate) z_loss: bool,
     pub(crate) entropy: bool,
+    /// Whether rows are counted whose argmax is their target.
+    pub(crate) correct: bool,
 }
 
 /// What is done to the logits of a row before a class is drawn, and what a kernel of sampling needs besides.

@@ -237,6 +237,7 @@ impl RowVariant {
                 ("HAS_TARGET_WEIGHT", op.target_weight),
                 ("HAS_Z_LOSS", op.z_loss),
                 ("IS_NLL", op.nll),
+                ("MARKS_ODD_ROWS", op.correct),
             ]),
             RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => {}
         }

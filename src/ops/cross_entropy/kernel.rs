@@ -2,6 +2,7 @@
 
 use super::buffers::CrossEntropyBuffers;
 use super::options::CrossEntropy;
+use super::weights::balanced;
 use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
@@ -49,8 +50,10 @@ impl CrossEntropyBatch {
         };
         let passes = LossPasses::new(gpu, rows, options.loss_spec(), params)?;
         let by_class = Extent::Words(classes);
-        let weights = options.weights.as_ref();
-        let weights = weights.map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
+        let weights = balanced(options);
+        let weights = weights
+            .as_ref()
+            .map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
         let from_lse = options.from_lse.as_ref();
         let from_lse = from_lse.map(|v| OptionBuffer::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
         Ok(Self {

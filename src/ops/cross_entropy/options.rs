@@ -66,7 +66,9 @@ pub struct CrossEntropy {
     pub input: Input,
     /// Class indices or probabilities. The calls that take host slices ignore it: their names say which.
     pub targets: Targets,
-    /// A weight for each class.
+    /// A weight for each class: finite, or an error where they are on the host. Negative ones are computed with as they are. A mean
+    /// over class indices, of which the losses of the rows are not asked for, may have weights of any size on the host: there
+    /// `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives.
     pub weights: Option<Values>,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
@@ -102,7 +104,7 @@ pub struct CrossEntropy {
     pub entropy: bool,
     /// The first largest class of each row, or its first NaN.
     pub argmax: bool,
-    /// How many rows have their target as argmax.
+    /// How many rows have their target as argmax, and neither a NaN, nor +∞, nor −∞ alone.
     pub correct: bool,
     /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
     /// instructions where arithmetic is what a GPU is short of. The order of summation stays, so that a row's bits are
@@ -228,6 +230,7 @@ impl CrossEntropy {
                 target_sums,
                 z_loss: has_z_loss,
                 entropy: self.entropy,
+                correct: self.correct,
             }),
             storage: self.storage,
             fast: self.fast,

@@ -5,7 +5,7 @@ use crate::error::EncodeError;
 use crate::ops::adjust::Adjust;
 use crate::ops::loss::Gradient;
 use crate::ops::row_op::check_in_place;
-use crate::ops::values::check_number;
+use crate::ops::values::{check_finite, check_number};
 
 /// The options that may not go with another one: the name of each, whether it is on, and why it may not.
 type Others = [(&'static str, bool, &'static str)];
@@ -25,6 +25,7 @@ impl CrossEntropy {
         let is_share = (0.0..=1.0).contains(&epsilon);
         check_number("label_smoothing", epsilon, "from 0 to 1", is_share)?;
         check_number("z_loss", self.z_loss, "finite", true)?;
+        check_finite("weights", self.weights.as_ref())?;
         self.validate_log_probs()?;
         self.validate_soft_targets()?;
         self.validate_from_lse()

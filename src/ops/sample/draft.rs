@@ -4,7 +4,7 @@ use super::words::{Words, check_length_of_row};
 use crate::dispatch::Extent;
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::ops::values::{OptionBuffer, Values};
+use crate::ops::values::{OptionBuffer, Values, check_elements};
 use crate::rows::Rows;
 use crate::shader::Slot;
 
@@ -87,18 +87,8 @@ impl Draft {
                 must: "at least 1, and each sequence has one row more than that",
             });
         }
-        let is_bad = |q: &&f32| !(0.0..f32::INFINITY).contains(*q);
-        match &self.probs {
-            Some(Values::Host(probs)) => match probs.iter().find(is_bad) {
-                None => Ok(()),
-                Some(q) => Err(EncodeError::BadNumber {
-                    option: "draft.probs",
-                    value: q.to_string(),
-                    must: "finite and not negative",
-                }),
-            },
-            _ => Ok(()),
-        }
+        let is_good = |q: f32| (0.0..f32::INFINITY).contains(&q);
+        check_elements("draft.probs", self.probs.as_ref(), "finite and not negative", is_good)
     }
 
     /// The probabilities in their slot, if there are any.

@@ -7,7 +7,7 @@ use super::words::Words;
 use crate::dispatch::{Extent, Operand, Slice, require_iff};
 use crate::error::{EncodeError, check_length};
 use crate::gpu::Gpu;
-use crate::ops::values::{OptionBuffer, Values, option_operand};
+use crate::ops::values::{OptionBuffer, Values, check_elements, option_operand};
 use crate::rows::Rows;
 use crate::shader::Slot;
 use wgpu::BufferUsages as Usage;
@@ -168,16 +168,8 @@ fn params_input(gpu: &Gpu, rows: &Rows, options: &Sample) -> Result<Input, Encod
 }
 
 fn check_bias(values: &Values) -> Result<(), EncodeError> {
-    let Values::Host(values) = values else { return Ok(()) };
-    let is_bad = |v: &&f32| v.is_nan() || **v == f32::INFINITY;
-    match values.iter().find(is_bad) {
-        None => Ok(()),
-        Some(value) => Err(EncodeError::BadNumber {
-            option: "bias.values",
-            value: value.to_string(),
-            must: "finite or -inf",
-        }),
-    }
+    let is_good = |v: f32| !v.is_nan() && v != f32::INFINITY;
+    check_elements("bias.values", Some(values), "finite or -inf", is_good)
 }
 
 impl LogitBias {

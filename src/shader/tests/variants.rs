@@ -107,6 +107,7 @@ fn loss_specs() -> [RowSpec; 9] {
         target_sums: true,
         z_loss: true,
         entropy: true,
+        correct: true,
     };
     let weighted = CrossEntropySpec {
         target_weight: true,
