@@ -3,9 +3,12 @@
 
 mod browser;
 mod checks;
+mod input;
 mod package;
+mod page;
 mod server;
 mod standard_library;
+mod strokes;
 
 use crate::report::{Counts, Outcome, Report};
 use crate::run::run;
