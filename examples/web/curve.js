@@ -1,7 +1,7 @@
 // The curve of the loss.
 import { shape } from './shapes.js';
 
-const HEIGHT = 230;
+const HEIGHT = 264;
 const MARGIN = { left: 42, right: 12, top: 14, bottom: 40 };
 const MOST = 2.5;
 /** The loss of a network that knows nothing. */

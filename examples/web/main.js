@@ -17,7 +17,8 @@ const SAMPLES = 10;
 const $ = (id) => document.getElementById(id);
 const bars = new Bars($('bars'));
 const curve = new Curve($('curve'));
-let [data, training, isTraining, firstSample, verifying] = [undefined, undefined, false, 0, undefined];
+let [data, training, firstSample, verifying] = [undefined, undefined, 0, undefined];
+let [isTraining, isStopping] = [false, false];
 /** What is classified: the pixels, and the digit if it is known. */
 let shown = { pixels: new Float32Array(PIXELS), isEmpty: true };
 
@@ -74,7 +75,7 @@ async function classify() {
 
 function answer(probabilities) {
   bars.show(probabilities);
-  $('answer').textContent = probabilities ? sentence([...probabilities]) : 'Draw a digit, or choose one below.';
+  $('answer').textContent = probabilities ? sentence([...probabilities]) : 'Draw a digit, or choose one.';
 }
 
 function sentence(probabilities) {
@@ -109,28 +110,29 @@ function showTraining() {
 
 async function train() {
   if (isTraining) {
-    isTraining = false;
+    isStopping = true;
     return;
   }
   isTraining = true;
+  showTraining();
   const until = training.steps + STEPS;
   try {
-    while (isTraining && training.steps < until) {
+    while (!isStopping && training.steps < until) {
       await training.step();
       showTraining();
       await classify();
       await new Promise((resolve) => setTimeout(resolve));
     }
-    await training.test();
-    $('heard').textContent = `Trained ${training.steps} steps, the loss is ${training.losses.at(-1)?.toFixed(3)}.`;
+    if (training.steps > 0) await training.test();
+    $('heard').textContent = `${training.steps} steps of training.`;
   } finally {
-    isTraining = false;
+    [isTraining, isStopping] = [false, false];
     showTraining();
   }
 }
 
 async function reset() {
-  isTraining = false;
+  isStopping = isTraining;
   training.reset();
   showTraining();
   await classify();
@@ -222,7 +224,8 @@ async function start() {
   training ??= new Training(data);
   showSamples();
   showTraining();
-  await classify();
+  // There is something to look at before anything was drawn.
+  if (shown.isEmpty) $('samples').firstChild.click();
   document.body.classList.add('ready');
 }
 

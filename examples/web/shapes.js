@@ -22,7 +22,7 @@ export function element(name, properties = {}, ...children) {
 export function drawImage(svg, pixels) {
   svg.setAttribute('viewBox', `0 0 ${SIDE} ${SIDE}`);
   const squares = [...pixels].map((value, i) =>
-    shape('rect', { class: 'pixel', x: i % SIDE, y: Math.floor(i / SIDE), width: 1.02, height: 1.02, 'fill-opacity': value }),
+    shape('rect', { class: 'pixel', x: i % SIDE, y: Math.floor(i / SIDE), width: 1, height: 1, 'fill-opacity': value }),
   );
   svg.replaceChildren(...squares);
 }

@@ -3,7 +3,8 @@ import { element } from './shapes.js';
 
 /** What can be chosen: the options of `verify`. */
 const CHOICES = {
-  quick: { only: 'twin', mostElements: 10000 },
+  softmax: { only: 'twin/softmax', mostElements: 5000 },
+  small: { only: 'twin', mostElements: 5000 },
   twin: { only: 'twin' },
   all: {},
 };
@@ -43,9 +44,9 @@ function verdict(failed, { checks, cases, skipped }, seconds) {
 function rowOf({ name, cases, failed, skipped, maxUlp, hash, firstFailure }) {
   const row = element('tr', { className: failed > 0 ? 'failed' : '', title: firstFailure ?? '' });
   row.append(element('th', { scope: 'row', textContent: name }));
+  row.append(element('td', { className: 'hash', textContent: hash ?? '–' }));
   for (const text of [cases, failed > 0 ? `✗ ${failed}` : '0', skipped, maxUlp?.toFixed(2) ?? '–']) {
     row.append(element('td', { textContent: text }));
   }
-  row.append(element('td', { className: 'hash', textContent: hash ?? '–' }));
   return row;
 }
