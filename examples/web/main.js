@@ -226,6 +226,7 @@ async function start() {
   showTraining();
   // There is something to look at before anything was drawn.
   if (shown.isEmpty) $('samples').firstChild.click();
+  document.querySelector('main').inert = false;
   document.body.classList.add('ready');
 }
 

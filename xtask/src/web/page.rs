@@ -14,7 +14,7 @@ const MINUTES: Duration = Duration::from_secs(5 * 60);
 type Check = fn(&mut Browser) -> Result<String, String>;
 
 /// Each of them gets the page as it is after loading.
-pub(crate) const CHECKS: [(&str, Check); 7] = [
+pub(crate) const CHECKS: [(&str, Check); 8] = [
     ("page_learns_and_recognises_drawn_digits", learns),
     ("page_can_be_used_with_the_keyboard_alone", keyboard),
     ("page_tells_failures_and_goes_on", failures),
@@ -22,6 +22,7 @@ pub(crate) const CHECKS: [(&str, Check); 7] = [
     ("page_goes_on_during_a_large_batch", large_batch),
     ("page_fits_a_phone_and_takes_a_finger", phone),
     ("page_without_webgpu_says_what_to_do", without_webgpu),
+    ("page_opened_as_a_file_says_what_to_do", opened_as_file),
 ];
 
 /// Loads the page at the usual size and in light colours, and runs a check on it.
@@ -71,7 +72,7 @@ fn figures(browser: &mut Browser) -> Result<(), String> {
         look(browser, [WIDTH, 900], colours)?;
         let end = "scrollTo(0, 0), document.getElementById('curve').closest('section').getBoundingClientRect().bottom";
         let end = browser.evaluate(end, SOON)?.as_f64().unwrap_or(900.0);
-        look(browser, [WIDTH, end as u32 + 20], colours)?;
+        look(browser, [WIDTH, end as u32 + 8], colours)?;
         picture(browser, &format!("web-{colours}"))?;
     }
     look(browser, [1200, 1250], "light")
@@ -356,4 +357,15 @@ fn shown_without_webgpu(browser: &mut Browser) -> Result<String, String> {
     browser.click("#again")?;
     browser.wait_until("document.body.classList.contains('ready')", SOON)?;
     text(browser, "#without-text")
+}
+
+/// A newcomer's double click.
+fn opened_as_file(browser: &mut Browser) -> Result<String, String> {
+    let file = std::fs::canonicalize("examples/web/index.html").map_err(|e| format!("examples/web/index.html: {e}"))?;
+    browser.navigate(&format!("file://{}", file.display()))?;
+    browser.wait_until("document.body.className === 'unbuilt'", SOON)?;
+    let is_told =
+        "document.getElementById('unbuilt').offsetHeight > 0 && document.querySelector('main').offsetHeight === 0";
+    browser.wait_until(is_told, SOON)?;
+    text(browser, "#unbuilt-title")
 }
