@@ -18,7 +18,7 @@ export function verification(choice, { body, progress, said, signal }) {
   const start = performance.now();
   const sums = { checks: 0, cases: 0, skipped: 0 };
   return new Promise((resolve, reject) => {
-    signal.addEventListener('abort', () => resolve(`Stopped after ${sums.checks} checks.`));
+    signal.addEventListener('abort', () => resolve(`Stopped with ${sums.checks} checks done.`));
     worker.onerror = ({ message }) => reject(new Error(message || 'the Worker could not be started'));
     worker.onmessage = ({ data: { error, check, done, checks, failed } }) => {
       if (error !== undefined) return reject(new Error(error));
@@ -38,7 +38,7 @@ export function verification(choice, { body, progress, said, signal }) {
 
 function verdict(failed, { checks, cases, skipped }, seconds) {
   const result = failed === 0 ? 'All as promised' : `${failed} cases are not as promised`;
-  return `${result}: ${checks} checks, ${cases} cases, ${skipped} skipped as too large, in ${seconds.toFixed(1)} s.`;
+  return `${result}: ${checks} ${checks === 1 ? 'check' : 'checks'}, ${cases} cases, ${skipped} skipped as too large, in ${seconds.toFixed(1)} s.`;
 }
 
 function rowOf({ name, cases, failed, skipped, maxUlp, hash, firstFailure }) {
