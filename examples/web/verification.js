@@ -38,7 +38,8 @@ export function verification(choice, { body, progress, said, signal }) {
 
 function verdict(failed, { checks, cases, skipped }, seconds) {
   const result = failed === 0 ? 'All as promised' : `${failed} cases are not as promised`;
-  return `${result}: ${checks} ${checks === 1 ? 'check' : 'checks'}, ${cases} cases, ${skipped} skipped as too large, in ${seconds.toFixed(1)} s.`;
+  const compared = `${checks} ${checks === 1 ? 'check' : 'checks'}`;
+  return `${result}: ${compared}, ${cases} cases, ${skipped} skipped as too large, in ${seconds.toFixed(1)} s.`;
 }
 
 function rowOf({ name, cases, failed, skipped, maxUlp, hash, firstFailure }) {
