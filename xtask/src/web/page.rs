@@ -184,6 +184,14 @@ fn learns(browser: &mut Browser) -> Result<String, String> {
 }
 
 fn keyboard(browser: &mut Browser) -> Result<String, String> {
+    browser.tab_to("#theme")?;
+    for colour in ["rgb(16, 19, 26)", "rgb(243, 244, 247)"] {
+        browser.press("Enter", 1)?;
+        browser.wait_until(
+            &format!("getComputedStyle(document.body).backgroundColor === '{colour}'"),
+            SOON,
+        )?;
+    }
     browser.tab_to("#train")?;
     browser.press("Enter", 1)?;
     trained(browser)?;
