@@ -223,6 +223,36 @@ export async function a_batch_of_300_mib_stops_the_page_for_moments_only() {
   return `${told.length} parts in ${seconds.toFixed(1)} s, the page stood still for ${stop.toFixed(0)} ms at most`;
 }
 
+export async function large_losses_and_samples_stop_the_page_for_moments_only() {
+  await init();
+  const [rows, classes, row] = [1024, 32768, 311];
+  const logits = new Float32Array(rows * classes);
+  for (let i = 0; i < logits.length; i += 1) logits[i] = (i * 0.61803398875) % 5;
+  const targets = Uint32Array.from({ length: rows }, (_, i) => i);
+  const alone = logits.subarray(row * classes, (row + 1) * classes);
+  const said = [];
+  const timed = async (what, call) => {
+    let parts = 0;
+    const start = performance.now();
+    const [out, stop] = await longestStop(() => call({ progress: () => (parts += 1) }));
+    said.push(`${what}: ${parts} parts in ${((performance.now() - start) / 1000).toFixed(1)} s, ${stop.toFixed(0)} ms`);
+    if (parts < 6 || stop > 1000) throw new Error(`the page stood still: ${said.at(-1)}`);
+    return out;
+  };
+  const asked = { gradient: true, rowLosses: true };
+  const loss = await timed('crossEntropy', (progress) => crossEntropy(logits, targets, classes, { ...asked, ...progress }));
+  const lossAlone = await crossEntropy(alone, targets.subarray(row, row + 1), classes, { rowLosses: true });
+  equal(loss.rowLosses[row], lossAlone.rowLosses[0], 'the loss of a row, in the batch and alone');
+  const sum = loss.gradient.subarray(row * classes, (row + 1) * classes).reduce((a, b) => a + b, 0);
+  if (Math.abs(sum) > 1e-6) throw new Error(`the gradient of a row sums to ${sum}`);
+  const filtered = { topP: 0.9, seed: 7, logProbs: 'model' };
+  // Sampling takes some times as long on a software adapter.
+  const some = logits.subarray(0, 384 * classes);
+  const drawn = await timed('sample', (progress) => sample(some, classes, { ...filtered, ...progress }));
+  equal(drawn.tokens[row], (await sample(alone, classes, filtered)).tokens[0], 'the token of a row, in the batch and alone');
+  return said.join('\n  ');
+}
+
 export async function a_worker_computes() {
   const worker = new Worker('/tests/worker.js', { type: 'module' });
   const said = await new Promise((resolve) => {

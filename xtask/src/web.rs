@@ -3,9 +3,12 @@
 
 mod browser;
 mod checks;
+mod input;
 mod package;
+mod page;
 mod server;
 mod standard_library;
+mod strokes;
 
 use crate::report::{Counts, Outcome, Report};
 use crate::run::run;
@@ -34,14 +37,7 @@ pub(crate) fn check() -> Report {
     let found = StandardLibrary::find_or_fetch().and_then(|library| Ok((library, browser::find_or_install()?)));
     match found {
         Ok((library, chromium)) => everything(&library, &chromium),
-        Err(message) => {
-            println!("web: not run: {message}");
-            let skipped = Counts {
-                skipped: 1,
-                ..Counts::default()
-            };
-            Report::of("web", Ok(Outcome::Counted(skipped)))
-        }
+        Err(message) => not_run("web", &message),
     }
 }
 
@@ -65,8 +61,25 @@ pub(crate) fn run_alone(words: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Clippy alone, for `cargo xtask test`.
-pub(crate) fn clippy(library: &StandardLibrary) -> Report {
+/// Clippy alone, for `cargo xtask test`, where the standard library is at hand or can be fetched.
+pub(crate) fn check_clippy() -> Report {
+    match StandardLibrary::find_or_fetch() {
+        Ok(library) => clippy(&library),
+        Err(message) => not_run("web: clippy", &message),
+    }
+}
+
+/// The report of what was not run.
+fn not_run(name: &str, message: &str) -> Report {
+    println!("{name}: not run: {message}");
+    let skipped = Counts {
+        skipped: 1,
+        ..Counts::default()
+    };
+    Report::of(name, Ok(Outcome::Counted(skipped)))
+}
+
+fn clippy(library: &StandardLibrary) -> Report {
     let mut report = Report::default();
     for (what, arguments) in CLIPPY {
         let name = format!("web: clippy, {what}");

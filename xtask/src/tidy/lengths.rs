@@ -3,11 +3,11 @@
 use super::file::{File, Finding};
 
 /// The kinds of files that people write and read. Data, pictures, lock files and licences are not among them.
-pub(super) const KINDS: [&str; 6] = ["rs", "wgsl", "md", "py", "sh", "mjs"];
+pub(super) const KINDS: [&str; 9] = ["rs", "wgsl", "md", "py", "sh", "mjs", "js", "css", "html"];
 
 /// A line must be shorter than this, in characters.
 const COLUMNS: usize = 140;
-/// Of Rust and WGSL.
+/// Of Rust, WGSL and JavaScript.
 const MAX_LINES: usize = 400;
 const MAX_README_LINES: usize = 100;
 
@@ -34,7 +34,7 @@ pub(super) fn check(file: &File) -> Vec<Finding> {
     }
     let max = if file.path == "README.md" {
         MAX_README_LINES
-    } else if file.has_extension(&["rs", "wgsl"]) {
+    } else if file.has_extension(&["rs", "wgsl", "js"]) {
         MAX_LINES
     } else {
         usize::MAX

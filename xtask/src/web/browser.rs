@@ -23,7 +23,7 @@ const FLAGS: &str = "--headless=new --no-sandbox --enable-unsafe-webgpu --use-we
     --remote-debugging-pipe";
 
 /// What a message other than a check of minutes may take.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The browser of `CHROMIUM`, or one that is installed, or Debian's.
 pub(crate) fn find_or_install() -> Result<PathBuf, String> {
@@ -160,29 +160,23 @@ impl Browser {
         }
     }
 
-    /// A picture of the page.
-    pub(crate) fn screenshot(&mut self, file: &Path) -> Result<(), String> {
-        let picture = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }), SOON)?;
-        let bytes = base64(picture["data"].as_str().unwrap_or_default());
-        std::fs::write(file, bytes).map_err(|e| format!("{}: {e}", file.display()))
-    }
-
-    /// Clicks with the mouse on the middle of what a selector finds.
-    pub(crate) fn click(&mut self, selector: &str) -> Result<(), String> {
-        let middle = format!(
-            "(() => {{ const e = document.querySelector({}); if (!e) return null; e.scrollIntoView({{ block: 'center' }}); \
-             const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }})()",
-            json!(selector)
-        );
-        let middle = self.evaluate(&middle, SOON)?;
-        let (Some(x), Some(y)) = (middle[0].as_f64(), middle[1].as_f64()) else {
-            return Err(format!("the page has no {selector}"));
-        };
-        for kind in ["mouseMoved", "mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": x, "y": y, "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event, SOON)?;
+    /// Waits until a JavaScript expression is true.
+    pub(crate) fn wait_until(&mut self, expression: &str, limit: Duration) -> Result<(), String> {
+        let end = Instant::now() + limit;
+        while self.evaluate(expression, SOON)? != true {
+            if Instant::now() > end {
+                return Err(format!("after {} s, not yet: {expression}", limit.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// A picture of what is seen of the page.
+    pub(crate) fn screenshot(&mut self, file: &Path) -> Result<(), String> {
+        let picture = self.call("Page.captureScreenshot", json!({}), SOON)?;
+        let bytes = base64(picture["data"].as_str().unwrap_or_default());
+        std::fs::write(file, bytes).map_err(|e| format!("{}: {e}", file.display()))
     }
 }
 

@@ -1,7 +1,8 @@
-//! The checks of `web/tests/checks.js` in a browser, and those of the library itself.
+//! The checks of `web/tests/checks.js` and of the page in a browser, and those of the library itself.
 
 use super::browser::Browser;
 use super::package::Package;
+use super::page;
 use super::server::Server;
 use super::standard_library::folder;
 use crate::report::{Counts, Outcome};
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 const MINUTES: Duration = Duration::from_secs(10 * 60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Runs every check in whose name `only` is, on a page of its own each; besides those of the page, a click, and a comparison
-/// of the bits with those of an adapter of this machine.
+/// Runs every check in whose name `only` is, on a page of its own each; besides those in JavaScript, a click, a comparison of the
+/// bits with those of an adapter of this machine, and those of the page.
 pub(crate) fn run(package: &Package, chromium: &Path, only: &str) -> Result<Outcome, String> {
     let server = Server::start(&package.site)?;
     let blank = server.url("tests/blank.html");
@@ -23,21 +24,30 @@ pub(crate) fn run(package: &Package, chromium: &Path, only: &str) -> Result<Outc
     let names = browser.evaluate("import('/tests/checks.js').then(m => Object.keys(m))", MINUTES)?;
     let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut counts = Counts::default();
-    for name in names.chain([CLICK, BITS]).filter(|name| name.contains(only)) {
+    let of_page = page::CHECKS.map(|(name, _)| name);
+    for name in names
+        .chain([CLICK, BITS])
+        .chain(of_page)
+        .filter(|name| name.contains(only))
+    {
         browser.navigate(&blank)?;
         let start = Instant::now();
-        let outcome = match name {
-            CLICK => click(&mut browser),
-            BITS => compare_bits(&mut browser),
+        let on_page = page::CHECKS.iter().find(|check| check.0 == name);
+        let outcome = match (on_page, name) {
+            (Some((_, check)), _) => page::run(&mut browser, &server, *check),
+            (None, CLICK) => click(&mut browser),
+            (None, BITS) => compare_bits(&mut browser),
             _ => {
                 let check = format!("import('/tests/checks.js').then(m => m.{name}())");
                 let outcome = browser.evaluate(&check, MINUTES);
                 outcome.map(|said| said.as_str().unwrap_or_default().into())
             }
         };
+        if outcome.is_err() {
+            browser.screenshot(&folder()?.join("failed.png"))?;
+        }
         count(&mut counts, name, outcome, start);
     }
-    browser.screenshot(&folder()?.join("checks.png"))?;
     Ok(Outcome::Counted(counts))
 }
 

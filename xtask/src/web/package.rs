@@ -27,8 +27,8 @@ pub(crate) fn build_all(library: &StandardLibrary) -> Result<Package, String> {
     let site = web.join("site");
     fresh(&site)?;
     build(library, &[], &site.join("pkg"))?;
-    for (from, to) in [("web/www", site.clone()), ("web/tests", site.join("tests"))] {
-        copy_all(Path::new(from), &to)?;
+    for (from, to) in [("examples/web", ""), ("web/tests", "tests"), ("data", "data")] {
+        copy_all(Path::new(from), &site.join(to))?;
     }
     println!("the package is in {}", site.join("pkg").display());
     print_size("with verify", &site.join("pkg"))?;
