@@ -1,6 +1,6 @@
 //! From a stored logit to the value used: scale, bias, softcap and mask.
 
-use super::values::{NO_BUFFER, OptionBuffer, Values, check_finite, check_number, option_operand};
+use super::values::{INVERTIBLE, NO_BUFFER, OptionBuffer, Values, check_finite, check_number, option_operand};
 use crate::dispatch::{Extent, HostMatrix, Operand, Slice};
 use crate::error::{EncodeError, RunError};
 use crate::gpu::Gpu;
@@ -116,7 +116,7 @@ pub struct Adjust {
     pub scale: Scale,
     /// Added to each class's scaled logits.
     pub bias: Option<Values>,
-    /// Bounds the logits softly to −cap ..= cap.
+    /// Bounds the logits softly to −cap ..= cap; from 2⁻¹²⁶ to 2¹²⁶.
     pub softcap: Option<f32>,
     /// Added last.
     pub mask: Mask,
@@ -174,7 +174,7 @@ impl Adjusted {
         };
         check_number("scale", number, "finite", true)?;
         let cap = adjust.softcap.unwrap_or(1.0);
-        check_number("softcap", cap, "finite and more than 0", cap > 0.0)?;
+        check_number("softcap", cap, "from 2^-126 to 2^126", INVERTIBLE.contains(&cap))?;
         let (causal_group, causal_offset) = causal_numbers(&adjust.mask)?;
         let bias = adjust.bias.as_ref();
         let bias = bias.map(|v| OptionBuffer::new(gpu, Slot::Bias, "adjust.bias", by_class, classes, v));

@@ -103,6 +103,9 @@ pub(crate) fn option_operand<'a>(
     }
 }
 
+/// The numbers that have a normal reciprocal: drivers may take others for 0 or infinite.
+pub(crate) const INVERTIBLE: std::ops::RangeInclusive<f32> = f32::MIN_POSITIVE..=8.507_059e37;
+
 pub(crate) fn check_number(
     option: &'static str,
     value: f32,

@@ -42,13 +42,18 @@ fn adjusts(classes: usize) -> Vec<Adjust> {
         },
         Adjust {
             scale: Scale::Number(MOST),
+            softcap: Some(f32::MIN_POSITIVE),
+            ..Adjust::default()
+        },
+        Adjust {
+            scale: Scale::Number(MOST),
             softcap: Some(0.01),
             ..Adjust::default()
         },
         Adjust {
             scale: Scale::Number(1e38),
             bias: Some(per_class([MOST; 4]).into()),
-            softcap: Some(MOST),
+            softcap: Some(f32::MIN_POSITIVE.recip()),
             ..Adjust::default()
         },
     ]

@@ -1,6 +1,7 @@
 //! [`SampleParams`]: what one row is sampled with.
 
 use crate::error::EncodeError;
+use crate::ops::values::INVERTIBLE;
 
 /// The token of a row that has no candidate: one with a NaN or +∞, with nothing allowed, or with parameters that a device
 /// buffer holds and no row can have.
@@ -81,9 +82,6 @@ fn number(words: [u32; 2]) -> u64 {
 
 /// The words of a row's parameters.
 pub(super) const PARAM_WORDS: usize = size_of::<SampleParams>() / 4;
-
-/// The numbers that have a normal reciprocal.
-const INVERTIBLE: std::ops::RangeInclusive<f32> = f32::MIN_POSITIVE..=8.507_059e37;
 
 impl SampleParams {
     /// The first largest class.
