@@ -24,7 +24,7 @@ pub(crate) enum Command {
     /// Softmax of LOGITS, or its logarithm.
     Softmax(SoftmaxArgs),
     /// Cross-entropy of LOGITS and TARGETS, and its gradient.
-    CrossEntropy(CrossEntropyArgs),
+    CrossEntropy(Box<CrossEntropyArgs>),
     /// A token for each row of LOGITS, drawn or the largest: the decode step of a language model.
     Sample(Box<SampleArgs>),
     /// Milliseconds, GB/s, and the share of a copy of the same bytes measured in the same run.

@@ -1,29 +1,27 @@
 //! `wgpu-softmax sample`.
 
 mod args;
-mod layout;
 mod lists;
-mod number;
 mod params;
 
 pub(crate) use args::SampleArgs;
 
+use crate::arrays;
 use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::logits;
+use crate::layout::Layout;
 use crate::output::{self, Output};
-use layout::Layout;
 use serde_json::json;
 use std::path::PathBuf;
 use wgpu_softmax::{NO_TOKEN, SampleOutput};
 
 pub(crate) fn run(global: &Global, args: &SampleArgs) -> Result<(), Failure> {
     args.check()?;
-    let (logits, rows) = logits::read(&args.logits, args.axis)?;
-    let layout = Layout::new(logits.shape, args.axis, rows);
+    let logits = arrays::floats(&args.logits, "logits")?;
+    let layout = Layout::of(&args.logits, &logits.shape, args.axis)?;
     let options = args.options(&layout)?;
-    let (gpu, bar) = global.open_gpu(rows.count())?;
+    let (gpu, bar) = global.open_gpu(layout.count())?;
     let out = gpu.sample(&layout.to_rows(logits.values), layout.rows(), &options)?;
     drop(bar);
     let summary = Summary::new(&out.tokens, &layout);
