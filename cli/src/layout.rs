@@ -115,7 +115,12 @@ impl Layout {
 
     /// A row as an index of an array of the rows.
     pub(crate) fn index(&self, row: usize) -> Vec<usize> {
-        let (mut rest, mut index) = (row, self.row_shape());
+        Self::index_in(&self.row_shape(), row)
+    }
+
+    /// An element's index in an array of this shape.
+    pub(crate) fn index_in(shape: &[usize], element: usize) -> Vec<usize> {
+        let (mut rest, mut index) = (element, shape.to_vec());
         for place in index.iter_mut().rev() {
             let length = (*place).max(1);
             *place = rest % length;

@@ -3,6 +3,8 @@
 
 mod mask;
 
+pub(crate) use mask::weights;
+
 use crate::arrays;
 use crate::failure::Failure;
 use crate::layout::Layout;

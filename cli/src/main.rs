@@ -3,8 +3,8 @@
 //!
 //! Each command has a file of its own name in `commands/`. They share what stands beside this file: `words` takes flags as
 //! people spell them, `global` has the flags of every command and opens the adapter, `arrays` reads files, `layout` knows where
-//! rows lie, `number` has the flags that take numbers, `logits` those about logits, `output` writes files, `plot` draws, and
-//! `console` and `progress` talk to people. `failure` has the exit codes, `environment` what drivers are told.
+//! rows lie, `number` has the flags that take numbers, `logits` those about logits, `loss` prints one, `output` writes files,
+//! `plot` draws, and `console` and `progress` talk to people. `failure` has the exit codes, `environment` what drivers are told.
 
 mod arrays;
 mod commands;
@@ -14,6 +14,7 @@ mod failure;
 mod global;
 mod layout;
 mod logits;
+mod loss;
 mod number;
 mod output;
 mod plot;

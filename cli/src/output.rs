@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 /// file.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-pub(crate) fn is_standard(path: &Path) -> bool {
+fn is_standard(path: &Path) -> bool {
     STANDARD.iter().any(|name| path == Path::new(name))
 }
 
@@ -204,6 +204,16 @@ fn npy<T: Serialize + AutoSerialize>(shape: &[usize], values: &[T]) -> std::io::
     writer.extend(values)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Prints a line on standard output, or on standard error if an array has been written to standard output.
+pub(crate) fn print_beside(outs: &[(&'static str, Option<&Path>)], line: &str) -> Result<(), Failure> {
+    if outs.iter().any(|(_, path)| path.is_some_and(is_standard)) {
+        console::note(line);
+        Ok(())
+    } else {
+        console::line(line)
+    }
 }
 
 /// Makes all outputs visible. Renaming a file hardly ever fails, so files come last: if a pipe fails before them, no file

@@ -12,7 +12,7 @@ pub(crate) struct Array<T> {
 }
 
 impl<T> Array<T> {
-    pub(super) fn map<U>(self, each: impl FnMut(T) -> U) -> Array<U> {
+    pub(crate) fn map<U>(self, each: impl FnMut(T) -> U) -> Array<U> {
         let Self { shape, values } = self;
         let values = values.into_iter().map(each).collect();
         Array { shape, values }

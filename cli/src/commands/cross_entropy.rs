@@ -7,11 +7,11 @@ pub(crate) use args::CrossEntropyArgs;
 use targets::Targets;
 
 use crate::arrays::{self, Array};
-use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::layout::Layout;
 use crate::logits::{self, DtypeWord};
+use crate::loss;
 use crate::output::{self, Output};
 use half::{bf16, f16};
 use serde_json::json;
@@ -58,7 +58,7 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
     drop(bar);
     let line = describe(global, &out, rows, &gpu.adapter_info().name);
     publish(args, out, log_probs, &layout)?;
-    print(args, &line)
+    output::print_beside(&args.outs(), &line)
 }
 
 /// Writes the arrays that the flags ask for.
@@ -93,39 +93,14 @@ fn publish<T: Element>(
     output::publish(outputs)
 }
 
-/// A loss with at least six significant digits, however small it is, and no others that would only be zeros.
-fn digits(loss: f32) -> String {
-    match loss.abs() {
-        0.0 => "0".into(),
-        size if !(1e-3..1e7).contains(&size) && loss.is_finite() => format!("{loss:.6e}"),
-        size if size < 0.1 => format!("{loss:.8}"),
-        _ => format!("{loss:.6}"),
-    }
-}
-
 /// The line that says what the loss is.
 fn describe<T>(global: &Global, out: &CrossEntropyOutput<T>, rows: Rows, adapter: &str) -> String {
     if !global.json {
-        return out
-            .loss
-            .map_or("loss none".into(), |loss| format!("loss {}", digits(loss)));
+        return loss::line(out.loss);
     }
-    // JSON has no NaN and no infinity: they are printed as strings.
-    let number = |v: f32| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
     let line = json!({
-        "loss": out.loss.map(number), "rows": rows.count(), "ignored": rows.count() - out.counted,
+        "loss": out.loss.map(loss::in_json), "rows": rows.count(), "ignored": rows.count() - out.counted,
         "correct": out.correct, "adapter": adapter,
     });
     line.to_string()
-}
-
-/// Prints the line on standard output, or on standard error if an array has been written to standard output.
-fn print(args: &CrossEntropyArgs, line: &str) -> Result<(), Failure> {
-    let outs = args.outs();
-    if outs.iter().any(|(_, path)| path.is_some_and(output::is_standard)) {
-        console::note(line);
-        Ok(())
-    } else {
-        console::line(line)
-    }
 }

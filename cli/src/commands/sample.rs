@@ -28,7 +28,7 @@ pub(crate) fn run(global: &Global, args: &SampleArgs) -> Result<(), Failure> {
     publish(args, out, &layout)?;
     summary.note();
     if global.json {
-        print(args, &summary.json(&layout, &gpu.adapter_info().name))?;
+        output::print_beside(&args.outs(), &summary.json(&layout, &gpu.adapter_info().name))?;
     }
     Ok(())
 }
@@ -99,19 +99,5 @@ impl Summary {
             "first_without_candidate": self.first, "adapter": adapter,
         });
         line.to_string()
-    }
-}
-
-/// Prints the line on standard output, or on standard error if an array has been written to standard output.
-fn print(args: &SampleArgs, line: &str) -> Result<(), Failure> {
-    if args
-        .outs()
-        .iter()
-        .any(|(_, path)| path.is_some_and(output::is_standard))
-    {
-        console::note(line);
-        Ok(())
-    } else {
-        console::line(line)
     }
 }

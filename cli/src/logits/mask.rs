@@ -23,7 +23,7 @@ pub(super) fn read(path: Option<&Path>, offset: Option<i64>, layout: &Layout) ->
     match path {
         None => Ok(Mask::None),
         Some(_) if causal => self::causal(layout, offset.unwrap_or(0)),
-        Some(path) => of_array(path, arrays::mask(path)?, layout),
+        Some(path) => of_array(path, "the mask", arrays::mask(path)?, layout),
     }
 }
 
@@ -43,12 +43,23 @@ fn causal(layout: &Layout, offset: i64) -> Result<Mask, Failure> {
     Ok(Mask::Causal { group, offset })
 }
 
-fn of_array(path: &Path, mask: Array<f32>, layout: &Layout) -> Result<Mask, Failure> {
+/// Weights of elements, which are laid out as masks are.
+pub(crate) fn weights(path: &Path, layout: &Layout) -> Result<Mask, Failure> {
+    let weights = arrays::floats(path, "weights")?;
+    if let Some(at) = weights.values.iter().position(|w| !w.is_finite()) {
+        let (weight, index) = (weights.values[at], Layout::index_in(&weights.shape, at));
+        let message = format!("weight {index:?} is {weight}, but must be finite");
+        return Err(arrays::refused(path, &message));
+    }
+    of_array(path, "the weight", weights, layout)
+}
+
+fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Result<Mask, Failure> {
     let (shape, classes) = (layout.shape(), layout.classes());
     if mask.shape == [classes] {
         if !layout.class_axis_is_last() && shape.last() == Some(&classes) {
             console::note(&format!(
-                "note: a mask of shape {:?} fits the class axis {} and the last axis of logits of shape {shape:?}; the class axis was \
+                "note: {what} of shape {:?} fits the class axis {} and the last axis of logits of shape {shape:?}; the class axis was \
                  taken",
                 mask.shape,
                 layout.axis()
@@ -75,7 +86,7 @@ fn of_array(path: &Path, mask: Array<f32>, layout: &Layout) -> Result<Mask, Fail
     Err(arrays::refused(
         path,
         &format!(
-            "the mask has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1",
+            "{what} has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1",
             mask.shape,
             possible.join(", ")
         ),

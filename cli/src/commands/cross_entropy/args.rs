@@ -4,11 +4,12 @@ use super::targets::{self, Targets};
 use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::logits::{self, LogitArgs};
+use crate::loss::{NOTHING_TO_PRINT, ReductionWord};
 use crate::number::{Column, NumberArg, finite, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Reduction, Upstream};
+use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Upstream};
 
 #[derive(Args)]
 pub(crate) struct CrossEntropyArgs {
@@ -76,13 +77,6 @@ enum InputWord {
     LogProbs,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum ReductionWord {
-    None,
-    Mean,
-    Sum,
-}
-
 #[derive(Clone, Copy, ValueEnum)]
 enum EmptyMeanWord {
     Nan,
@@ -125,10 +119,7 @@ impl CrossEntropyArgs {
         }
         let outs = self.outs();
         if self.reduction == ReductionWord::None && outs.iter().all(|(_, path)| path.is_none()) {
-            return Err(Failure::Caller(
-                "--reduction none gives a loss for each row, and none to print: give --loss OUT, or another output"
-                    .into(),
-            ));
+            return Err(Failure::Caller(NOTHING_TO_PRINT.into()));
         }
         output::check(&outs)?;
         output::check_inputs(&self.ins(), &outs)
@@ -210,11 +201,7 @@ impl CrossEntropyArgs {
             weights: weights.transpose()?,
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,
-            reduction: match self.reduction {
-                ReductionWord::None => Reduction::None,
-                ReductionWord::Mean => Reduction::Mean,
-                ReductionWord::Sum => Reduction::Sum,
-            },
+            reduction: self.reduction.into(),
             normalizer: self.normalizer.map_or(Normalizer::Rows, Normalizer::Number),
             ignore_index: self.ignore_index(),
             empty_mean: match self.empty_mean {
