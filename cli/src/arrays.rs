@@ -50,7 +50,10 @@ pub(crate) fn numbers(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     match elements(path, what)? {
         Elements::Floats(floats) => Ok(floats),
         Elements::Integers(integers) => Ok(integers.map(|integer| integer.value() as f32)),
-        Elements::Booleans(_) => Err(refused(path, &format!("{what} must be numbers, not booleans"))),
+        Elements::Booleans(_) => Err(refused(
+            path,
+            &format!("{what} must be integers or floats, not booleans"),
+        )),
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) fn share(word: &str) -> Result<f32, String> {
     number(word, "from 0 to 1", |n| (0.0..=1.0).contains(&n))
 }
 
+pub(crate) fn seconds(word: &str) -> Result<f32, String> {
+    number(word, "from 0 to 3600", |n| (0.0..=3600.0).contains(&n))
+}
+
 /// What such a flag was given.
 #[derive(Debug, Clone)]
 pub(crate) enum NumberArg<N> {

@@ -381,20 +381,3 @@ fn entropy_and_upstream_gradients() {
     let json = folder.done("cross-entropy x.npy t.npy --reduction sum --grad - --upstream -3");
     close("of the sum", &array::<f32>(&json).1, &gradient([-3.0; 3]));
 }
-
-#[test]
-fn an_adapter_that_is_not_there_is_told_apart_by_its_backend() {
-    let folder = Folder::new();
-    folder.write("x.npy", &[1, 2], &[0f32; 2]);
-    let other = if cfg!(windows) { "metal" } else { "dx12" };
-    let words = ["--backend", other, "softmax", "x.npy", "-o", "y.npy"];
-    let (code, message) = error(&folder.run(&words));
-    assert_eq!(code, 1, "{message}");
-    assert!(
-        message.contains(&format!("no GPU adapter on {other}; found: ")),
-        "{message}"
-    );
-    for backend in common::backends(&folder) {
-        assert!(message.contains(&format!(" on {backend}")), "{message}");
-    }
-}

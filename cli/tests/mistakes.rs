@@ -78,6 +78,9 @@ LOSS --input log-probs --label-smoothing 0.1 => --label-smoothing cannot go with
 LOSS --input log-probs --z-loss 0.1 => --z-loss cannot go with --input log-probs
 LOSS --input log-probs --scale 2 => --scale cannot go with --input log-probs
 LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
+bench --rows 3 --classes 5 --time nan => '--time <SECONDS>': it must be a number from 0 to 3600
+bench --rows 3 --classes 5 --time -1 => '--time <SECONDS>': it must be a number from 0 to 3600
+--adapter none bench --rows 3 --classes 0 => rows have 0 classes
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 
@@ -166,6 +169,25 @@ fn a_missing_adapter_exits_with_1_and_names_the_flags_and_variables_that_choose_
         }
     }
     assert_eq!(folder.names(), ["x.npy"]);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_told_apart_by_its_backend() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    let other = if cfg!(windows) { "metal" } else { "dx12" };
+    let words = ["--backend", other, "softmax", "x.npy", "-o", "y.npy"];
+    let mut by_variable = folder.command(&words[2..]);
+    by_variable.env("WGPU_BACKEND", other);
+    for mut command in [folder.command(&words), by_variable] {
+        let (code, message) = error(&command.output().unwrap());
+        assert_eq!(code, 1, "{message}");
+        let says = format!("no GPU adapter on {other}; found: ");
+        assert!(message.contains(&says), "{message}");
+        for backend in common::backends(&folder) {
+            assert!(message.contains(&format!(" on {backend}")), "{message}");
+        }
+    }
 }
 
 /// Command lines that write to standard output.

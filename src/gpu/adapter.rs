@@ -49,17 +49,7 @@ const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn
 /// # Errors
 /// [`GpuError::UnknownBackend`] where `WGPU_BACKEND` names none.
 pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuError> {
-    let backends = match (options.backends, std::env::var("WGPU_BACKEND")) {
-        (Some(backends), _) => backends,
-        (None, Ok(value)) if !value.is_empty() => {
-            let backends = wgpu::Backends::from_comma_list(&value);
-            if backends.is_empty() {
-                return Err(GpuError::UnknownBackend { value });
-            }
-            backends
-        }
-        _ => wgpu::Backends::all(),
-    };
+    let backends = wanted_backends(options)?.unwrap_or(wgpu::Backends::all());
     // wgpu panics where it was built without any backend.
     if wgpu::Instance::enabled_backend_features().is_empty() {
         return Ok(Vec::new());
@@ -101,6 +91,20 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
     Ok(adapters)
 }
 
+/// The backends that the options or `WGPU_BACKEND` name.
+fn wanted_backends(options: &GpuOptions) -> Result<Option<wgpu::Backends>, GpuError> {
+    match (options.backends, std::env::var("WGPU_BACKEND")) {
+        (None, Ok(value)) if !value.is_empty() => {
+            let backends = wgpu::Backends::from_comma_list(&value);
+            if backends.is_empty() {
+                return Err(GpuError::UnknownBackend { value });
+            }
+            Ok(Some(backends))
+        }
+        (backends, _) => Ok(backends),
+    }
+}
+
 /// Backends by the names that `WGPU_BACKEND` has for them.
 fn names_of(backends: wgpu::Backends) -> String {
     let names: Vec<String> = backends.iter_names().map(|(name, _)| name.to_lowercase()).collect();
@@ -121,7 +125,7 @@ pub(super) async fn best_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, 
         return Ok(adapter);
     }
     let wanted = [
-        options.backends.map(|b| format!(" on {}", names_of(b))),
+        wanted_backends(options)?.map(|b| format!(" on {}", names_of(b))),
         wanted_name(options).map(|n| format!(" whose name contains {n:?}")),
     ];
     // All that there are: those of other backends are what may be chosen instead.
