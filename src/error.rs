@@ -323,7 +323,7 @@ pub enum RunError {
         instead: &'static str,
     },
     /// Targets that name no class.
-    #[error("row {row} has target {target}, but there are {classes} classes (0 to {}); {count} such rows in all", classes - 1)]
+    #[error("row {row} has target {target}, but there are {classes} classes (0 to {}){}", classes - 1, more_rows(*count))]
     TargetOutOfRange {
         /// First row with such a target.
         row: usize,
@@ -346,6 +346,15 @@ pub enum RunError {
         /// What it said.
         message: String,
     },
+}
+
+/// What is said of the rows besides the first.
+fn more_rows(count: usize) -> String {
+    match count {
+        0 | 1 => String::new(),
+        2 => "; 1 more row has such a target".into(),
+        count => format!("; {} more rows have such targets", count - 1),
+    }
 }
 
 impl From<EncodeError> for RunError {

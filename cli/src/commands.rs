@@ -1,6 +1,7 @@
 //! The commands, a file each. A command checks what it can before the adapter is opened, and writes nothing before all of
 //! its results are there.
 
+mod bce;
 mod bench;
 mod cross_entropy;
 mod devices;
@@ -10,6 +11,7 @@ mod verify;
 
 use crate::failure::Failure;
 use crate::global::Global;
+use bce::BceArgs;
 use bench::BenchArgs;
 use clap::Subcommand;
 use cross_entropy::CrossEntropyArgs;
@@ -24,7 +26,9 @@ pub(crate) enum Command {
     /// Softmax of LOGITS, or its logarithm.
     Softmax(SoftmaxArgs),
     /// Cross-entropy of LOGITS and TARGETS, and its gradient.
-    CrossEntropy(CrossEntropyArgs),
+    CrossEntropy(Box<CrossEntropyArgs>),
+    /// Binary cross-entropy of LOGITS and TARGETS, element by element, and its gradient.
+    Bce(BceArgs),
     /// A token for each row of LOGITS, drawn or the largest: the decode step of a language model.
     Sample(Box<SampleArgs>),
     /// Milliseconds, GB/s, and the share of a copy of the same bytes measured in the same run.
@@ -39,6 +43,7 @@ impl Command {
             Self::Devices => devices::run(global),
             Self::Softmax(args) => softmax::run(global, args),
             Self::CrossEntropy(args) => cross_entropy::run(global, args),
+            Self::Bce(args) => bce::run(global, args),
             Self::Sample(args) => sample::run(global, args),
             Self::Bench(args) => bench::run(global, args),
             Self::Verify(args) => verify::run(global, args),

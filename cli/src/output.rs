@@ -1,7 +1,7 @@
 //! Writes arrays, as `.npy` or `.safetensors`. An output appears whole or not at all: it is written to a temporary file in
 //! the same folder, which is renamed once all results are there.
 
-use crate::arrays::{SafetensorsPlace, SafetensorsType, file_of, safetensors_of};
+use crate::arrays::{SafetensorsPlace, SafetensorsType, file_of, is_standard_input, safetensors_of};
 use crate::console;
 use crate::failure::Failure;
 use npyz::{AutoSerialize, Serialize, WriteOptions, WriterBuilder};
@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 /// file.
 const STANDARD: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 
-pub(crate) fn is_standard(path: &Path) -> bool {
+fn is_standard(path: &Path) -> bool {
     STANDARD.iter().any(|name| path == Path::new(name))
 }
 
@@ -104,11 +104,18 @@ pub(crate) fn check(outs: &[(&'static str, Option<&Path>)]) -> Result<(), Failur
     Ok(())
 }
 
-/// Checks that no output replaces a file that is read. Both are lists of flags and what was given to them.
+/// Checks that standard input is read once, and that no output replaces a file that is read.
+/// Both are lists of flags and what was given to them.
 pub(crate) fn check_inputs(
     ins: &[(&'static str, &Path)],
     outs: &[(&'static str, Option<&Path>)],
 ) -> Result<(), Failure> {
+    let mut piped = ins.iter().filter(|(_, path)| is_standard_input(path));
+    if let (Some((one, _)), Some((other, _))) = (piped.next(), piped.next()) {
+        return Err(Failure::Caller(format!(
+            "{one} and {other} cannot both be standard input: give one of them as a file"
+        )));
+    }
     for &(flag, path) in outs {
         let Some(path) = path else {
             continue;
@@ -197,6 +204,16 @@ fn npy<T: Serialize + AutoSerialize>(shape: &[usize], values: &[T]) -> std::io::
     writer.extend(values)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Prints a line on standard output, or on standard error if an array has been written to standard output.
+pub(crate) fn print_beside(outs: &[(&'static str, Option<&Path>)], line: &str) -> Result<(), Failure> {
+    if outs.iter().any(|(_, path)| path.is_some_and(is_standard)) {
+        console::note(line);
+        Ok(())
+    } else {
+        console::line(line)
+    }
 }
 
 /// Makes all outputs visible. Renaming a file hardly ever fails, so files come last: if a pipe fails before them, no file

@@ -13,7 +13,7 @@ cross-entropy x.npy huge_target.npy --loss y.npy => row 1 has target 18446744073
 cross-entropy x.npy short.npy --loss y.npy => shape [2], but logits of shape [3, 10]
 cross-entropy x.npy square.npy --loss y.npy => shape [3, 3], but logits of shape [3, 10]
 cross-entropy x.npy one_hot.npy --loss y.npy => need [3] of classes (integers)
-cross-entropy x.npy bool.npy --loss y.npy => targets must be integers or floats, not '|b1'
+cross-entropy x.npy bool.npy --loss y.npy => targets must be integers or floats, not booleans
 cross-entropy x.npy spans.npy --loss y.npy => targets must be integers or floats, not '<m8[s]'
 cross-entropy x.npy dates.npy --loss y.npy => targets must be integers or floats, not '<M8[D]'
 cross-entropy x.npy x.npy --loss y.npy --ignore-index 1 => --ignore-index cannot go with targets
@@ -27,12 +27,11 @@ softmax version.npy -o y.npy => unsupported version: (9, 0)
 softmax long_header.npy -o y.npy => no .npy array
 softmax garbage.npy -o y.npy => no .npy array
 softmax deep.header.npy -o y.npy => nested too deeply
-softmax fortran.npy -o y.npy => Fortran order
 softmax negative.npy -o y.npy => dimension cannot be negative
 softmax objects.npy -o y.npy => no fixed size
 softmax structures.npy -o y.npy => logits must be f32, f16 or f64, not [('a', '<f4'), ]
 cross-entropy x.npy objects.npy --loss y.npy => no fixed size
-cross-entropy x.npy fortran.npy --loss y.npy => Fortran order
+cross-entropy x.npy fortran.npy --loss y.npy => shape [2, 3], but logits of shape [3, 10]
 cross-entropy x.npy cut.npy --loss y.npy => cut.npy
 SOFTMAX --mask garbage.npy => no .npy array
 LOSS --weight deep.header.npy => nested too deeply
@@ -59,16 +58,16 @@ SOFTMAX --scale --log => --scale
 SOFTMAX --softcap 0 => softcap
 SOFTMAX --softcap -1e-3 => softcap
 SOFTMAX --softcap inf => softcap
-SOFTMAX --mask square.npy => shape [3, 3], but logits of shape [3, 10] need [10] (the classes) or their own shape
+SOFTMAX --mask square.npy => shape [3, 3], but logits of shape [3, 10] need [10] (the classes) or their own shape, in
 softmax deep.npy -o y.npy --mask square.npy => [2, 3, 10] need [10] (the classes), [6, 10] (rows, classes) or their own
 softmax deep.npy -o y.npy --axis 1 --mask flat.npy => logits of shape [2, 3, 10] need [3] (the classes) or their own
-SOFTMAX --mask bool.npy => (0 keeps a class, -inf takes it out) must be f32, f16 or f64, not '|b1'
+SOFTMAX --mask t.npy => a mask must be booleans (true keeps a class) or floats (0 keeps a class, -inf takes it out), not int
 SOFTMAX --mask missing.npy => missing.npy
 LOSS --weight square.npy => weights have shape [3, 3], but 10 classes need [10]
 LOSS --weight t.npy => weights must be f32, f16 or f64, not '<i8'
-LOSS --label-smoothing 1.5 => label_smoothing
-LOSS --label-smoothing -0.5 => label_smoothing
-LOSS --z-loss nan => z_loss
+LOSS --label-smoothing 1.5 => '--label-smoothing <E>': it must be a number from 0 to 1
+LOSS --label-smoothing -0.5 => '--label-smoothing <E>'
+LOSS --z-loss nan => '--z-loss <L>': it must be a number that is finite
 LOSS --normalizer inf => normalizer
 LOSS --normalizer 2 --reduction sum => --normalizer cannot go with --reduction sum
 LOSS --normalizer 2 --reduction none => --normalizer cannot go with --reduction none
@@ -79,6 +78,9 @@ LOSS --input log-probs --label-smoothing 0.1 => --label-smoothing cannot go with
 LOSS --input log-probs --z-loss 0.1 => --z-loss cannot go with --input log-probs
 LOSS --input log-probs --scale 2 => --scale cannot go with --input log-probs
 LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
+bench --rows 3 --classes 5 --time nan => '--time <SECONDS>': it must be a number from 0 to 3600
+bench --rows 3 --classes 5 --time -1 => '--time <SECONDS>': it must be a number from 0 to 3600
+--adapter none bench --rows 3 --classes 0 => rows have 0 classes
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 
@@ -167,6 +169,25 @@ fn a_missing_adapter_exits_with_1_and_names_the_flags_and_variables_that_choose_
         }
     }
     assert_eq!(folder.names(), ["x.npy"]);
+}
+
+#[test]
+fn an_adapter_that_is_not_there_is_told_apart_by_its_backend() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[1, 2], &[0f32; 2]);
+    let other = if cfg!(windows) { "metal" } else { "dx12" };
+    let words = ["--backend", other, "softmax", "x.npy", "-o", "y.npy"];
+    let mut by_variable = folder.command(&words[2..]);
+    by_variable.env("WGPU_BACKEND", other);
+    for mut command in [folder.command(&words), by_variable] {
+        let (code, message) = error(&command.output().unwrap());
+        assert_eq!(code, 1, "{message}");
+        let says = format!("no GPU adapter on {other}; found: ");
+        assert!(message.contains(&says), "{message}");
+        for backend in common::backends(&folder) {
+            assert!(message.contains(&format!(" on {backend}")), "{message}");
+        }
+    }
 }
 
 /// Command lines that write to standard output.

@@ -39,6 +39,8 @@ const HINT: &str = "On Debian or Ubuntu `apt-get install mesa-vulkan-drivers` in
 const HINT: &str = "WebGPU needs a browser that has it turned on, and a page that came over https or from localhost. A new \
     browser lists its graphics features, and what blocks them, on chrome://gpu or about:support";
 
+const HINT_OTHERS: &str = "Check WGPU_BACKEND and WGPU_ADAPTER_NAME";
+
 const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn on a feature of wgpu-softmax (vulkan, metal, \
     dx12, gles or webgpu)";
 
@@ -47,17 +49,7 @@ const HINT_NO_BACKEND: &str = "This build has no backend for this platform: turn
 /// # Errors
 /// [`GpuError::UnknownBackend`] where `WGPU_BACKEND` names none.
 pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuError> {
-    let backends = match (options.backends, std::env::var("WGPU_BACKEND")) {
-        (Some(backends), _) => backends,
-        (None, Ok(value)) if !value.is_empty() => {
-            let backends = wgpu::Backends::from_comma_list(&value);
-            if backends.is_empty() {
-                return Err(GpuError::UnknownBackend { value });
-            }
-            backends
-        }
-        _ => wgpu::Backends::all(),
-    };
+    let backends = wanted_backends(options)?.unwrap_or(wgpu::Backends::all());
     // wgpu panics where it was built without any backend.
     if wgpu::Instance::enabled_backend_features().is_empty() {
         return Ok(Vec::new());
@@ -99,6 +91,26 @@ pub async fn adapters(options: &GpuOptions) -> Result<Vec<wgpu::Adapter>, GpuErr
     Ok(adapters)
 }
 
+/// The backends that the options or `WGPU_BACKEND` name.
+fn wanted_backends(options: &GpuOptions) -> Result<Option<wgpu::Backends>, GpuError> {
+    match (options.backends, std::env::var("WGPU_BACKEND")) {
+        (None, Ok(value)) if !value.is_empty() => {
+            let backends = wgpu::Backends::from_comma_list(&value);
+            if backends.is_empty() {
+                return Err(GpuError::UnknownBackend { value });
+            }
+            Ok(Some(backends))
+        }
+        (backends, _) => Ok(backends),
+    }
+}
+
+/// Backends by the names that `WGPU_BACKEND` has for them.
+fn names_of(backends: wgpu::Backends) -> String {
+    let names: Vec<String> = backends.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+    names.join(", ")
+}
+
 fn wanted_name(options: &GpuOptions) -> Option<String> {
     let name = options
         .adapter_name
@@ -113,15 +125,21 @@ pub(super) async fn best_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, 
         return Ok(adapter);
     }
     let wanted = [
-        options.backends.map(|b| format!(" on {b:?}")),
+        wanted_backends(options)?.map(|b| format!(" on {}", names_of(b))),
         wanted_name(options).map(|n| format!(" whose name contains {n:?}")),
     ];
-    let of_any_name = GpuOptions {
+    // All that there are: those of other backends are what may be chosen instead.
+    let all = GpuOptions {
+        backends: Some(wgpu::Backends::all()),
         adapter_name: Some(String::new()),
         ..options.clone()
     };
-    let found = adapters(&of_any_name).await?;
-    let found: Vec<_> = found.iter().map(|a| a.get_info().name).collect();
+    let found = adapters(&all).await?;
+    let found: Vec<_> = found.iter().map(|a| a.get_info()).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|info| format!("{} on {}", info.name, info.backend))
+        .collect();
     Err(GpuError::NoAdapter {
         wanted: wanted.into_iter().flatten().collect(),
         found: if found.is_empty() {
@@ -129,9 +147,12 @@ pub(super) async fn best_adapter(options: &GpuOptions) -> Result<wgpu::Adapter, 
         } else {
             found.join(", ")
         },
-        hint: match wgpu::Instance::enabled_backend_features().is_empty() {
-            true => HINT_NO_BACKEND,
-            false => HINT,
+        hint: if wgpu::Instance::enabled_backend_features().is_empty() {
+            HINT_NO_BACKEND
+        } else if found.is_empty() {
+            HINT
+        } else {
+            HINT_OTHERS
         },
     })
 }

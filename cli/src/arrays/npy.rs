@@ -1,6 +1,7 @@
 //! Reads `.npy` files.
 
-use super::array::{Array, Class, Targets, brief, note_rounded};
+use super::array::{Array, Class, Elements, brief, rounded};
+use super::source::{other_format, read, refused};
 use crate::failure::Failure;
 use half::f16;
 use npyz::{DType, Deserialize, NpyFile, Order, TypeChar};
@@ -15,18 +16,54 @@ struct File<'a> {
     bytes: Vec<u8>,
     shape: Vec<usize>,
     dtype: DType,
+    order: Order,
+}
+
+/// The elements in C order, of an array whose first index is the one that changes fastest.
+fn to_c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+    let mut result = Vec::with_capacity(values.len());
+    if values.is_empty() {
+        return result;
+    }
+    let mut stride = 1;
+    // For each axis its index, its length, and how far apart its elements lie.
+    let mut axes: Vec<[usize; 3]> = Vec::with_capacity(shape.len());
+    for &length in shape {
+        axes.push([0, length, stride]);
+        stride *= length;
+    }
+    let mut at = 0;
+    for _ in 0..values.len() {
+        result.push(values[at]);
+        for [index, length, stride] in axes.iter_mut().rev() {
+            *index += 1;
+            at += *stride;
+            if *index < *length {
+                break;
+            }
+            at -= *stride * *length;
+            *index = 0;
+        }
+    }
+    result
 }
 
 impl File<'_> {
     fn caller(&self, message: &str) -> Failure {
-        Failure::Caller(format!("{}: {message}", self.path.display()))
+        refused(self.path, message)
     }
 
     /// The elements, or `None` if they are of another type than `T`.
-    fn values<T: Deserialize>(&self) -> Result<Option<Vec<T>>, Failure> {
+    fn values<T: Deserialize + Copy>(&self) -> Result<Option<Vec<T>>, Failure> {
         let what = |e: std::io::Error| self.caller(&e.to_string());
         match NpyFile::new(&self.bytes[..]).map_err(what)?.data::<T>() {
-            Ok(reader) => Ok(Some(reader.collect::<Result<_, _>>().map_err(what)?)),
+            Ok(reader) => {
+                let values: Vec<T> = reader.collect::<Result<_, _>>().map_err(what)?;
+                Ok(Some(match self.order {
+                    Order::C => values,
+                    Order::Fortran => to_c_order(&values, &self.shape),
+                }))
+            }
             Err(_) => Ok(None),
         }
     }
@@ -38,8 +75,7 @@ impl File<'_> {
         } else if let Some(values) = self.values::<f16>()? {
             values.into_iter().map(f32::from).collect()
         } else if let Some(values) = self.values::<f64>()? {
-            note_rounded(self.path);
-            values.into_iter().map(|v| v as f32).collect()
+            rounded(self.path, values)
         } else {
             return Ok(None);
         };
@@ -75,8 +111,11 @@ fn nesting(bytes: &[u8]) -> usize {
 
 /// Reads a file, and checks that its length fits its header before memory is allocated for the elements.
 fn open(path: &Path) -> Result<File<'_>, Failure> {
-    let caller = |message: String| Failure::Caller(format!("{}: {message}", path.display()));
-    let bytes = std::fs::read(path).map_err(|e| caller(e.to_string()))?;
+    let caller = |message: String| refused(path, &message);
+    let bytes = read(path)?;
+    if let Some(kind) = other_format(&bytes, ".npy") {
+        return Err(caller(format!("no .npy array: {kind}")));
+    }
     if nesting(&bytes) > MAX_NESTING {
         return Err(caller("no .npy array: its header is nested too deeply".into()));
     }
@@ -98,17 +137,13 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
             rest.len()
         )));
     }
-    if header.order() == Order::Fortran && shape.iter().filter(|&&n| n > 1).count() > 1 {
-        return Err(caller(
-            "it is in Fortran order; C order is needed (numpy.ascontiguousarray)".into(),
-        ));
-    }
-    let dtype = header.dtype();
+    let (dtype, order) = (header.dtype(), header.order());
     Ok(File {
         path,
         bytes,
         shape,
         dtype,
+        order,
     })
 }
 
@@ -119,8 +154,8 @@ pub(super) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
 }
 
-/// Reads targets: any integers are classes, floats are probabilities. `what` is how an error names them.
-pub(super) fn targets(path: &Path, what: &str) -> Result<Targets, Failure> {
+/// Reads numbers or booleans. `what` is how an error names them.
+pub(super) fn elements(path: &Path, what: &str) -> Result<Elements, Failure> {
     let file = open(path)?;
     let must_be = |kind: &str| file.caller(&format!("{what} must be integers or floats, not {}", brief(kind)));
     // npyz would read dates and time spans as integers.
@@ -129,17 +164,21 @@ pub(super) fn targets(path: &Path, what: &str) -> Result<Targets, Failure> {
     {
         return Err(must_be(&file.dtype.descr()));
     }
-    macro_rules! classes_of_type {
+    if let Some(values) = file.values::<bool>()? {
+        let shape = file.shape;
+        return Ok(Elements::Booleans(Array { shape, values }));
+    }
+    macro_rules! integers_of_type {
         ($($kind:ty)*) => {$(
             if let Some(values) = file.values::<$kind>()? {
-                let values = values.into_iter().map(|v| Class(v.into())).collect();
-                return Ok(Targets::Classes(Array { shape: file.shape, values }));
+                let shape = file.shape;
+                return Ok(Elements::Integers(Array { shape, values }.map(|v| Class(v.into()))));
             }
         )*};
     }
-    classes_of_type!(i64 i32 u8 u32 i8 i16 u16 u64);
+    integers_of_type!(i64 i32 u8 u32 i8 i16 u16 u64);
     let floats = file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))?;
-    Ok(Targets::Probabilities(floats))
+    Ok(Elements::Floats(floats))
 }
 
 /// Reads words of 32 bits.

@@ -1,7 +1,8 @@
 //! Reads and writes tensors of `.safetensors` files. A tensor is named `FILE.safetensors`, or `FILE.safetensors:NAME` if the
 //! file has several.
 
-use super::array::{Array, Class, Targets, brief, note_rounded};
+use super::array::{Array, Class, Elements, brief, rounded};
+use super::source::other_format;
 use crate::failure::Failure;
 use bytemuck::{AnyBitPattern, NoUninit};
 use half::{bf16, f16};
@@ -44,14 +45,14 @@ impl Place {
     }
 
     fn read(&self) -> Result<Vec<u8>, Failure> {
-        std::fs::read(&self.path).map_err(|e| self.caller(&e.to_string()))
+        super::source::read(&self.path)
     }
 
     /// The tensor that is asked for. The safetensors crate checks that its length fits its shape, and that the tensors of a
     /// file follow each other without gaps.
     fn tensor<'a>(&self, bytes: &'a [u8]) -> Result<TensorView<'a>, Failure> {
         let bad = |message: &str| self.caller(&format!("no .safetensors file: {}", brief(message)));
-        let (header, data) = header(bytes).map_err(|e| bad(&e))?;
+        let (header, data) = header(bytes).map_err(|e| bad(&other_format(bytes, ENDING).unwrap_or(e)))?;
         let mut names = header.offset_keys();
         names.sort_unstable();
         let listed = || brief(&names.join(", "));
@@ -104,10 +105,7 @@ fn some_floats(place: &Place, tensor: &TensorView<'_>) -> Option<Array<f32>> {
         Dtype::F32 => values(tensor),
         Dtype::F16 => widened(tensor, f16::to_f32),
         Dtype::BF16 => widened(tensor, bf16::to_f32),
-        Dtype::F64 => {
-            note_rounded(&place.path);
-            widened(tensor, |v: f64| v as f32)
-        }
+        Dtype::F64 => rounded(&place.path, values(tensor)),
         _ => return None,
     };
     let shape = tensor.shape().to_vec();
@@ -126,13 +124,16 @@ pub(super) fn floats(place: &Place, what: &str) -> Result<Array<f32>, Failure> {
     some_floats(place, &tensor).ok_or_else(must_be)
 }
 
-pub(super) fn targets(place: &Place, what: &str) -> Result<Targets, Failure> {
+/// Reads numbers or booleans. `what` is how an error names them.
+pub(super) fn elements(place: &Place, what: &str) -> Result<Elements, Failure> {
     let bytes = place.read()?;
     let tensor = place.tensor(&bytes)?;
-    fn classes<T: AnyBitPattern + NoUninit + Into<i128>>(tensor: &TensorView<'_>) -> Targets {
-        let values = values::<T>(tensor).into_iter().map(|v| Class(v.into())).collect();
-        let shape = tensor.shape().to_vec();
-        Targets::Classes(Array { shape, values })
+    fn array<T: AnyBitPattern + NoUninit>(tensor: &TensorView<'_>) -> Array<T> {
+        let (shape, values) = (tensor.shape().to_vec(), values(tensor));
+        Array { shape, values }
+    }
+    fn classes<T: AnyBitPattern + NoUninit + Into<i128>>(tensor: &TensorView<'_>) -> Elements {
+        Elements::Integers(array::<T>(tensor).map(|v| Class(v.into())))
     }
     Ok(match tensor.dtype() {
         Dtype::I64 => classes::<i64>(&tensor),
@@ -143,9 +144,10 @@ pub(super) fn targets(place: &Place, what: &str) -> Result<Targets, Failure> {
         Dtype::U32 => classes::<u32>(&tensor),
         Dtype::U16 => classes::<u16>(&tensor),
         Dtype::U8 => classes::<u8>(&tensor),
+        Dtype::BOOL => Elements::Booleans(array::<u8>(&tensor).map(|byte| byte != 0)),
         other => {
             let must_be = || place.caller(&format!("{what} must be integers or floats, not {other:?}"));
-            Targets::Probabilities(some_floats(place, &tensor).ok_or_else(must_be)?)
+            Elements::Floats(some_floats(place, &tensor).ok_or_else(must_be)?)
         }
     })
 }

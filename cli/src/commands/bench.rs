@@ -15,6 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::logits::DtypeWord;
+use crate::number::seconds;
 use crate::plot;
 use case::{Case, Op};
 use clap::Args;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use timer::Timer;
 use wgpu_softmax::wgpu::Features;
-use wgpu_softmax::{Gpu, GpuOptions, Schedule};
+use wgpu_softmax::{Gpu, GpuOptions, Rows, Schedule};
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
@@ -42,8 +43,8 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     schedule: Option<Schedule>,
     /// Seconds for each measurement.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
-    time: f64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5, allow_hyphen_values = true, value_parser = seconds)]
+    time: f32,
     /// Draws each as a share of the copy's speed.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
@@ -92,13 +93,16 @@ fn given_or<'a, T>(given: &'a [T], default: &'a [T]) -> &'a [T] {
 
 pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<(), Failure> {
     plot::check(args.plot.as_deref())?;
+    for case in args.cases() {
+        Rows::new(case.rows, case.classes).elements()?;
+    }
     let gpu = Gpu::with_options(&GpuOptions {
         features: Features::TIMESTAMP_QUERY | Features::TIMESTAMP_QUERY_INSIDE_ENCODERS,
         ..global.gpu_options()
     })?;
     let timer = Timer::new(&gpu);
     report::print_heading(global, gpu.adapter_info(), timer.clock())?;
-    let time = Duration::from_secs_f64(args.time.clamp(0.0, 3600.0));
+    let time = Duration::from_secs_f32(args.time);
     let mut bars = Vec::new();
     for case in args.cases() {
         match measure::measure(&gpu, &timer, &case, time) {

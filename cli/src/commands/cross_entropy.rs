@@ -1,14 +1,17 @@
 //! `wgpu-softmax cross-entropy`.
 
 mod args;
+mod targets;
 
 pub(crate) use args::CrossEntropyArgs;
+use targets::Targets;
 
-use crate::arrays::Targets;
-use crate::console;
+use crate::arrays::{self, Array};
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::layout::Layout;
 use crate::logits::{self, DtypeWord};
+use crate::loss;
 use crate::output::{self, Output};
 use half::{bf16, f16};
 use serde_json::json;
@@ -25,18 +28,21 @@ pub(crate) fn run(global: &Global, args: &CrossEntropyArgs) -> Result<(), Failur
 
 fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<(), Failure> {
     args.check()?;
-    let (logits, rows) = logits::read(&args.logits, args.axis)?;
-    let row_shape = args.row_shape(&logits.shape);
-    let targets = args.targets(&logits.shape, &row_shape)?;
-    let soft = matches!(targets, Targets::Probabilities(_));
-    let options = args.options(&logits.shape, rows, global.json && !soft)?;
+    let Array { shape, values } = arrays::floats(&args.logits, "logits")?;
+    let layout = args.layout(&shape)?;
+    let targets = args.targets(&layout)?;
+    let is_soft = matches!(targets, Targets::Probabilities(_));
+    let options = args.options(&layout, global.json && !is_soft)?;
 
-    let (gpu, bar) = global.open_gpu(rows.count())?;
-    let shape = logits.shape;
-    let logits = logits::store::<T>(logits.values);
+    let (gpu, bar) = global.open_gpu(layout.count())?;
+    let rows = layout.rows_in_place();
+    let logits = logits::store::<T>(values, &args.logits);
     let out = match targets {
-        Targets::Classes(classes) => gpu.cross_entropy(&logits, &classes.values, rows, &options)?,
-        Targets::Probabilities(q) => gpu.cross_entropy_soft(&logits, &logits::store::<T>(q.values), rows, &options)?,
+        Targets::Classes(classes) => gpu.cross_entropy(&logits, &classes, rows, &options)?,
+        Targets::Probabilities(q) => {
+            let q = logits::store::<T>(q, &args.targets);
+            gpu.cross_entropy_soft(&logits, &q, rows, &options)?
+        }
     };
     let log_softmax = Softmax {
         log: true,
@@ -51,8 +57,8 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
     };
     drop(bar);
     let line = describe(global, &out, rows, &gpu.adapter_info().name);
-    publish(args, out, log_probs, &shape, &row_shape)?;
-    print(args, &line)
+    publish(args, out, log_probs, &layout)?;
+    output::print_beside(&args.outs(), &line)
 }
 
 /// Writes the arrays that the flags ask for.
@@ -60,9 +66,9 @@ fn publish<T: Element>(
     args: &CrossEntropyArgs,
     out: CrossEntropyOutput<T>,
     log_probs: Option<Vec<f32>>,
-    shape: &[usize],
-    row_shape: &[usize],
+    layout: &Layout,
 ) -> Result<(), Failure> {
+    let (shape, row_shape) = (layout.shape(), &layout.row_shape()[..]);
     let gradient = out.gradient.map(logits::widen);
     let mut outputs = Vec::new();
     let mut add =
@@ -78,6 +84,7 @@ fn publish<T: Element>(
     }
     add(&args.grad, "gradient", shape, gradient.as_deref())?;
     add(&args.lse, "lse", row_shape, out.lse.as_deref())?;
+    add(&args.entropy, "entropy", row_shape, out.entropy.as_deref())?;
     add(&args.log_probs, "log_probs", shape, log_probs.as_deref())?;
     if let (Some(path), Some(argmax)) = (&args.predictions, &out.argmax) {
         let classes: Vec<i64> = argmax.iter().map(|&c| i64::from(c)).collect();
@@ -89,31 +96,11 @@ fn publish<T: Element>(
 /// The line that says what the loss is.
 fn describe<T>(global: &Global, out: &CrossEntropyOutput<T>, rows: Rows, adapter: &str) -> String {
     if !global.json {
-        return out.loss.map_or("loss none".into(), |loss| {
-            // Six decimals of a small loss would be zeros.
-            if loss != 0.0 && loss.abs() < 1e-3 {
-                format!("loss {loss:.6e}")
-            } else {
-                format!("loss {loss:.6}")
-            }
-        });
+        return loss::line(out.loss);
     }
-    // JSON has no NaN and no infinity: they are printed as strings.
-    let number = |v: f32| if v.is_finite() { json!(v) } else { json!(v.to_string()) };
     let line = json!({
-        "loss": out.loss.map(number), "rows": rows.count(), "ignored": rows.count() - out.counted,
+        "loss": out.loss.map(loss::in_json), "rows": rows.count(), "ignored": rows.count() - out.counted,
         "correct": out.correct, "adapter": adapter,
     });
     line.to_string()
-}
-
-/// Prints the line on standard output, or on standard error if an array has been written to standard output.
-fn print(args: &CrossEntropyArgs, line: &str) -> Result<(), Failure> {
-    let outs = args.outs();
-    if outs.iter().any(|(_, path)| path.is_some_and(output::is_standard)) {
-        console::note(line);
-        Ok(())
-    } else {
-        console::line(line)
-    }
 }

@@ -1,36 +1,34 @@
 //! `wgpu-softmax sample`.
 
 mod args;
-mod layout;
 mod lists;
-mod number;
 mod params;
 
 pub(crate) use args::SampleArgs;
 
+use crate::arrays;
 use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
-use crate::logits;
+use crate::layout::Layout;
 use crate::output::{self, Output};
-use layout::Layout;
 use serde_json::json;
 use std::path::PathBuf;
 use wgpu_softmax::{NO_TOKEN, SampleOutput};
 
 pub(crate) fn run(global: &Global, args: &SampleArgs) -> Result<(), Failure> {
     args.check()?;
-    let (logits, rows) = logits::read(&args.logits, args.axis)?;
-    let layout = Layout::new(logits.shape, args.axis, rows);
+    let logits = arrays::floats(&args.logits, "logits")?;
+    let layout = Layout::of(&args.logits, &logits.shape, args.axis)?;
     let options = args.options(&layout)?;
-    let (gpu, bar) = global.open_gpu(rows.count())?;
+    let (gpu, bar) = global.open_gpu(layout.count())?;
     let out = gpu.sample(&layout.to_rows(logits.values), layout.rows(), &options)?;
     drop(bar);
     let summary = Summary::new(&out.tokens, &layout);
     publish(args, out, &layout)?;
     summary.note();
     if global.json {
-        print(args, &summary.json(&layout, &gpu.adapter_info().name))?;
+        output::print_beside(&args.outs(), &summary.json(&layout, &gpu.adapter_info().name))?;
     }
     Ok(())
 }
@@ -101,19 +99,5 @@ impl Summary {
             "first_without_candidate": self.first, "adapter": adapter,
         });
         line.to_string()
-    }
-}
-
-/// Prints the line on standard output, or on standard error if an array has been written to standard output.
-fn print(args: &SampleArgs, line: &str) -> Result<(), Failure> {
-    if args
-        .outs()
-        .iter()
-        .any(|(_, path)| path.is_some_and(output::is_standard))
-    {
-        console::note(line);
-        Ok(())
-    } else {
-        console::line(line)
     }
 }

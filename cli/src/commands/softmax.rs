@@ -1,7 +1,9 @@
 //! `wgpu-softmax softmax`.
 
+use crate::arrays::{self, Array};
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::layout::Layout;
 use crate::logits::{self, DtypeWord, LogitArgs};
 use crate::output::{self, Output};
 use clap::Args;
@@ -14,7 +16,7 @@ pub(crate) struct SoftmaxArgs {
     /// An array of f32, f16, bf16 or f64 (which is rounded to f32): FILE.npy, or FILE.safetensors[:NAME].
     logits: PathBuf,
     /// Where the result goes, f32, as .npy or .safetensors; - is standard output.
-    #[arg(short, value_name = "OUT")]
+    #[arg(short, alias = "output", value_name = "OUT")]
     output: PathBuf,
     /// The logarithm of the probabilities.
     #[arg(long)]
@@ -35,19 +37,24 @@ pub(crate) fn run(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
 }
 
 fn run_stored<T: Element>(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
-    output::check(&[("-o", Some(&args.output))])?;
-    let (logits, rows) = logits::read(&args.logits, args.axis)?;
+    let outs = [("-o", Some(args.output.as_path()))];
+    output::check(&outs)?;
+    let ins = [vec![("LOGITS", args.logits.as_path())], args.about_logits.ins()].concat();
+    output::check_inputs(&ins, &outs)?;
+    let Array { shape, values } = arrays::floats(&args.logits, "logits")?;
+    let layout = Layout::of(&args.logits, &shape, args.axis)?;
     let options = Softmax {
         log: args.log,
         fully_masked: args.about_logits.fully_masked(),
-        adjust: args.about_logits.adjust(&logits.shape, rows)?,
+        adjust: args.about_logits.adjust(&layout)?,
         fast: args.about_logits.fast,
         ..Softmax::default()
     };
-    let (gpu, bar) = global.open_gpu(rows.count())?;
-    let result = gpu.softmax(&logits::store::<T>(logits.values), rows, &options)?;
+    let (gpu, bar) = global.open_gpu(layout.count())?;
+    let stored = logits::store::<T>(values, &args.logits);
+    let result = gpu.softmax(&stored, layout.rows_in_place(), &options)?;
     drop(bar);
     let name = if args.log { "log_probs" } else { "probs" };
-    let output = Output::new(&args.output, name, &logits.shape, &logits::widen(result))?;
+    let output = Output::new(&args.output, name, &shape, &logits::widen(result))?;
     output::publish(vec![output])
 }

@@ -79,7 +79,7 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Checks that where the elements can be read as `T`, all of them are.
-fn assert_complete<T: Deserialize>(file: &File<'_>, elements: usize) {
+fn assert_complete<T: Deserialize + Copy>(file: &File<'_>, elements: usize) {
     if let Ok(Some(values)) = file.values::<T>() {
         assert_eq!(values.len(), elements);
     }

@@ -65,7 +65,7 @@ fn every_float_and_integer_is_read() {
         (Dtype::I64, bytemuck::cast_slice(&[7i64, -1])),
     ] {
         let (_folder, place) = written(&file(&[("t", dtype, shape, data)]), Some("t"));
-        let Targets::Classes(array) = targets(&place, "targets").unwrap() else {
+        let Elements::Integers(array) = elements(&place, "targets").unwrap() else {
             panic!("{dtype:?} was not read as classes");
         };
         assert_eq!(array.values.iter().map(|c| c.0).collect::<Vec<_>>(), [7, -1]);
@@ -91,14 +91,14 @@ fn mistakes_name_the_tensor_and_what_there_is() {
     let (_folder, place) = written(&file(both), Some("a"));
     assert!(message(floats(&place, "logits")).contains("logits must be F32, F16, BF16 or F64, not U8"));
     let (_folder, place) = written(&file(both), Some("b"));
-    assert!(message(targets(&place, "targets")).contains("targets must be integers or floats, not BOOL"));
+    assert!(message(floats(&place, "logits")).contains("logits must be F32, F16, BF16 or F64, not BOOL"));
     let (_folder, place) = written(&file(&[]), None);
-    assert!(message(targets(&place, "targets")).contains("there is no tensor in it"));
+    assert!(message(elements(&place, "targets")).contains("there is no tensor in it"));
     let missing = Place {
         path: "nowhere.safetensors".into(),
         name: None,
     };
-    assert!(message(targets(&missing, "targets")).starts_with("nowhere.safetensors: "));
+    assert!(message(elements(&missing, "targets")).starts_with("nowhere.safetensors: "));
 }
 
 const TEXTS: [&str; 10] = [
@@ -128,7 +128,7 @@ fn lengths_that_add_up_past_the_end_of_numbers() {
     let header = format!("{{{}}}", tensors.join(","));
     let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &[0; 40]].concat();
     let (_folder, place) = written(&bytes, Some("t0"));
-    let message = message(targets(&place, "targets"));
+    let message = message(elements(&place, "targets"));
     assert!(message.contains("no .safetensors file"), "{message}");
 }
 

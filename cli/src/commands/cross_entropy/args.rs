@@ -1,12 +1,15 @@
 //! The flags of `cross-entropy`, checked and translated into the library's options.
 
-use crate::arrays::{self, Array, Targets};
+use super::targets::{self, Targets};
 use crate::failure::Failure;
-use crate::logits::LogitArgs;
+use crate::layout::Layout;
+use crate::logits::{self, LogitArgs};
+use crate::loss::{NOTHING_TO_PRINT, ReductionWord};
+use crate::number::{Column, NumberArg, finite, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Reduction, Rows, Values};
+use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Upstream};
 
 #[derive(Args)]
 pub(crate) struct CrossEntropyArgs {
@@ -14,10 +17,10 @@ pub(crate) struct CrossEntropyArgs {
     pub(super) logits: PathBuf,
     /// An array of integers, of the logits' shape without the class axis: a class for each row. Or of floats, of
     /// the logits' shape: a probability for each class.
-    targets: PathBuf,
-    /// The class axis; a negative one counts from the end.
-    #[arg(long, default_value_t = 1, allow_negative_numbers = true)]
-    pub(super) axis: isize,
+    pub(super) targets: PathBuf,
+    /// The class axis; a negative one counts from the end [default: 1, or 0 where it is the only axis].
+    #[arg(long, allow_negative_numbers = true)]
+    axis: Option<isize>,
     /// A weight for each class: floats of shape [classes].
     #[arg(long, value_name = "W")]
     weight: Option<PathBuf>,
@@ -25,10 +28,10 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, allow_negative_numbers = true, value_name = "I")]
     ignore_index: Option<i64>,
     /// The share of each target that is spread evenly over all classes, 0 to 1.
-    #[arg(long, value_name = "E", default_value_t = 0.0, allow_hyphen_values = true)]
+    #[arg(long, value_name = "E", default_value_t = 0.0, allow_hyphen_values = true, value_parser = share)]
     label_smoothing: f32,
     /// Adds L * lse^2 to each row's loss.
-    #[arg(long, value_name = "L", default_value_t = 0.0, allow_hyphen_values = true)]
+    #[arg(long, value_name = "L", default_value_t = 0.0, allow_hyphen_values = true, value_parser = finite)]
     z_loss: f32,
     /// What LOGITS are; log-probs makes it the negative log-likelihood.
     #[arg(long, value_enum, default_value = "logits")]
@@ -40,8 +43,12 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_enum, default_value = "nan")]
     empty_mean: EmptyMeanWord,
     /// The mean's denominator, instead of the rows' weight.
-    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    #[arg(long, value_name = "X", allow_hyphen_values = true, value_parser = finite)]
     normalizer: Option<f32>,
+    /// What the gradient is multiplied by: the gradient of whatever follows the loss. With --reduction none also a file with one
+    /// for each row.
+    #[arg(long, value_name = "G", requires = "grad", allow_hyphen_values = true)]
+    upstream: Option<NumberArg<f32>>,
     #[command(flatten)]
     pub(super) about_logits: LogitArgs,
     /// The reduced loss, or each row's with --reduction none.
@@ -59,19 +66,15 @@ pub(crate) struct CrossEntropyArgs {
     /// Each row's largest class, int64.
     #[arg(long, value_name = "OUT")]
     pub(super) predictions: Option<PathBuf>,
+    /// Each row's entropy, of its softmax.
+    #[arg(long, value_name = "OUT")]
+    pub(super) entropy: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum InputWord {
     Logits,
     LogProbs,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ReductionWord {
-    None,
-    Mean,
-    Sum,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -94,6 +97,7 @@ impl CrossEntropyArgs {
             let flags = [
                 ("--log-probs", self.log_probs.is_some(), "they are the input itself"),
                 ("--lse", self.lse.is_some(), no_lse),
+                ("--entropy", self.entropy.is_some(), "it is taken of logits"),
                 ("--label-smoothing", self.label_smoothing != 0.0, smoothing),
                 ("--z-loss", self.z_loss != 0.0, no_lse),
             ];
@@ -113,38 +117,47 @@ impl CrossEntropyArgs {
         if let (Some(other), Some(_)) = (other, self.normalizer) {
             return Err(conflict("--normalizer", other, "it is the mean's denominator"));
         }
-        output::check(&self.outs())
+        let outs = self.outs();
+        if self.reduction == ReductionWord::None && outs.iter().all(|(_, path)| path.is_none()) {
+            return Err(Failure::Caller(NOTHING_TO_PRINT.into()));
+        }
+        output::check(&outs)?;
+        output::check_inputs(&self.ins(), &outs)
+    }
+
+    /// The flags that name a file that is read.
+    fn ins(&self) -> Vec<(&'static str, &Path)> {
+        let mut ins = vec![("LOGITS", self.logits.as_path()), ("TARGETS", self.targets.as_path())];
+        ins.extend(self.weight.as_deref().map(|path| ("--weight", path)));
+        let upstream = self.upstream.as_ref().and_then(NumberArg::file);
+        ins.extend(upstream.map(|path| ("--upstream", path)));
+        ins.extend(self.about_logits.ins());
+        ins
     }
 
     /// The flags that name an output, and what was given to each.
-    pub(super) fn outs(&self) -> [(&'static str, Option<&Path>); 5] {
+    pub(super) fn outs(&self) -> [(&'static str, Option<&Path>); 6] {
         [
             ("--loss", self.loss.as_deref()),
             ("--grad", self.grad.as_deref()),
             ("--lse", self.lse.as_deref()),
             ("--log-probs", self.log_probs.as_deref()),
             ("--predictions", self.predictions.as_deref()),
+            ("--entropy", self.entropy.as_deref()),
         ]
     }
 
-    /// The logits' shape without the class axis. That the axis is within the shape has been checked before.
-    pub(super) fn row_shape(&self, shape: &[usize]) -> Vec<usize> {
-        let axis = self.axis.rem_euclid(shape.len() as isize) as usize;
-        [&shape[..axis], &shape[axis + 1..]].concat()
+    /// Where the rows lie in logits of this shape.
+    pub(super) fn layout(&self, shape: &[usize]) -> Result<Layout, Failure> {
+        let axis = if shape.len() == 1 { 0 } else { 1 };
+        Layout::of(&self.logits, shape, self.axis.unwrap_or(axis))
     }
 
-    /// Reads the targets, and checks that their shape and the other flags go with their kind.
-    pub(super) fn targets(&self, shape: &[usize], row_shape: &[usize]) -> Result<Targets, Failure> {
-        let targets = arrays::targets(&self.targets)?;
-        let (got, need, what) = match &targets {
-            Targets::Classes(Array { shape: got, .. }) => (got, row_shape, "classes (integers)"),
-            Targets::Probabilities(Array { shape: got, .. }) => (got, shape, "probabilities (floats)"),
-        };
-        if got != need {
-            return Err(Failure::Caller(format!(
-                "targets have shape {got:?}, but logits of shape {shape:?} with class axis {} need {need:?} of {what}",
-                self.axis
-            )));
+    /// Reads the targets, and checks that they and the other flags go together.
+    pub(super) fn targets(&self, layout: &Layout) -> Result<Targets, Failure> {
+        let targets = targets::read(&self.targets, layout, self.axis.is_some())?;
+        if let Targets::Classes(classes) = &targets {
+            targets::check(&self.targets, classes, layout, self.ignore_index())?;
         }
         if matches!(targets, Targets::Probabilities(_)) {
             let soft = "targets that are probabilities";
@@ -158,41 +171,39 @@ impl CrossEntropyArgs {
         Ok(targets)
     }
 
-    fn weights(&self, classes: usize) -> Result<Option<Values>, Failure> {
-        let Some(path) = &self.weight else {
-            return Ok(None);
+    fn ignore_index(&self) -> i64 {
+        self.ignore_index.unwrap_or(CrossEntropy::default().ignore_index)
+    }
+
+    fn upstream(&self, layout: &Layout) -> Result<Upstream, Failure> {
+        let Some(upstream) = &self.upstream else {
+            return Ok(Upstream::default());
         };
-        let weights = arrays::floats(path, "weights")?;
-        if weights.shape != [classes] {
-            return Err(Failure::Caller(format!(
-                "{}: weights have shape {:?}, but {classes} classes need {:?}",
-                path.display(),
-                weights.shape,
-                [classes]
-            )));
+        match upstream.column("--upstream", layout, "finite", f32::is_finite)? {
+            Column::All(number) => Ok(Upstream::Number(number)),
+            Column::PerRow(numbers) if self.reduction == ReductionWord::None => Ok(Upstream::PerRow(numbers)),
+            Column::PerRow(_) => Err(Failure::Caller(
+                "--upstream has a number for each row, which needs --reduction none: a reduced loss has one".into(),
+            )),
         }
-        Ok(Some(Values::from(weights.values)))
     }
 
     /// The library's options. `correct` asks it to count the rows whose largest class is the target.
-    pub(super) fn options(&self, shape: &[usize], rows: Rows, correct: bool) -> Result<CrossEntropy, Failure> {
-        let default = CrossEntropy::default();
+    pub(super) fn options(&self, layout: &Layout, correct: bool) -> Result<CrossEntropy, Failure> {
+        let weights = self.weight.as_deref();
+        let weights = weights.map(|path| logits::per_class(path, layout, "weights", "weight"));
         Ok(CrossEntropy {
-            adjust: self.about_logits.adjust(shape, rows)?,
+            adjust: self.about_logits.adjust(layout)?,
             input: match self.input {
                 InputWord::Logits => Input::Logits,
                 InputWord::LogProbs => Input::LogProbs,
             },
-            weights: self.weights(rows.classes())?,
+            weights: weights.transpose()?,
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,
-            reduction: match self.reduction {
-                ReductionWord::None => Reduction::None,
-                ReductionWord::Mean => Reduction::Mean,
-                ReductionWord::Sum => Reduction::Sum,
-            },
+            reduction: self.reduction.into(),
             normalizer: self.normalizer.map_or(Normalizer::Rows, Normalizer::Number),
-            ignore_index: self.ignore_index.unwrap_or(default.ignore_index),
+            ignore_index: self.ignore_index(),
             empty_mean: match self.empty_mean {
                 EmptyMeanWord::Nan => EmptyMean::Nan,
                 EmptyMeanWord::Zero => EmptyMean::Zero,
@@ -202,11 +213,13 @@ impl CrossEntropyArgs {
                 Some(_) => Gradient::Apart,
                 None => Gradient::None,
             },
+            upstream: self.upstream(layout)?,
             lse: self.lse.is_some(),
+            entropy: self.entropy.is_some(),
             argmax: self.predictions.is_some(),
             correct,
             fast: self.about_logits.fast,
-            ..default
+            ..CrossEntropy::default()
         })
     }
 }

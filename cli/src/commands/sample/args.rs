@@ -1,9 +1,9 @@
 //! The flags of `sample`, checked and translated into the library's options.
 
-use super::layout::Layout;
 use super::lists;
 use super::params::ParamArgs;
 use crate::failure::Failure;
+use crate::layout::Layout;
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};

@@ -1,15 +1,11 @@
 //! What rows have lists of: tokens of the past, allowed classes, biases.
 
-use super::layout::Layout;
-use crate::arrays::{self, Array};
+use crate::arrays::{self, Array, refused as caller};
 use crate::failure::Failure;
+use crate::layout::Layout;
 use serde_json::{Map, Value};
 use std::path::Path;
 use wgpu_softmax::{Allowed, History, LogitBias, NO_TOKEN, TargetIndex, Values, Words};
-
-fn caller(path: &Path, message: &str) -> Failure {
-    Failure::Caller(format!("{}: {message}", path.display()))
-}
 
 /// Reads the histories.
 pub(super) fn history(path: &Path, layout: &Layout) -> Result<History, Failure> {
@@ -127,7 +123,7 @@ fn pairs(
 
 /// Reads the biases. `None` if there are none in the file.
 pub(super) fn bias(path: &Path, layout: &Layout) -> Result<Option<LogitBias>, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| caller(path, &e.to_string()))?;
+    let text = String::from_utf8(arrays::read(path)?).map_err(|e| caller(path, &format!("no JSON: {e}")))?;
     let no_json = |e: serde_json::Error| {
         let infinity = if text.contains("Infinity") {
             " (minus infinity is written \"-inf\", with quotes)"

@@ -1,8 +1,8 @@
 //! The flags that each row may have a number of its own for, checked and translated into the library's parameters.
 
-use super::layout::Layout;
-use super::number::{Column, NumberArg};
 use crate::failure::Failure;
+use crate::layout::Layout;
+use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg};
 use clap::Args;
 use std::path::Path;
 use wgpu_softmax::{SampleParams, SampleRows};
@@ -44,9 +44,6 @@ pub(super) struct ParamArgs {
     #[arg(long, value_name = "F", default_value = "0", allow_hyphen_values = true)]
     frequency_penalty: NumberArg<f32>,
 }
-
-/// The numbers that have a normal reciprocal: 2^-126 to 2^126.
-const INVERTIBLE: std::ops::RangeInclusive<f32> = f32::MIN_POSITIVE..=8.507_059e37;
 
 /// The numbers of the rows.
 struct Columns {
@@ -145,7 +142,7 @@ impl ParamArgs {
             let must = format!("an integer from 0 to {}", u64::MAX);
             arg.column(flag, layout, &must, |n| u64::try_from(n).is_ok())
         };
-        let invertible = "from 2^-126 to 2^126";
+        let invertible = INVERTIBLE_WORDS;
         let temperatures = format!("0, which takes the largest class, or {invertible}");
         Ok(Columns {
             temperature: self.temperature.column("--temperature", layout, &temperatures, |t| {

@@ -1,28 +1,56 @@
 //! Flags that take a number, or a file with a number for each row.
 
-use super::layout::Layout;
 use crate::arrays::{self, Array};
 use crate::failure::Failure;
+use crate::layout::Layout;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use wgpu_softmax::TargetIndex;
 
+/// The numbers that have a normal reciprocal, and how an error says so.
+pub(crate) const INVERTIBLE: std::ops::RangeInclusive<f32> = f32::MIN_POSITIVE..=8.507_059e37;
+pub(crate) const INVERTIBLE_WORDS: &str = "from 2^-126 to 2^126";
+
+/// A number of a flag that takes no file.
+fn number(word: &str, must: &str, is_good: impl Fn(f32) -> bool) -> Result<f32, String> {
+    let number: Option<f32> = word.parse().ok();
+    number
+        .filter(|&number| is_good(number))
+        .ok_or_else(|| format!("it must be a number {must}"))
+}
+
+pub(crate) fn finite(word: &str) -> Result<f32, String> {
+    number(word, "that is finite", f32::is_finite)
+}
+
+pub(crate) fn finite_above_0(word: &str) -> Result<f32, String> {
+    number(word, "above 0 that is finite", |n| n.is_finite() && n > 0.0)
+}
+
+pub(crate) fn share(word: &str) -> Result<f32, String> {
+    number(word, "from 0 to 1", |n| (0.0..=1.0).contains(&n))
+}
+
+pub(crate) fn seconds(word: &str) -> Result<f32, String> {
+    number(word, "from 0 to 3600", |n| (0.0..=3600.0).contains(&n))
+}
+
 /// What such a flag was given.
 #[derive(Debug, Clone)]
-pub(super) enum NumberArg<N> {
+pub(crate) enum NumberArg<N> {
     Number(N),
     File(PathBuf),
 }
 
 /// The numbers that it means.
-pub(super) enum Column<N> {
+pub(crate) enum Column<N> {
     All(N),
     PerRow(Vec<N>),
 }
 
 /// A kind of number that flags take.
-pub(super) trait Number: Copy + Display {
+pub(crate) trait Number: Copy + Display {
     /// The number that a word is, or `None` if it must be a file's name.
     fn of_word(word: &str) -> Result<Option<Self>, String>;
 
@@ -63,6 +91,7 @@ impl<N: Number> FromStr for NumberArg<N> {
     fn from_str(word: &str) -> Result<Self, String> {
         Ok(match N::of_word(word)? {
             Some(number) => Self::Number(number),
+            None if arrays::is_standard_input(Path::new(word)) => Self::File(word.into()),
             None if arrays::file_of(Path::new(word)).exists() => Self::File(word.into()),
             None => return Err("it is neither a number nor a file that exists".into()),
         })
@@ -71,7 +100,7 @@ impl<N: Number> FromStr for NumberArg<N> {
 
 impl<N: Number> NumberArg<N> {
     /// The file that was given.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         match self {
             Self::Number(_) => None,
             Self::File(path) => Some(path),
@@ -79,25 +108,26 @@ impl<N: Number> NumberArg<N> {
     }
 
     /// The numbers, each of which must be good; `must` says what that is.
-    pub(super) fn column(
+    pub(crate) fn column(
         &self,
         flag: &str,
         layout: &Layout,
         must: &str,
         is_good: impl Fn(N) -> bool,
     ) -> Result<Column<N>, Failure> {
-        let refused = |message: String| Err(Failure::Caller(message));
         let path = match self {
             Self::Number(number) if is_good(*number) => return Ok(Column::All(*number)),
-            Self::Number(number) => return refused(format!("{flag} is {number}, but must be {must}")),
+            Self::Number(number) => {
+                return Err(Failure::Caller(format!("{flag} is {number}, but must be {must}")));
+            }
             Self::File(path) => path,
         };
-        let file = path.display();
+        let refused = |message: String| Err(arrays::refused(path, &message));
         let Array { shape, values } = N::read(path, flag)?;
         let rows = layout.count();
         if !shape.is_empty() && values.len() != rows {
             return refused(format!(
-                "{file}: {flag} has shape {shape:?}, but {} have {rows} rows: give one number for all, or {rows} in any shape",
+                "{flag} has shape {shape:?}, but {} have {rows} rows: give one number for all, or {rows} in any shape",
                 layout.describe()
             ));
         }
@@ -108,7 +138,7 @@ impl<N: Number> NumberArg<N> {
             } else {
                 format!(" in row {index:?}")
             };
-            return refused(format!("{file}: {flag} is {value}{place}, but must be {must}"));
+            return refused(format!("{flag} is {value}{place}, but must be {must}"));
         }
         Ok(match (&shape[..], &values[..]) {
             ([], [number]) => Column::All(*number),
@@ -118,18 +148,25 @@ impl<N: Number> NumberArg<N> {
 }
 
 impl<N: Copy> Column<N> {
-    pub(super) fn at(&self, row: usize) -> N {
+    pub(crate) fn map(self, each: impl Fn(N) -> N) -> Self {
+        match self {
+            Self::All(number) => Self::All(each(number)),
+            Self::PerRow(numbers) => Self::PerRow(numbers.into_iter().map(each).collect()),
+        }
+    }
+
+    pub(crate) fn at(&self, row: usize) -> N {
         match self {
             Self::All(number) => *number,
             Self::PerRow(numbers) => numbers[row],
         }
     }
 
-    pub(super) fn is_per_row(&self) -> bool {
+    pub(crate) fn is_per_row(&self) -> bool {
         matches!(self, Self::PerRow(_))
     }
 
-    pub(super) fn any(&self, is: impl Fn(N) -> bool) -> bool {
+    pub(crate) fn any(&self, is: impl Fn(N) -> bool) -> bool {
         match self {
             Self::All(number) => is(*number),
             Self::PerRow(numbers) => numbers.iter().any(|&number| is(number)),
