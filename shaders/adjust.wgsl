@@ -55,7 +55,8 @@ fn scale_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
     let is_zero = (factor_bits & ~SIGN_BIT) == 0u;
     let infinite = select(signed, vec4<u32>(NAN), vec4<bool>(is_zero));
     let words = select(finite, infinite, magnitude == vec4<u32>(POS_INF));
-    let is_nan = (magnitude > vec4<u32>(POS_INF)) | vec4<bool>((factor_bits & ~SIGN_BIT) > POS_INF);
+    // A factor out of a buffer may be anything.
+    let is_nan = (magnitude > vec4<u32>(POS_INF)) | vec4<bool>((factor_bits & ~SIGN_BIT) >= POS_INF);
     return select(words, vec4<u32>(NAN), is_nan);
 }
 

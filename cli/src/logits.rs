@@ -8,7 +8,7 @@ pub(crate) use mask::weights;
 use crate::arrays;
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, finite_above_0};
+use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, invertible};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Dtype, Element, FullyMasked, Scale, Values};
@@ -24,8 +24,8 @@ pub(crate) struct LogitArgs {
     /// Added to the scaled logits: a float for each class.
     #[arg(long, value_name = "B")]
     bias: Option<PathBuf>,
-    /// Bounds the scaled logits softly: CAP * tanh(v / CAP). Above 0.
-    #[arg(long, value_name = "CAP", allow_hyphen_values = true, value_parser = finite_above_0)]
+    /// Bounds the scaled logits softly: CAP * tanh(v / CAP). From 2^-126 to 2^126.
+    #[arg(long, value_name = "CAP", allow_hyphen_values = true, value_parser = invertible)]
     softcap: Option<f32>,
     /// Added last: floats, of which -inf takes a class out, or booleans, of which true keeps a class. Of shape [classes], of
     /// the logits' shape or one that broadcasts to it, or where the class axis is the last [rows, classes]. Or the word

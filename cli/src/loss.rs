@@ -30,11 +30,17 @@ pub(crate) fn line(loss: Option<f32>) -> String {
     loss.map_or("loss none".into(), |loss| format!("loss {}", digits(loss)))
 }
 
-/// A loss with at least six significant digits, however small it is, and no others that would only be zeros.
+/// A loss with at least six significant digits, however small it is, or fewer where the others are zeros.
 fn digits(loss: f32) -> String {
     match loss.abs() {
         0.0 => "0".into(),
-        size if !(1e-3..1e7).contains(&size) && loss.is_finite() => format!("{loss:.6e}"),
+        size if !(1e-3..1e7).contains(&size) && loss.is_finite() => {
+            let text = format!("{loss:.6e}");
+            match text.split_once('e') {
+                Some((number, power)) => format!("{}e{power}", number.trim_end_matches('0').trim_end_matches('.')),
+                None => text,
+            }
+        }
         size if size < 0.1 => format!("{loss:.8}"),
         _ => format!("{loss:.6}"),
     }

@@ -24,8 +24,8 @@ pub(crate) fn finite(word: &str) -> Result<f32, String> {
     number(word, "that is finite", f32::is_finite)
 }
 
-pub(crate) fn finite_above_0(word: &str) -> Result<f32, String> {
-    number(word, "above 0 that is finite", |n| n.is_finite() && n > 0.0)
+pub(crate) fn invertible(word: &str) -> Result<f32, String> {
+    number(word, INVERTIBLE_WORDS, |n| INVERTIBLE.contains(&n))
 }
 
 pub(crate) fn share(word: &str) -> Result<f32, String> {

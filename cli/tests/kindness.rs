@@ -96,7 +96,7 @@ SOFTMAX --scale 2 --temperature 2 => '--scale <S>' cannot be used with '--temper
 SOFTMAX --temperature 0 => --temperature is 0, but must be from 2^-126 to 2^126
 SOFTMAX --scale inf => --scale is inf, but must be finite
 SOFTMAX --scale scales.npy => scales.npy: --scale is inf in row [2], but must be finite
-SOFTMAX --softcap -1 => '--softcap <CAP>': it must be a number above 0 that is finite
+SOFTMAX --softcap -1 => '--softcap <CAP>': it must be a number from 2^-126 to 2^126
 SOFTMAX --bias t.npy => biases must be f32, f16 or f64, not '<i8'
 SOFTMAX --bias nan.npy => nan.npy: the bias of class 0 is NaN, but must be finite
 SOFTMAX --causal-offset 1 => --causal-offset needs --mask causal
@@ -343,7 +343,7 @@ fn the_printed_loss_has_significant_digits() {
         (3.0, "loss 0.04858735\n"),
         (0.0, "loss 0.693147\n"),
         (-20.0, "loss 20.000000\n"),
-        (-1e20, "loss 1.000000e20\n"),
+        (-1e20, "loss 1e20\n"),
         (1e3, "loss 0\n"),
         (f32::NAN, "loss NaN\n"),
         (-INF, "loss inf\n"),

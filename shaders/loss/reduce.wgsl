@@ -26,11 +26,20 @@ const SUM_Z_LOSS: u32 = 1u;
 const SUM_WEIGHTS: u32 = 2u;
 
 //#if IS_FROM_ROWS
+// All may be parts of one buffer of the caller's, which is bound for reading alone or for writing too, not for both.
 //#if SUMS_LOSSES
+//#if COUNTS_CORRECT
+@group(0) @binding(LOSS) var<storage, read_write> loss: array<u32>;
+//#else
 @group(0) @binding(LOSS) var<storage, read> loss: array<u32>;
 //#end
+//#end
 //#if SUMS_Z_LOSSES
+//#if COUNTS_CORRECT
+@group(0) @binding(ROW_Z_LOSS) var<storage, read_write> row_z_loss: array<u32>;
+//#else
 @group(0) @binding(ROW_Z_LOSS) var<storage, read> row_z_loss: array<u32>;
+//#end
 //#end
 //#if COUNTS_CORRECT
 @group(0) @binding(ARGMAX) var<storage, read_write> argmax: array<u32>;
@@ -67,7 +76,7 @@ fn counts_of(row: u32) -> Counts {
         counts.first_bad_target = target_class;
     }
     //#if COUNTS_CORRECT
-    counts.correct = select(0u, 1u, target_class == argmax[offset_of(ARGMAX) + row] && !is_ignored);
+    counts.correct = select(0u, 1u, target_class == argmax[offset_of(ARGMAX) + row] && is_class && !is_ignored);
     //#end
     return counts;
 }

@@ -107,7 +107,10 @@ fn wanted_backends(options: &GpuOptions) -> Result<Option<wgpu::Backends>, GpuEr
 
 /// Backends by the names that `WGPU_BACKEND` has for them.
 fn names_of(backends: wgpu::Backends) -> String {
-    let names: Vec<String> = backends.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+    let names: Vec<String> = backends
+        .iter_names()
+        .map(|(name, _)| name.to_lowercase().replace("browser_", ""))
+        .collect();
     names.join(", ")
 }
 

@@ -13,7 +13,7 @@ use crate::shader::{AdjustSpec, MaskKind, Params, Slot};
 pub enum Scale {
     /// The same for all.
     Number(f32),
-    /// One for each row.
+    /// One for each row. One of a device buffer that is not finite makes its row NaN.
     PerRow(Values),
 }
 

@@ -96,12 +96,15 @@ fn saturated_sum(a: f64, b: f64) -> f64 {
 /// not matter. No other product is as large.
 fn saturated_product(scale: f64, x: f64) -> f64 {
     let (product, most) = (scale * x, f32::MAX.to_bits());
-    if !scale.is_finite() || !x.is_finite() || scale.abs() <= 1.0 {
+    if !scale.is_finite() {
+        return f64::NAN;
+    }
+    if !x.is_finite() || scale.abs() <= 1.0 {
         return product;
     }
     let number = |bits: u32| f64::from(f32::from_bits(bits)).copysign(product);
     if (product as f32).is_infinite() {
-        return number(most - ((most - (x.abs() as f32).to_bits()) >> 13));
+        return number(most - ((most - (x.abs() as f32).to_bits().min(most)) >> 13));
     }
     let least = number(most - (1 << 17));
     if product.abs() > least.abs() { least } else { product }
@@ -173,7 +176,11 @@ impl<'a> Adjuster<'a> {
     pub(super) fn adjust_grad(&self, row: usize, class: usize, x: f64) -> f64 {
         let v = self.scaled(row, class, x);
         let softcap_grad = match self.cap {
-            Some(cap) if v.is_finite() => 1.0 - (v / cap).tanh().powi(2),
+            // 1 - tanh^2 without what cancels, and 0 where the kernels have 0.
+            Some(cap) if v.is_finite() => match (-2.0 * (v / cap).abs()).exp() {
+                e if e < (-87f64).exp() => 0.0,
+                e => 4.0 * e / (1.0 + e).powi(2),
+            },
             _ => 1.0,
         };
         self.scale(row) * softcap_grad

@@ -1,8 +1,12 @@
 //! Finite logits, scales, biases and masks whose products and sums are beyond f32: no result is NaN, and the largest logit of a row
 //! stays the largest.
 
-use crate::common::{GPUS, Stored, Subject, alike_as, equal, gpu, on, stored};
-use wgpu_softmax::{Adjust, CrossEntropy, Gpu, Gradient, Mask, Reduction, Rows, Scale, Softmax, half, reference};
+use crate::common::buffers::{buffer, new_buffer, read, submit};
+use crate::common::{GPUS, Stored, Subject, alike_as, bits, equal, gpu, on, stored};
+use wgpu_softmax::wgpu::BufferUsages as Usage;
+use wgpu_softmax::{
+    Adjust, CrossEntropy, Gpu, Gradient, Mask, Reduction, Rows, Scale, Softmax, SoftmaxBuffers, Values, half, reference,
+};
 
 const MOST: f32 = f32::MAX;
 
@@ -116,4 +120,32 @@ fn is_right<T: Stored>(subject: &Subject<'_>, output: &str, got: &[T], exact: &[
     let rounded = |got: f64, exact: f64| is_huge(exact) && (got - exact).abs() <= 2f64.powi(105);
     let seen = |(&got, &exact): (&T, &f64)| if rounded(got.into(), exact) { exact } else { got.into() };
     alike_as::<T>(subject, output, got.iter().zip(exact).map(seen).collect(), exact);
+}
+
+/// On the host it would be an error.
+#[test]
+fn a_scale_in_a_buffer_that_is_not_finite_makes_its_row_nan() {
+    let rows = Rows::new(4, 3);
+    let options = Softmax {
+        adjust: Adjust {
+            scale: Scale::PerRow(Values::Buffer),
+            ..Adjust::default()
+        },
+        ..Softmax::default()
+    };
+    let kernel = options.prepare(gpu(), rows).unwrap();
+    let logits = buffer(&bits(&[0.0, 1e-30, -1.0].repeat(4)));
+    let scales = buffer(&bits(&[f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.0]));
+    let result = new_buffer(48, Usage::STORAGE | Usage::COPY_SRC);
+    let mut buffers = SoftmaxBuffers::new(logits.slice(..), Some(result.slice(..)));
+    buffers.adjust.scale = Some(scales.slice(..));
+    submit(|encoder| kernel.encode(encoder, &buffers).unwrap());
+    let y: Vec<f32> = read(&result);
+    let subject = Subject::new::<f32>("softmax", rows, &options);
+    equal(
+        &subject,
+        "NaN",
+        y.iter().map(|v| v.is_nan()).collect(),
+        [true; 9].into_iter().chain([false; 3]).collect::<Vec<_>>(),
+    );
 }

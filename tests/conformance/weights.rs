@@ -39,6 +39,24 @@ fn a_factor_of_all_weights_changes_no_mean() {
     }
 }
 
+/// Weights too far apart for one factor stay as they are, as those do that are added to a z-loss.
+#[test]
+fn small_weights_beside_large_ones_are_not_lost() {
+    let rows = Rows::new(ROWS, 2);
+    let x = Random(413).logits(ROWS * 2, 6.0);
+    let targets = [1u32; ROWS];
+    for (weights, z_loss) in [([1e30, 1e-30], 0.0), ([1e38, 1.2e-38], 0.0), ([1e25, 1.0], 1.0)] {
+        let options = CrossEntropy {
+            z_loss,
+            ..mean_with(&weights)
+        };
+        let out = gpu().cross_entropy(&x, &targets, rows, &options).unwrap();
+        let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+        let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+        near(&subject, "loss", &[out.loss.unwrap()], &[exact.loss]);
+    }
+}
+
 /// As PyTorch computes them. Terms of either sign cancel, so that a loss is as exact as the largest of them.
 #[test]
 fn negative_weights_are_computed_with() {

@@ -5,7 +5,7 @@ use crate::common::{Random, Subject, bits, equal, gpu, must, same_bits};
 use std::ops::Range;
 use wgpu_softmax::{
     CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, EncodeError, Gradient, Rows, Softmax, SoftmaxBuffers,
-    Upstream, Values, twin, wgpu,
+    Upstream, Values, reference, twin, wgpu,
 };
 
 const ROWS: Rows = Rows::new(6, 70);
@@ -170,4 +170,33 @@ fn arrays_in_one_buffer() {
     let after: Vec<f32> = read(&page);
     let subject = Subject::new::<f32>("softmax on one buffer", ROWS, &options);
     must(subject.bits("y", &after[page_of.gradient.clone()], &expected));
+}
+
+/// Outputs alone, so that a kernel only writes to the buffer; then it is read, and the marks of odd rows are taken back.
+#[test]
+fn losses_and_argmax_are_parts_of_one_buffer() {
+    let Inputs { mut x, targets, .. } = Inputs::new();
+    x[3] = f32::NAN;
+    let options = CrossEntropy {
+        row_losses: true,
+        argmax: true,
+        correct: true,
+        ..CrossEntropy::default()
+    };
+    let kernel = options.prepare(gpu(), ROWS).unwrap();
+    let (logits, targets_there) = (buffer(&bits(&x)), buffer(&targets));
+    let (summary, outputs) = (buffer(&[GUARD; 16]), buffer(&[GUARD; 128]));
+    let buffers = CrossEntropyBuffers {
+        row_losses: Some(outputs.slice(..24)),
+        argmax: Some(outputs.slice(256..280)),
+        ..CrossEntropyBuffers::new(logits.slice(..), targets_there.slice(..), summary.slice(..))
+    };
+    encode(|encoder| kernel.encode(encoder, &buffers).unwrap());
+    let exact = reference::cross_entropy(&x, &targets, ROWS, &options).unwrap();
+    let subject = Subject::new::<f32>("cross_entropy, outputs in one buffer", ROWS, &options);
+    let words: Vec<u32> = read(&outputs);
+    let argmax: Vec<usize> = words[64..70].iter().map(|&class| class as usize).collect();
+    equal(&subject, "argmax", argmax, exact.argmax);
+    let summary = CrossEntropySummary::from_bytes(bytemuck::cast_slice(&read::<u32>(&summary))).unwrap();
+    equal(&subject, "correct", summary.correct as usize, exact.correct);
 }

@@ -67,8 +67,8 @@ pub struct CrossEntropy {
     /// Class indices or probabilities. The calls that take host slices ignore it: their names say which.
     pub targets: Targets,
     /// A weight for each class: finite, or an error where they are on the host. Negative ones are computed with as they are. A mean
-    /// over class indices, of which the losses of the rows are not asked for, may have weights of any size on the host: there
-    /// `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives.
+    /// over class indices, without a z-loss and where the losses of the rows are not asked for, may have weights of any size on the
+    /// host: there `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives.
     pub weights: Option<Values>,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,

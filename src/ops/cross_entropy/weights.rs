@@ -4,25 +4,29 @@ use super::options::CrossEntropy;
 use crate::ops::loss::{Normalizer, Reduction};
 use crate::ops::values::Values;
 
-/// Where the largest weight is beyond this, or as far below 1, the weights of a mean get a factor.
+/// Where the largest weight is beyond this, or as far below 1, the weights of a mean get a factor, which takes none further below 1.
 const FAR: f32 = 18_446_744_073_709_551_616.0; // 2^64
 
 /// A mean divides by the sum of weights again, so that they may all be multiplied by the same power of two. Weights near the ends of
-/// f32's range are, since their products with losses, or their sum, would leave it.
+/// f32's range are, since their products with losses, or their sum, would leave it. A z-loss is added to what has been weighted, and the
+/// losses of the rows, where they are asked for, are weighted and not divided.
 pub(super) fn balanced(options: &CrossEntropy) -> Option<Values> {
     let weights = options.weights.as_ref()?;
     let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
-    // The losses of the rows, where they are asked for, are weighted and not divided.
     let Values::Host(numbers) = weights else {
         return Some(weights.clone());
     };
-    if !is_mean || options.is_soft() || options.row_losses {
+    if !is_mean || options.is_soft() || options.row_losses || options.z_loss != 0.0 {
         return Some(weights.clone());
     }
-    let most = numbers.iter().fold(0.0, |most: f32, weight| most.max(weight.abs()));
+    let sizes = numbers.iter().map(|weight| weight.abs()).filter(|&size| size > 0.0);
+    let (least, most) = sizes.fold((f32::MAX, 0f32), |(least, most), size| {
+        (least.min(size), most.max(size))
+    });
+    let to_one = power_of_two(most).recip();
     let factor = match most {
-        _ if most > FAR => f64::from(FAR) / power_of_two(most),
-        _ if most > 0.0 && most < FAR.recip() => power_of_two(most).recip(),
+        _ if most > FAR => to_one.max((f64::from(FAR.recip()) / power_of_two(least)).min(1.0)),
+        _ if most > 0.0 && most < FAR.recip() => to_one,
         _ => return Some(weights.clone()),
     };
     let scaled = |&weight: &f32| (f64::from(weight) * factor) as f32;
