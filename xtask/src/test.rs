@@ -113,19 +113,24 @@ fn once(steps: Steps, variants: &Path) -> Report {
 }
 
 /// Runs the adapters' tests at the same time, since those of one adapter do not keep all cores busy.
+/// Each fuzzes with cases of its own, a share of them all.
 fn on_each(adapters: &[Adapter]) -> Result<Report, String> {
-    let on_one = |adapter: &Adapter| -> Report {
+    let on_one = |number: usize, adapter: &Adapter| -> Report {
+        let share = [("FUZZ_SHARE", number), ("FUZZ_SHARES", adapters.len())].map(|(name, n)| (name, n.to_string()));
         let mut report = Report::default();
         for (name, arguments) in ON_EACH {
             let what = format!("{name}: {} ({})", adapter.name, adapter.backend);
             let tag = format!("{}: ", adapter.backend);
-            let outcome = run_tagged(&what, &tag, cargo(arguments).envs(adapter.environment()));
+            let mut command = cargo(arguments);
+            command.envs(adapter.environment()).envs(share.clone());
+            let outcome = run_tagged(&what, &tag, &mut command);
             report.add(&what, outcome);
         }
         report
     };
     std::thread::scope(|scope| {
-        let threads: Vec<_> = adapters.iter().map(|a| scope.spawn(move || on_one(a))).collect();
+        let numbered = adapters.iter().enumerate();
+        let threads: Vec<_> = numbered.map(|(i, a)| scope.spawn(move || on_one(i, a))).collect();
         let mut report = Report::default();
         for thread in threads {
             report.extend(thread.join().map_err(|_| "a run panicked")?);
