@@ -27,13 +27,17 @@ fn row_scale_of(lane: Lane) -> f32 {
     return select(params.scale, row_scale_at(lane.row), HAS_ROW_SCALE);
 }
 
+// Numbers with their sign, and no larger than one with these bits.
+fn at_most4(bits: vec4<u32>, most: u32) -> vec4<u32> {
+    return (bits & vec4<u32>(SIGN_BIT)) | min(bits & vec4<u32>(~SIGN_BIT), vec4<u32>(most));
+}
+
 // a + b, in which infinities and NaN are recognised by their bits. A sum of finite numbers that is too large is f32's largest.
 fn add_bits(a: vec4<u32>, b: vec4<u32>) -> vec4<u32> {
     let infinity = vec4<u32>(POS_INF);
     let a_magnitude = a & vec4<u32>(~SIGN_BIT);
     let b_magnitude = b & vec4<u32>(~SIGN_BIT);
-    var sum = bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b)));
-    sum = (sum & vec4<u32>(SIGN_BIT)) | min(sum & ~vec4<u32>(SIGN_BIT), vec4<u32>(MOST));
+    var sum = at_most4(bitcast<vec4<u32>>(opaque4(bitcast<vec4<f32>>(a) + bitcast<vec4<f32>>(b))), MOST);
     sum = select(sum, a, a_magnitude == infinity);
     sum = select(sum, b, b_magnitude == infinity);
     let cancel = (a_magnitude == infinity) & (b_magnitude == infinity) & (a != b);
@@ -47,10 +51,10 @@ fn scale_bits(bits: vec4<u32>, factor: f32) -> vec4<u32> {
     let magnitude = bits & vec4<u32>(~SIGN_BIT);
     let factor_bits = bitcast<u32>(factor);
     let product = bitcast<vec4<u32>>(mul4(bitcast<vec4<f32>>(bits), vec4<f32>(factor)));
-    let size = product & ~vec4<u32>(SIGN_BIT);
     let most = select(MOST, MOST_BUT_OVERFLOWS, (factor_bits & ~SIGN_BIT) > ONE);
     let overflow = vec4<u32>(MOST) - ((vec4<u32>(MOST) - min(magnitude, vec4<u32>(MOST))) >> vec4<u32>(OVERFLOW_SHIFT));
-    let finite = (product & vec4<u32>(SIGN_BIT)) | select(min(size, vec4<u32>(most)), overflow, size == vec4<u32>(POS_INF));
+    let is_overflow = (product & vec4<u32>(~SIGN_BIT)) == vec4<u32>(POS_INF);
+    let finite = select(at_most4(product, most), (product & vec4<u32>(SIGN_BIT)) | overflow, is_overflow);
     let signed = bits ^ vec4<u32>(factor_bits & SIGN_BIT);
     let is_zero = (factor_bits & ~SIGN_BIT) == 0u;
     let infinite = select(signed, vec4<u32>(NAN), vec4<bool>(is_zero));
@@ -124,7 +128,6 @@ fn adjust_grad(g: vec4<f32>, start: u32, index: u32, lane: Lane) -> vec4<f32> {
         product = select(product, capped, is_finite4(v));
     }
     let words = bitcast<vec4<u32>>(product);
-    let largest = (words & vec4<u32>(SIGN_BIT)) | min(words & vec4<u32>(~SIGN_BIT), vec4<u32>(MOST));
     let is_finite = is_finite4(bitcast<vec4<u32>>(flushed)) & is_finite4(vec4<u32>(bitcast<u32>(factor)));
-    return bitcast<vec4<f32>>(select(words, largest, is_finite));
+    return bitcast<vec4<f32>>(select(words, at_most4(words, MOST), is_finite));
 }

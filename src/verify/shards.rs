@@ -18,13 +18,18 @@ pub(super) async fn shards(tally: &mut Tally<'_>) -> Result<(), RunError> {
         }
         let x = tally.random.logits(3 * classes, 5.0);
         let targets = tally.random.targets(3, classes);
-        let rows: Vec<Rows> = (Rows::even_shards(classes, parts).into_iter())
-            .map(|(first, held)| Rows::new(3, held).shard(first, classes))
-            .collect();
+        let rows = shards_of(whole, parts);
         softmax(tally, &x, whole, &rows).await?;
         loss(tally, (&x, &targets), whole, &rows).await?;
     }
     Ok(())
+}
+
+/// The rows of shards of nearly equal size.
+fn shards_of(whole: Rows, parts: usize) -> Vec<Rows> {
+    let (count, classes) = (whole.count(), whole.classes());
+    let rows = |(first, held)| Rows::new(count, held).shard(first, classes);
+    Rows::even_shards(classes, parts).into_iter().map(rows).collect()
 }
 
 async fn softmax(tally: &mut Tally<'_>, x: &[f32], whole: Rows, shards: &[Rows]) -> Result<(), RunError> {
@@ -89,13 +94,11 @@ pub(super) async fn sampled(tally: &mut Tally<'_>) -> Result<(), RunError> {
             probs: true,
             ..batch.options()
         };
-        let mut shards = Vec::new();
+        let shards = shards_of(batch.rows, parts);
         let mut under_way = Vec::new();
-        for (first, held) in Rows::even_shards(classes, parts) {
-            let rows = Rows::new(COUNT, held).shard(first, classes);
-            let x = part(&batch.logits, &rows);
-            under_way.push(tally.gpu.sample_shard_async(&x, rows, &options).await?);
-            shards.push(rows);
+        for rows in &shards {
+            let x = part(&batch.logits, rows);
+            under_way.push(tally.gpu.sample_shard_async(&x, *rows, &options).await?);
         }
         let expected = tally.gpu.sample_async(&batch.logits, batch.rows, &options).await?;
         for (rows, out) in shards.iter().zip(advanced(under_way).await?) {

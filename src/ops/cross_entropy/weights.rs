@@ -11,26 +11,31 @@ const FAR: f32 = 18_446_744_073_709_551_616.0; // 2^64
 /// f32's range are, since their products with losses, or their sum, would leave it. A z-loss is added to what has been weighted, and the
 /// losses of the rows, where they are asked for, are weighted and not divided.
 pub(super) fn balanced(options: &CrossEntropy) -> Option<Values> {
-    let weights = options.weights.as_ref()?;
+    let weights = options.weights.clone()?;
     let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
-    let Values::Host(numbers) = weights else {
-        return Some(weights.clone());
+    let is_divided = is_mean && !options.is_soft() && !options.row_losses && options.z_loss == 0.0;
+    let Values::Host(numbers) = &weights else {
+        return Some(weights);
     };
-    if !is_mean || options.is_soft() || options.row_losses || options.z_loss != 0.0 {
-        return Some(weights.clone());
-    }
+    let Some(factor) = factor_of(numbers).filter(|_| is_divided) else {
+        return Some(weights);
+    };
+    let scaled = |&weight: &f32| (f64::from(weight) * factor) as f32;
+    Some(Values::from(numbers.iter().map(scaled).collect::<Vec<_>>()))
+}
+
+/// The factor that weights need, if they do.
+fn factor_of(numbers: &[f32]) -> Option<f64> {
     let sizes = numbers.iter().map(|weight| weight.abs()).filter(|&size| size > 0.0);
     let (least, most) = sizes.fold((f32::MAX, 0f32), |(least, most), size| {
         (least.min(size), most.max(size))
     });
     let to_one = power_of_two(most).recip();
-    let factor = match most {
-        _ if most > FAR => to_one.max((f64::from(FAR.recip()) / power_of_two(least)).min(1.0)),
-        _ if most > 0.0 && most < FAR.recip() => to_one,
-        _ => return Some(weights.clone()),
-    };
-    let scaled = |&weight: &f32| (f64::from(weight) * factor) as f32;
-    Some(Values::from(numbers.iter().map(scaled).collect::<Vec<_>>()))
+    match most {
+        _ if most > FAR => Some(to_one.max((f64::from(FAR.recip()) / power_of_two(least)).min(1.0))),
+        _ if most > 0.0 && most < FAR.recip() => Some(to_one),
+        _ => None,
+    }
 }
 
 /// The largest that is not above a number.
