@@ -108,6 +108,25 @@ fn weights_at(class_index: u32) -> f32 {
 }
 //#end
 
+// A weight for each row.
+const ROW_WEIGHTS: u32 = 46u;
+//#if HAS_ROW_WEIGHTS
+@group(0) @binding(ROW_WEIGHTS) var<storage, read> row_weights: array<f32>;
+
+fn row_weights_at(row: u32) -> f32 {
+    return row_weights[offset_of(ROW_WEIGHTS) + row];
+}
+//#else
+fn row_weights_at(row: u32) -> f32 {
+    return 1.0;
+}
+//#end
+
+// A row of weight 0 takes no part.
+fn is_left_out(row: u32) -> bool {
+    return HAS_ROW_WEIGHTS && (bitcast<u32>(row_weights_at(row)) & 0x7fffffffu) == 0u;
+}
+
 // The weight of each class's positive examples.
 const POS_WEIGHTS: u32 = 19u;
 //#if HAS_POS_WEIGHTS

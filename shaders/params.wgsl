@@ -59,8 +59,8 @@ struct Params {
     first_class: u32,
     shard_spans: u32,
     first_span: u32,
-    // For each binding, the offset of its data, in elements of its buffer; there is room for 48.
-    offsets: array<vec4<u32>, 12>,
+    // For each binding, the offset of its data, in elements of its buffer; there is room for 52.
+    offsets: array<vec4<u32>, 13>,
 }
 
 // What a row of -inf alone gives.

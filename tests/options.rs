@@ -113,13 +113,13 @@ cells! {
     log_softmax_grad: plain scale scales softcap axis row_stride scales_bias_softcap;
     logsumexp_grad: plain scale scales bias softcap mask masks causal axis row_stride scales_bias_softcap_masks;
     softmax_jacobian: plain scale;
-    cross_entropy: plain weights smoothing z ignored normalizer upstream scale scales bias softcap mask masks causal axis
-        row_stride weights_smoothing weights_z smoothing_z weights_smoothing_z_scales_bias_softcap_masks;
-    cross_entropy_soft: plain weights smoothing z normalizer upstream scale scales bias softcap mask masks causal axis
-        row_stride weights_smoothing weights_z smoothing_z weights_smoothing_z_scales_bias_softcap_masks;
-    cross_entropy_from_lse: plain weights smoothing z scale scales bias softcap mask masks causal axis row_stride
+    cross_entropy: plain weights rows smoothing z ignored normalizer upstream scale scales bias softcap mask masks causal axis
+        row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;
+    cross_entropy_soft: plain weights rows smoothing z normalizer upstream scale scales bias softcap mask masks causal axis
+        row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;
+    cross_entropy_from_lse: plain weights rows smoothing z scale scales bias softcap mask masks causal axis row_stride
         weights_smoothing_z_scales_bias_softcap_masks;
-    nll_loss: plain weights ignored normalizer upstream axis row_stride;
+    nll_loss: plain weights rows ignored normalizer upstream axis row_stride weights_rows;
     binary_cross_entropy_with_logits: plain weight weights positive normalizer axis row_stride weights_positive;
 }
 

@@ -4,7 +4,7 @@
 // The loss is never (m + ln d) - a_t, which a large common offset would swallow; and where c is the maximum, y_c - 1 is
 // -s / d, s being the sum of all other exponentials, so that nothing cancels. A row belongs to the lanes
 // that the schedule gives it; the lane that owns the target's vec4 writes what belongs to the row. Reference:
-// reference::cross_entropy.
+// reference::cross_entropy. With a weight for each row, loss and gradient are multiplied by it.
 
 //#import "bindings"
 //#import "row/stats"
@@ -114,9 +114,9 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
     return select(value, NAN, (value & 0x7fffffffu) > POS_INF);
 }
 
-fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
-    let is_weightless = target_weight == 0.0;
-    let product = bitcast<u32>(mul(-target_weight, bitcast<f32>(value)));
+fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
+    let is_weightless = t.weight == 0.0;
+    let product = bitcast<u32>(weighted(mul(-t.weight, bitcast<f32>(value)), t));
     let word = select(product, select(POS_INF, 0u, is_weightless), is_weightless || value == NEG_INF);
     return select(word, NAN, (value & 0x7fffffffu) > POS_INF);
 }
@@ -133,7 +133,8 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
     return select(bitcast<u32>(log_prob), NEG_INF, value == NEG_INF);
 }
 
-fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
+fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
+    let target_weight = t.weight;
     if has_nan_or_inf(row.max_key) {
         return NAN;
     }
@@ -162,7 +163,7 @@ fn loss_bits(value: u32, target_weight: f32, row: Stats) -> u32 {
     if HAS_Z_LOSS {
         loss = opaque(loss) + z_loss_of(row);
     }
-    return bitcast<u32>(loss);
+    return bitcast<u32>(weighted(loss, t));
 }
 //#end
 
@@ -183,20 +184,29 @@ struct Target {
     // The same if it is a class, else 0, so that it may be loaded.
     safe_class: u32,
     weight: f32,
+    row_weight: f32,
     is_ignored: bool,
     is_bad: bool,
 }
 
+// What belongs to a row, times the row's weight.
+fn weighted(x: f32, t: Target) -> f32 {
+    if HAS_ROW_WEIGHTS {
+        return mul(x, t.row_weight);
+    }
+    return x;
+}
+
 fn target_of(lane: Lane) -> Target {
     let class_index = targets_at(lane.row);
-    let is_ignored = HAS_TARGETS && class_index == params.ignore_index;
+    let is_ignored = (HAS_TARGETS && class_index == params.ignore_index) || is_left_out(lane.row);
     let is_bad = HAS_TARGETS && !is_ignored && class_index >= class_count();
     let safe_class = select(class_index, 0u, is_ignored || is_bad || !HAS_TARGETS);
     var weight = select(0.0, params.one_minus_smoothing, HAS_TARGETS);
     if HAS_WEIGHTS && HAS_TARGETS {
         weight = mul(weight, weights_at(safe_class));
     }
-    return Target(class_index, safe_class, weight, is_ignored, is_bad);
+    return Target(class_index, safe_class, weight, row_weights_at(lane.row), is_ignored, is_bad);
 }
 
 // The target's value.
@@ -207,12 +217,12 @@ fn target_value(start: u32, lane: Lane, t: Target) -> u32 {
 // Called by the lane that owns the target's vec4.
 fn put_row_outputs(lane: Lane, stats: Stats, t: Target, value: u32, is_masked: bool, is_special: bool) {
     if HAS_LOSS || HAS_LOG_PROB {
-        put_loss(lane.row, select(select(loss_bits(value, t.weight, stats), NAN, t.is_bad), 0u, t.is_ignored));
+        put_loss(lane.row, select(select(loss_bits(value, t, stats), NAN, t.is_bad), 0u, t.is_ignored));
         put_log_prob(lane.row, select(select(log_prob_bits(value, stats), NAN, t.is_bad), 0u, t.is_ignored));
     }
     if HAS_ROW_Z_LOSS {
         let is_zero = t.is_ignored || (is_masked && params.fully_masked == FULLY_MASKED_ZEROS && !t.is_bad);
-        let z = select(bitcast<u32>(z_loss_of(stats)), NAN, t.is_bad || is_special);
+        let z = select(bitcast<u32>(weighted(z_loss_of(stats), t)), NAN, t.is_bad || is_special);
         put_row_z_loss(lane.row, select(z, 0u, is_zero));
     }
     put_lse(lane.row, lse_bits(stats));
@@ -239,7 +249,7 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.target_weight = t.weight;
     row.target_sum = select(stats.target_sum, params.smoothing, HAS_TARGET_SUMS && FROM_SAVED_LSE);
     row.weight_sum = t.weight + row.target_sum;
-    row.grad_scale = grad_scale_at(at);
+    row.grad_scale = weighted(grad_scale_at(at), t);
     row.share = row.grad_scale;
     if HAS_TARGET_WEIGHT {
         row.share = mul(row.share, t.weight);
@@ -247,7 +257,7 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.factor = row.share;
     if HAS_Z_LOSS {
         // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.
-        let z = grad_scale_at(select(1u, at, params.grad_scale_stride == 1u));
+        let z = weighted(grad_scale_at(select(1u, at, params.grad_scale_stride == 1u)), t);
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
         row.factor = opaque(row.factor + row.z_scale);
     }

@@ -25,6 +25,7 @@ struct Sums {
     losses: u32,
     z_losses: u32,
     weights: u32,
+    row_weights: u32,
 }
 
 // What the denominators are: `NormalizerKind` in src/shader/spec.rs.
@@ -45,14 +46,20 @@ struct Denominators {
     z_losses: f32,
 }
 
-fn denominators(counted: u32, weights: u32) -> Denominators {
+fn denominators(counted: u32, total: Sums) -> Denominators {
     //#if HAS_NORMALIZER_BUFFER
     let given = normalizer[offset_of(NORMALIZER)];
     return Denominators(given, given);
     //#else
     if NORMALIZER_KIND == NORMALIZER_COUNTED {
-        let rows = f32(counted);
-        return Denominators(select(rows, bitcast<f32>(weights), SUMS_WEIGHTS), rows);
+        var by = Denominators(f32(counted), f32(counted));
+        if SUMS_WEIGHTS {
+            by.losses = bitcast<f32>(total.weights);
+        }
+        if HAS_ROW_WEIGHTS {
+            by.z_losses = select(by.losses, bitcast<f32>(total.row_weights), SUMS_ROW_WEIGHTS);
+        }
+        return by;
     }
     if NORMALIZER_KIND == NORMALIZER_NUMBER {
         return Denominators(params.normalizer, params.normalizer);
@@ -89,7 +96,7 @@ fn finish(total: Sums, counts: Counts, local: u32) {
     if local > 0u {
         return;
     }
-    let by = denominators(counts.counted, total.weights);
+    let by = denominators(counts.counted, total);
     summary.loss = total.losses;
     if IS_MEAN {
         summary.loss = mean_bits(total, by);

@@ -18,12 +18,15 @@ const CHUNK: u32 = 1024u;
 const CHUNKS_MAX: u32 = 64u;
 const TILE: u32 = 8u;
 override TILE_LANES: u32 = TILE * GROUP;
-const CHUNK_SUMS: u32 = 3u * CHUNKS_MAX;
+// Sums that there may be.
+const KINDS: u32 = select(3u, 4u, SUMS_ROW_WEIGHTS);
+const CHUNK_SUMS: u32 = KINDS * CHUNKS_MAX;
 
-// What is summed. Its number is also that of its word in a partial result.
+// What is summed. Its number is also that of its word in a partial result: the last's comes after the words of what is counted.
 const SUM_LOSS: u32 = 0u;
 const SUM_Z_LOSS: u32 = 1u;
 const SUM_WEIGHTS: u32 = 2u;
+const SUM_ROW_WEIGHTS: u32 = 3u;
 
 //#if IS_FROM_ROWS
 // All may be parts of one buffer of the caller's, which is bound for reading alone or for writing too, not for both.
@@ -58,15 +61,19 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
     }
     //#end
     let target_class = targets_at(row);
-    let counts = target_class < params.classes && target_class != params.ignore_index;
-    return select(0u, bitcast<u32>(weights_at(select(0u, target_class, counts))), counts);
+    let counts = !HAS_TARGETS || (target_class < params.classes && target_class != params.ignore_index);
+    var weight = weights_at(select(0u, target_class, counts));
+    if HAS_ROW_WEIGHTS {
+        weight = select(mul(weight, row_weights_at(row)), row_weights_at(row), kind == SUM_ROW_WEIGHTS);
+    }
+    return select(0u, bitcast<u32>(weight), counts);
 }
 
 // What is counted of a row.
 fn counts_of(row: u32) -> Counts {
     let target_class = targets_at(row);
-    let is_ignored = target_class == params.ignore_index;
-    let is_class = target_class < params.classes;
+    let is_ignored = (HAS_TARGETS && target_class == params.ignore_index) || is_left_out(row);
+    let is_class = !HAS_TARGETS || target_class < params.classes;
     var counts = no_counts();
     if COUNTS_TARGETS {
         let is_bad = !is_class && !is_ignored;
@@ -89,7 +96,7 @@ fn partial(i: u32, word: u32) -> u32 {
 }
 
 fn word_of_row(kind: u32, i: u32) -> u32 {
-    return partial(i, kind);
+    return partial(i, word_of_sum(kind));
 }
 
 fn counts_of(i: u32) -> Counts {
@@ -97,8 +104,13 @@ fn counts_of(i: u32) -> Counts {
 }
 //#end
 
-// The three sums of a chunk or group of chunks, then the words of its `Counts`.
-const PARTIAL_WORDS: u32 = 8u;
+// The first three sums of a chunk or group of chunks, then the words of its `Counts`, and the fourth sum.
+const PARTIAL_WORDS: u32 = select(8u, 9u, SUMS_ROW_WEIGHTS);
+
+fn word_of_sum(kind: u32) -> u32 {
+    return select(kind, 8u, kind == SUM_ROW_WEIGHTS);
+}
+
 //#if !IS_FINAL
 const NEXT_PARTIALS: u32 = 25u;
 @group(0) @binding(NEXT_PARTIALS) var<storage, read_write> next_partials: array<u32>;
@@ -115,7 +127,7 @@ const HAS_NAN: u32 = 1u;
 const HAS_POS_INF: u32 = 2u;
 // The sums of the chunks, by kind, and the sum of these.
 var<workgroup> chunk_sums: array<u32, CHUNK_SUMS>;
-var<workgroup> sums: array<u32, 3>;
+var<workgroup> sums: array<u32, KINDS>;
 
 // Words `first .. first + count` are summed: those of the rows, or in the second stage the sums of chunks.
 struct Source {
@@ -186,7 +198,7 @@ fn put_sum(source: Source, chunk: u32, bits: u32) {
         chunk_sums[source.kind * CHUNKS_MAX + chunk] = bits;
     }
     //#else
-    put_partial(chunk, source.kind, bits);
+    put_partial(chunk, word_of_sum(source.kind), bits);
     //#end
 }
 
@@ -324,12 +336,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if SUMS_WEIGHTS {
         sum_all(SUM_WEIGHTS, first, last, local);
     }
+    if SUMS_ROW_WEIGHTS {
+        sum_all(SUM_ROW_WEIGHTS, first, last, local);
+    }
     var counts = no_counts();
     if COUNTS_TARGETS || COUNTS_CORRECT {
         counts = count_all(first * CHUNK, min(last * CHUNK, params.rows), local);
     }
     //#if IS_FINAL
-    var total = Sums(0u, 0u, 0u);
+    var total = Sums(0u, 0u, 0u, 0u);
     if SUMS_LOSSES {
         total.losses = sums[SUM_LOSS];
     }
@@ -339,6 +354,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     if SUMS_WEIGHTS {
         total.weights = sums[SUM_WEIGHTS];
     }
+    //#if SUMS_ROW_WEIGHTS
+    total.row_weights = sums[SUM_ROW_WEIGHTS];
+    //#end
     finish(total, counts, local);
     //#else
     if COUNTS_TARGETS || COUNTS_CORRECT {

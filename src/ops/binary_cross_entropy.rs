@@ -113,6 +113,7 @@ impl BinaryCrossEntropy {
         };
         LossSpec {
             soft_targets: true,
+            row_weights: false,
             class_weights: false,
             z_loss: false,
             reduction: self.reduction,

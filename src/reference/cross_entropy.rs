@@ -4,8 +4,7 @@ use super::adjusted::*;
 use super::reduction::{denominators, divide, upstream_of};
 use super::row::Row;
 use crate::error::{EncodeError, check_length};
-use crate::ops::cross_entropy::TargetIndex;
-use crate::ops::cross_entropy::{CrossEntropy, Input};
+use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, check_row_weights};
 use crate::ops::loss::Reduction;
 use crate::ops::values::check_finite;
 use crate::rows::Rows;
@@ -34,7 +33,7 @@ pub struct CrossEntropyReference {
     pub argmax: Vec<usize>,
     /// Rows whose argmax is their target, without a NaN or +∞, and not of −∞ alone; 0 with soft targets.
     pub correct: usize,
-    /// Rows whose target is a class and not ignored; with soft targets all of them.
+    /// Rows whose target is a class and not ignored, with soft targets all of them; but none of weight 0.
     pub counted: usize,
     /// What an f32's errors are in proportion to.
     #[doc(hidden)]
@@ -53,6 +52,8 @@ pub struct LossScales {
     pub gradient_terms: Vec<f64>,
     /// The size of all that each element's gradient has in proportion to its probability.
     pub y_terms: Vec<f64>,
+    /// What the z-losses of a mean are divided by, and 1 for other reductions.
+    pub z_denominator: f64,
 }
 
 fn first_max(x: &[f64]) -> usize {
@@ -129,6 +130,7 @@ fn reference_loss<T: Copy + Into<f64>>(
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_finite("weights", options.weights.as_ref())?;
+    check_row_weights(options.row_weights.as_ref())?;
     let batch = Batch {
         logits,
         soft_targets,
@@ -136,10 +138,15 @@ fn reference_loss<T: Copy + Into<f64>>(
         options,
         adjuster: Adjuster::new(&options.adjust, rows)?,
         weights: class_values(options.weights.as_ref(), "weights", rows)?,
+        row_weights: options
+            .row_weights
+            .as_ref()
+            .map(|values| on_host(values, "row_weights", rows.count()))
+            .transpose()?,
     };
+    let targets = &batch.without_weightless(targets);
     let upstream = upstream_of(&options.upstream, options.reduction, rows)?;
-    let (counted, weight_sum) = batch.counted(targets);
-    let own = (weight_sum, counted as f64);
+    let Counted { rows: counted, own } = batch.counted(targets);
     let (loss_denominator, z_denominator) =
         denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
 
@@ -148,6 +155,7 @@ fn reference_loss<T: Copy + Into<f64>>(
         scales: LossScales {
             gradient_terms: vec![0.0; logits.len()],
             y_terms: vec![0.0; logits.len()],
+            z_denominator,
             ..LossScales::default()
         },
         counted,
@@ -156,14 +164,17 @@ fn reference_loss<T: Copy + Into<f64>>(
     let mut loss_sum = 0.0;
     for (number, &target) in targets.iter().enumerate() {
         let a = batch.adjuster.row(logits, rows, number);
+        let row_weight = batch.row_weight(number);
+        let upstream = row_weight * upstream[number];
         let row = TargetRow {
             number,
             target,
             row: Row::new(&a, options.fully_masked),
-            loss_scale: divide(upstream[number], loss_denominator),
-            z_scale: divide(upstream[number], z_denominator),
+            loss_scale: divide(upstream, loss_denominator),
+            z_scale: divide(upstream, z_denominator),
         };
         let RowLoss { loss, z_loss, log_prob } = batch.row_loss(&row, &a, &mut out);
+        let (loss, z_loss) = (weigh(row_weight, loss), weigh(row_weight, z_loss));
         out.scales.ln_sums.push(row.row.ln_sum());
         let argmax = first_max(&a);
         loss_sum += loss;
@@ -191,6 +202,14 @@ struct Batch<'a, T> {
     options: &'a CrossEntropy,
     adjuster: Adjuster<'a>,
     weights: Option<&'a [f32]>,
+    row_weights: Option<&'a [f32]>,
+}
+
+/// How many rows have a target, and what a mean divides by: the sum of their weights with those of their targets, and
+/// without.
+struct Counted {
+    rows: usize,
+    own: (f64, f64),
 }
 
 /// One row, its target, and what its gradient is multiplied by: the upstream gradient over the denominator of the loss
@@ -211,14 +230,35 @@ struct RowLoss {
 }
 
 impl<T: Copy + Into<f64>> Batch<'_, T> {
-    /// How many rows have a target, and the sum of those targets' weights.
-    fn counted(&self, targets: &[Target]) -> (usize, f64) {
-        let has_target = |target: &&Target| !matches!(target, Target::Ignored | Target::OutOfRange);
-        let weights = targets.iter().filter(has_target).map(|target| match target {
-            Target::Class(t) => weight_of(self.weights, *t),
-            _ => 1.0,
-        });
-        (targets.iter().filter(has_target).count(), weights.sum())
+    fn row_weight(&self, number: usize) -> f64 {
+        self.row_weights.map_or(1.0, |weights| weights[number].into())
+    }
+
+    /// The targets, none for rows of weight 0.
+    fn without_weightless(&self, targets: &[Target]) -> Vec<Target> {
+        let of_row = |(number, target): (usize, &Target)| match self.row_weight(number) {
+            0.0 => Target::Ignored,
+            _ => *target,
+        };
+        targets.iter().enumerate().map(of_row).collect()
+    }
+
+    fn counted(&self, targets: &[Target]) -> Counted {
+        let mut counted = Counted {
+            rows: 0,
+            own: (0.0, 0.0),
+        };
+        for (number, target) in targets.iter().enumerate() {
+            let weight = match target {
+                Target::Ignored | Target::OutOfRange => continue,
+                Target::Class(t) => weight_of(self.weights, *t),
+                Target::Probabilities => 1.0,
+            };
+            counted.rows += 1;
+            counted.own.0 += self.row_weight(number) * weight;
+            counted.own.1 += self.row_weight(number);
+        }
+        counted
     }
 
     /// The loss of a row with the adjusted values `a`; the row's gradient is written to its places in `out`.

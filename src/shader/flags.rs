@@ -56,6 +56,7 @@ pub(super) const FLAGS: &[&str] = &[
     "RESULT_IS_ATOMIC",
     "SUBGROUPS",
     "SUMS_LOSSES",
+    "SUMS_ROW_WEIGHTS",
     "SUMS_WEIGHTS",
     "SUMS_Z_LOSSES",
     "WRITES_ALL",

@@ -1,7 +1,7 @@
 //! [`Slot`]: the buffers that kernels are bound to, by the number of their binding.
 
 /// Slots that there can be: `Params` has an offset for each, and [`Slots`] a bit.
-pub(crate) const SLOTS_MAX: usize = 48;
+pub(crate) const SLOTS_MAX: usize = 52;
 
 /// A binding. Its number is also the index of its offset in `Params::offsets`. The shaders have the same names and
 /// numbers, mostly in `shaders/bindings.wgsl`; a test compares them.
@@ -52,6 +52,7 @@ pub(crate) enum Slot {
     DraftProbs = 42,
     Accepted = 43,
     Searches = 44,
+    RowWeights = 46,
 }
 
 impl Slot {
@@ -73,6 +74,7 @@ impl Slot {
         (Self::Bias, "HAS_BIAS"),
         (Self::RowScale, "HAS_ROW_SCALE"),
         (Self::Weights, "HAS_WEIGHTS"),
+        (Self::RowWeights, "HAS_ROW_WEIGHTS"),
         (Self::PosWeights, "HAS_POS_WEIGHTS"),
         (Self::History, "HAS_HISTORY"),
         (Self::BiasClasses, "HAS_BIAS_CLASSES"),

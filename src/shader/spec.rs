@@ -245,22 +245,46 @@ pub(crate) enum NormalizerKind {
 /// A pass over one word or two of each row, before the kernel of the rows or after it: `shaders/loss/reduce.wgsl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub(crate) struct LossPass {
+    /// Whether a row's target is a class, and whether classes and rows have weights.
+    pub(crate) has_targets: bool,
+    pub(crate) has_weights: bool,
+    pub(crate) has_row_weights: bool,
     pub(crate) counts_targets: bool,
     pub(crate) counts_correct: bool,
     pub(crate) sums_losses: bool,
     pub(crate) sums_z_losses: bool,
+    /// The weights of the targets' classes times those of the rows.
     pub(crate) sums_weights: bool,
+    /// The weights of the rows, where they are not summed so.
+    pub(crate) sums_row_weights: bool,
 }
 
 impl LossPass {
     /// Whether it reads anything of the rows.
     pub(crate) fn reads_rows(&self) -> bool {
-        *self != Self::default()
+        self.sums_losses || self.sums_z_losses || self.is_about_targets()
     }
 
-    /// Whether it reads the targets.
+    /// Whether it reads what the caller gives of the rows.
+    fn is_about_targets(&self) -> bool {
+        self.counts_targets || self.counts_correct || self.sums_weights || self.sums_row_weights
+    }
+
     pub(crate) fn reads_targets(&self) -> bool {
-        self.counts_targets || self.counts_correct || self.sums_weights
+        self.has_targets && self.is_about_targets()
+    }
+
+    pub(crate) fn reads_weights(&self) -> bool {
+        self.has_weights && self.sums_weights
+    }
+
+    pub(crate) fn reads_row_weights(&self) -> bool {
+        self.has_row_weights && self.is_about_targets()
+    }
+
+    /// Words of a partial result: `PARTIAL_WORDS` in shaders/loss/reduce.wgsl.
+    pub(crate) fn partial_words(&self) -> usize {
+        if self.sums_row_weights { 9 } else { 8 }
     }
 }
 

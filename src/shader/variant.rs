@@ -155,7 +155,9 @@ impl Variant {
                     ("SUMS_Z_LOSSES", pass.sums_z_losses),
                     ("SUMS_WEIGHTS", pass.sums_weights),
                     ("HAS_TARGETS", *from_rows && pass.reads_targets()),
-                    ("HAS_WEIGHTS", *from_rows && pass.sums_weights),
+                    ("SUMS_ROW_WEIGHTS", pass.sums_row_weights),
+                    ("HAS_WEIGHTS", *from_rows && pass.reads_weights()),
+                    ("HAS_ROW_WEIGHTS", pass.reads_row_weights()),
                     ("HAS_UPSTREAM", is_last(|last| last.writes_scale)),
                     (
                         "HAS_NORMALIZER_BUFFER",

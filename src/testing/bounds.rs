@@ -18,7 +18,6 @@ use super::subject::{Subject, Verdict};
 use super::ulp::ulp_of;
 use crate::dtype::{Dtype, Element};
 use crate::ops::cross_entropy::CrossEntropy;
-use crate::ops::loss::{Normalizer, Reduction};
 use crate::reference::{CrossEntropyReference, places};
 use crate::rows::Rows;
 
@@ -186,14 +185,9 @@ impl LossBounds {
         } else {
             row_z_losses.iter().map(|z| z.allowed).sum()
         };
-        let z_denominator = match (options.reduction, options.normalizer) {
-            (Reduction::Mean, Normalizer::Number(number)) => f64::from(number),
-            (Reduction::Mean, _) => exact.counted as f64,
-            _ => 1.0,
-        };
         let gradient = exact.gradient.iter().zip(&exact.scales.gradient_terms);
         Self {
-            loss: Bound::new(exact.loss, LOSS_ULP, exact.loss, z_off / z_denominator),
+            loss: Bound::new(exact.loss, LOSS_ULP, exact.loss, z_off / exact.scales.z_denominator),
             z_loss: Bound::new(exact.z_loss, LOSS_ULP, exact.z_loss, z_off),
             row_losses: row_losses.collect(),
             log_probs: itself(&exact.log_probs),

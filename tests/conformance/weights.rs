@@ -1,6 +1,7 @@
 //! Class weights of any size, negative ones, and those that are no numbers.
 
-use crate::common::{GPUS, Random, Subject, equal, gpu, near, on};
+use crate::common::{GPUS, Random, Subject, equal, gpu, must, near, on};
+use wgpu_softmax::testing::LossBounds;
 use wgpu_softmax::{CrossEntropy, EncodeError, Gradient, Reduction, Rows, reference};
 
 const ROWS: usize = 40;
@@ -101,5 +102,81 @@ fn weights_that_are_no_numbers_are_errors() {
             error.map(|e| e.to_string()),
             Some(expected.to_string()),
         );
+    }
+}
+
+/// Sums over more rows than one work-group takes, of rows that are counted by their own weights and those of their targets.
+#[test]
+fn means_over_many_rows_divide_by_the_weights_of_all() {
+    const COUNT: usize = 70_000;
+    let rows = Rows::new(COUNT, 2);
+    let x = Random(414).logits(COUNT * 2, 2.0);
+    let targets: Vec<i64> = (0..COUNT as i64).map(|row| [0, 1, -100][row as usize % 3]).collect();
+    let row_weights: Vec<f32> = (0..COUNT).map(|row| [0.0, 0.5, 1.25, 3.0][row % 4]).collect();
+    let options = CrossEntropy {
+        row_weights: Some(row_weights.into()),
+        z_loss: 0.125,
+        correct: true,
+        ..mean_with(&[0.75, 2.0])
+    };
+    let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
+    for gpu in GPUS.iter() {
+        let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
+        let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+        near(&subject, "loss", &[out.loss.unwrap()], &[exact.loss]);
+        let bounds = LossBounds::new(&options, &exact);
+        let gradient = out.gradient.unwrap();
+        must(subject.within("gradient", &gradient, &exact.gradient, |i, _| {
+            bounds.gradient[i].allowed
+        }));
+        let counts = (out.counted, out.correct.unwrap());
+        equal(&subject, "counted and correct", counts, (exact.counted, exact.correct));
+    }
+}
+
+/// A row of weight 0 takes no part, whatever it holds; the others are what they are without it.
+#[test]
+fn a_row_of_weight_0_takes_no_part() {
+    let bad = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+    let rows = Rows::new(4, 3);
+    let good = [1.0f32, 2.0, 3.0];
+    let all: Vec<f32> = bad.iter().flat_map(|&v| [v; 3]).chain(good).collect();
+    for gpu in GPUS.iter() {
+        let alone = gpu
+            .cross_entropy(&good, &[0i64], Rows::new(1, 3), &mean_with(&[1.0, 2.0, 3.0]))
+            .unwrap();
+        let options = CrossEntropy {
+            row_weights: Some(vec![0.0, 0.0, -0.0, 1.0].into()),
+            correct: true,
+            ..mean_with(&[1.0, 2.0, 3.0])
+        };
+        let out = gpu.cross_entropy(&all, &[0i64, 1, 99, 0], rows, &options).unwrap();
+        let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+        equal(&subject, "loss", out.loss, alone.loss);
+        let gradient: Vec<f32> = [0.0; 9].into_iter().chain(alone.gradient.unwrap()).collect();
+        equal(&subject, "gradient", out.gradient, Some(gradient));
+        equal(
+            &subject,
+            "counted and correct",
+            (out.counted, out.correct),
+            (1, Some(0)),
+        );
+    }
+}
+
+#[test]
+fn negative_row_weights_are_errors() {
+    for bad in [f32::NAN, f32::INFINITY, -1.0] {
+        let options = CrossEntropy {
+            row_weights: Some(vec![1.0, bad].into()),
+            ..CrossEntropy::default()
+        };
+        let error = gpu()
+            .cross_entropy(&[0.0f32; 6], &[0u32, 1], Rows::new(2, 3), &options)
+            .err();
+        let subject = Subject::new::<f32>("cross_entropy", Rows::new(2, 3), &options);
+        let expected = format!("row_weights[1] is {bad}, but must be finite and at least 0");
+        let error = error.map(|e| e.to_string());
+        equal(&subject, "the error", error.as_deref(), Some(expected.as_str()));
     }
 }

@@ -148,6 +148,12 @@ impl Case {
             },
             Kind::CrossEntropySoft => CrossEntropy {
                 entropy: true,
+                row_weights: Some(
+                    (0..self.rows().count())
+                        .map(|_| random.below(4) as f32 / 2.0)
+                        .collect::<Vec<_>>()
+                        .into(),
+                ),
                 ..options
             },
             _ => CrossEntropy {

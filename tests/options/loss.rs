@@ -20,6 +20,8 @@ fn loss_options(option: &str, rows: Rows, random: &mut Random) -> CrossEntropy {
                 let weights: Vec<f32> = (0..rows.classes()).map(|c| 0.25 * (c % 4) as f32).collect();
                 options.weights = Some(weights.into());
             }
+            // A row without a part, +∞ in another such.
+            "rows" => options.row_weights = Some(vec![1.5, 0.5, 0.0, 2.0, 0.75, 3.0, 0.0].into()),
             "smoothing" => options.label_smoothing = 0.125,
             "z" => options.z_loss = 0.01,
             "normalizer" => options.normalizer = Normalizer::Number(7.5),

@@ -90,7 +90,7 @@ impl<'a> HostCall<'a> {
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (batch, outputs) = (&self.batch, &self.outputs);
-        let (buffers, mut others) = batch.bind(outputs.buffers(self.options.is_soft()), [None; 2])?;
+        let (buffers, mut others) = batch.bind(outputs.buffers(self.options.is_soft()), [None; 3])?;
         let statistics = StatisticsBuffer::of_all(gpu, &self.rows, &self.spec(), all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let before = batch.passes.before(&buffers)?;
@@ -134,7 +134,7 @@ impl CrossEntropy {
     /// The options for a call on host slices: stored as the slices are, with the gradient in place of the device's copy
     /// of the logits.
     pub(super) fn on_host<T: Element>(self) -> Result<Self, RunError> {
-        let buffers = [&self.weights, &self.from_lse].map(|v| *v == Some(Values::Buffer));
+        let buffers = [&self.weights, &self.row_weights, &self.from_lse].map(|v| *v == Some(Values::Buffer));
         let upstream = self.upstream == Upstream::Buffer;
         if upstream || buffers.contains(&true) || self.normalizer == Normalizer::Buffer {
             return Err(NO_BUFFER);

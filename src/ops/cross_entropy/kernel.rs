@@ -9,7 +9,7 @@ use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
 use crate::ops::loss::{Gradient, LossBuffers, LossPasses};
 use crate::ops::row_op::{logits_operand, matrix_operands};
-use crate::ops::values::{OptionBuffer, option_operand};
+use crate::ops::values::{OptionBuffer, Values, option_operand};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{Params, RowStatsNeed, Slot};
@@ -23,6 +23,7 @@ pub(super) struct CrossEntropyBatch {
     rows: usize,
     pub(super) passes: LossPasses,
     weights: Option<OptionBuffer>,
+    row_weights: Option<OptionBuffer>,
     from_lse: Option<OptionBuffer>,
 }
 
@@ -54,8 +55,10 @@ impl CrossEntropyBatch {
         let weights = weights
             .as_ref()
             .map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
-        let from_lse = options.from_lse.as_ref();
-        let from_lse = from_lse.map(|v| OptionBuffer::new(gpu, Slot::SavedLse, "from_lse", Extent::Row, count, v));
+        let by_row = |slot, name, values: &Option<Values>| {
+            let buffer = |values| OptionBuffer::new(gpu, slot, name, Extent::Row, count, values);
+            values.as_ref().map(buffer).transpose()
+        };
         Ok(Self {
             gradient: options.gradient,
             is_soft: options.is_soft(),
@@ -63,7 +66,8 @@ impl CrossEntropyBatch {
             rows: count,
             passes,
             weights: weights.transpose()?,
-            from_lse: from_lse.transpose()?,
+            row_weights: by_row(Slot::RowWeights, "row_weights", &options.row_weights)?,
+            from_lse: by_row(Slot::SavedLse, "from_lse", &options.from_lse)?,
         })
     }
 
@@ -82,16 +86,18 @@ impl CrossEntropyBatch {
     pub(super) fn bind<'a>(
         &'a self,
         buffers: LossBuffers<'a>,
-        [weights, from_lse]: [Option<Slice<'a>>; 2],
+        [weights, row_weights, from_lse]: [Option<Slice<'a>>; 3],
     ) -> Result<(LossBuffers<'a>, Vec<Operand<'a>>), EncodeError> {
         let mut operands = self.statistics_operands(buffers.targets, weights)?;
-        let weights = operands.iter().find(|operand| operand.slot == Slot::Weights);
+        operands.extend(option_operand(&self.row_weights, "row_weights", row_weights)?);
+        let slice_of = |slot| Some(operands.iter().find(|operand| operand.slot == slot)?.slice);
         let saved = option_operand(&self.from_lse, "from_lse", from_lse)?;
         if let Some(saved) = saved {
             saved.check(self.rows, 0)?;
         }
         let buffers = LossBuffers {
-            weights: weights.map(|operand| operand.slice),
+            weights: slice_of(Slot::Weights),
+            row_weights: slice_of(Slot::RowWeights),
             ..buffers
         };
         operands.extend(saved.filter(|_| self.reads_saved_lse));
@@ -221,7 +227,9 @@ impl CrossEntropyKernel {
             outputs: buffers.outputs(),
             ..LossBuffers::new(buffers.summary)
         };
-        let (loss, by_row) = self.batch.bind(loss, [buffers.weights, buffers.from_lse])?;
+        let (loss, by_row) = self
+            .batch
+            .bind(loss, [buffers.weights, buffers.row_weights, buffers.from_lse])?;
         operands.extend(&by_row);
         let kernel = (&self.kernel, &operands[..], self.batch.passes.params());
         self.batch.passes.bind(&loss, &by_row, kernel)

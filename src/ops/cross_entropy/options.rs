@@ -53,7 +53,7 @@ pub enum Targets {
 /// | some −∞, not the target | as if those classes were absent | 0 there |
 /// | −∞ at the target, or at a class to which smoothing or a soft target gives weight | +∞ | as the formula gives for y = 0 |
 /// | −∞ alone | [`FullyMasked`] | [`FullyMasked`] |
-/// | target is `ignore_index` | 0, whatever the logits | 0 |
+/// | target is `ignore_index`, or weight 0 in [`CrossEntropy::row_weights`] | 0, whatever the logits | 0 |
 /// | target is no class | NaN, and counted in [`CrossEntropySummary`](crate::CrossEntropySummary) | NaN |
 /// | soft target with a NaN | NaN | NaN |
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,11 @@ pub struct CrossEntropy {
     /// over class indices, without a z-loss and where the losses of the rows are not asked for, may have weights of any size on the
     /// host: there `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives.
     pub weights: Option<Values>,
+    /// A weight r for each row, also called sample weight: finite and at least 0, or an error where they are on the host. Loss and
+    /// gradient of row i are multiplied by r_i; a mean divides by `Σ r_i w_t` over the rows that are not ignored (by `Σ r_i` with soft
+    /// targets), its z-losses by `Σ r_i`. A row of weight 0 takes no part at all, whatever it holds, as if it were ignored.
+    #[doc(alias = "sample_weight")]
+    pub row_weights: Option<Values>,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
     /// λ: what lse² is multiplied by before it is added to the loss; also called lse_square_scale.
@@ -123,6 +128,7 @@ impl Default for CrossEntropy {
             input: Input::default(),
             targets: Targets::default(),
             weights: None,
+            row_weights: None,
             label_smoothing: 0.0,
             z_loss: 0.0,
             reduction: Reduction::default(),
@@ -172,6 +178,7 @@ impl CrossEntropy {
         LossSpec {
             soft_targets: self.is_soft(),
             class_weights: self.weights.is_some(),
+            row_weights: self.row_weights.is_some(),
             z_loss: self.z_loss != 0.0,
             reduction: self.reduction,
             normalizer: self.normalizer,
@@ -217,6 +224,7 @@ impl CrossEntropy {
             (Slot::Targets, !self.is_soft()),
             (Slot::SoftTargets, self.is_soft()),
             (Slot::Weights, self.weights.is_some()),
+            (Slot::RowWeights, self.row_weights.is_some()),
             (Slot::SavedLse, stats == RowStatsNeed::SavedLse),
         ];
         let outputs = outputs.named().map(|(slot, _, is_bound)| (slot, is_bound));

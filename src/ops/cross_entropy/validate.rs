@@ -5,7 +5,7 @@ use crate::error::EncodeError;
 use crate::ops::adjust::Adjust;
 use crate::ops::loss::Gradient;
 use crate::ops::row_op::check_in_place;
-use crate::ops::values::{check_finite, check_number};
+use crate::ops::values::{Values, check_elements, check_finite, check_number};
 
 /// The options that may not go with another one: the name of each, whether it is on, and why it may not.
 type Others = [(&'static str, bool, &'static str)];
@@ -17,6 +17,12 @@ fn reject(a: &'static str, is_on: bool, others: &Others) -> Result<(), EncodeErr
     }
 }
 
+/// Checks the weights of the rows that are on the host.
+pub(crate) fn check_row_weights(weights: Option<&Values>) -> Result<(), EncodeError> {
+    let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
+    check_elements("row_weights", weights, "finite and at least 0", is_weight)
+}
+
 impl CrossEntropy {
     /// Checks the options that [`LossSpec`](crate::ops::loss::LossSpec) does not check.
     pub(super) fn validate(&self) -> Result<(), EncodeError> {
@@ -26,6 +32,7 @@ impl CrossEntropy {
         check_number("label_smoothing", epsilon, "from 0 to 1", is_share)?;
         check_number("z_loss", self.z_loss, "finite", true)?;
         check_finite("weights", self.weights.as_ref())?;
+        check_row_weights(self.row_weights.as_ref())?;
         self.validate_log_probs()?;
         self.validate_soft_targets()?;
         self.validate_from_lse()

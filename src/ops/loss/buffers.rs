@@ -21,6 +21,8 @@ pub(crate) struct LossBuffers<'a> {
     pub(crate) normalizer: Option<Slice<'a>>,
     /// The weights of the classes, the caller's or the kernel's own.
     pub(crate) weights: Option<Slice<'a>>,
+    /// The weights of the rows, likewise.
+    pub(crate) row_weights: Option<Slice<'a>>,
     pub(crate) outputs: RowOutputs<Option<Slice<'a>>>,
 }
 
@@ -32,6 +34,7 @@ impl<'a> LossBuffers<'a> {
             upstream: None,
             normalizer: None,
             weights: None,
+            row_weights: None,
             outputs: RowOutputs::default(),
         }
     }

@@ -105,6 +105,7 @@ pub(crate) struct LossSpec {
     /// Whether every class has a target, rather than each row a class index.
     pub(crate) soft_targets: bool,
     pub(crate) class_weights: bool,
+    pub(crate) row_weights: bool,
     pub(crate) z_loss: bool,
     pub(crate) reduction: Reduction,
     pub(crate) normalizer: Normalizer,
@@ -123,7 +124,7 @@ impl LossSpec {
     /// Where the mean's denominators come from.
     fn normalizer_kind(&self) -> NormalizerKind {
         match (self.reduction, self.normalizer) {
-            (Reduction::Mean, Normalizer::Rows) if self.soft_targets => NormalizerKind::Number,
+            (Reduction::Mean, Normalizer::Rows) if self.soft_targets && !self.row_weights => NormalizerKind::Number,
             (Reduction::Mean, Normalizer::Rows) => NormalizerKind::Counted,
             (Reduction::Mean, Normalizer::Number(_)) => NormalizerKind::Number,
             (Reduction::Mean, Normalizer::Buffer) => NormalizerKind::Buffer,
@@ -194,7 +195,12 @@ impl LossSpec {
         }
         let mut pass = self.about_targets();
         if self.pass_before(rows).is_some() {
-            pass = LossPass::default();
+            pass = LossPass {
+                counts_targets: false,
+                sums_weights: false,
+                sums_row_weights: false,
+                ..pass
+            };
             last.normalizer = NormalizerKind::Summary;
             last.writes_all = false;
         }
@@ -206,9 +212,15 @@ impl LossSpec {
 
     /// What the first of the passes finds.
     fn about_targets(&self) -> LossPass {
+        let has_weights = self.class_weights && !self.soft_targets;
+        let is_divided = self.normalizer_kind() == NormalizerKind::Counted;
         LossPass {
-            counts_targets: !self.soft_targets,
-            sums_weights: self.class_weights && self.normalizer_kind() == NormalizerKind::Counted,
+            has_targets: !self.soft_targets,
+            has_weights,
+            has_row_weights: self.row_weights,
+            counts_targets: !self.soft_targets || self.row_weights,
+            sums_weights: is_divided && (has_weights || self.row_weights),
+            sums_row_weights: is_divided && has_weights && self.row_weights && self.z_loss,
             ..LossPass::default()
         }
     }

@@ -139,7 +139,8 @@ impl LossPasses {
         all.extend(upstream.map(|slice| Operand::read(Slot::Upstream, "upstream", slice, word)));
         // Some dispatches bind these operands while they write the summary, and the one that writes the results reads
         // it, so none of them may overlap it.
-        let is_beside_it = |o: &&Operand<'_>| o.is_written || matches!(o.slot, Slot::Targets | Slot::Weights);
+        let is_beside_it =
+            |o: &&Operand<'_>| o.is_written || matches!(o.slot, Slot::Targets | Slot::Weights | Slot::RowWeights);
         all.extend(by_row.iter().filter(is_beside_it).map(|o| Operand {
             is_written: false,
             ..*o

@@ -17,8 +17,6 @@ const ONE_GROUP_SOFTWARE: usize = 64 * CHUNK;
 const ONE_GROUP: usize = 16 * CHUNK;
 /// Chunks of each work-group where there are several: `TILE` there.
 const GROUP_CHUNKS: usize = 8;
-/// Words of a partial result: `PARTIAL_WORDS` there.
-const PARTIAL_WORDS: usize = 8;
 
 /// A pass over the rows of one batch. Where one work-group cannot do it, several leave a partial result for each 1,024
 /// rows, then for each 1,024 of those, until one work-group can do the rest.
@@ -57,7 +55,7 @@ impl Reduction {
         let (mut count, mut words) = (reduction.rows, 1);
         while count > one_group || reduction.ranges(count, words).len() > 1 {
             reduction.pipeline(reduction.partials.is_empty(), false)?;
-            (count, words) = (count.div_ceil(CHUNK), PARTIAL_WORDS);
+            (count, words) = (count.div_ceil(CHUNK), pass.partial_words());
             let bytes = (count * words) as u64 * ELEMENT_BYTES;
             (reduction.partials).push(gpu.buffer("partial losses", bytes, Usage::STORAGE)?);
         }
@@ -82,7 +80,7 @@ impl Reduction {
         let (mut count, mut from): (usize, Option<&wgpu::Buffer>) = (self.rows, None);
         for next in &self.partials {
             let pipeline = self.pipeline(from.is_none(), false)?;
-            for range in self.ranges(count, from.map_or(1, |_| PARTIAL_WORDS)) {
+            for range in self.ranges(count, from.map_or(1, |_| self.pass.partial_words())) {
                 let chunks = range.len().div_ceil(CHUNK);
                 let mut dispatch = Dispatch {
                     pipeline: pipeline.clone(),
@@ -92,7 +90,7 @@ impl Reduction {
                 };
                 self.bind_inputs(&mut dispatch, &range, from, (buffers, outputs));
                 let first = range.start / CHUNK;
-                let written = self.words(next.slice(..), first..first + chunks, PARTIAL_WORDS);
+                let written = self.words(next.slice(..), first..first + chunks, self.pass.partial_words());
                 dispatch.bind(Slot::NextPartials, written);
                 dispatches.push(dispatch);
             }
@@ -130,14 +128,20 @@ impl Reduction {
         dispatch.params.rows = range.len() as u32;
         dispatch.params.first_row = range.start as u32;
         if let Some(partials) = from {
-            let read = self.words(partials.slice(..), range.clone(), PARTIAL_WORDS);
+            let read = self.words(partials.slice(..), range.clone(), self.pass.partial_words());
             dispatch.bind(Slot::Partials, read);
             return;
         }
         let classes = 0..dispatch.params.classes as usize;
         for (slot, slice, words, is_read) in [
             (Slot::Targets, buffers.targets, range, self.pass.reads_targets()),
-            (Slot::Weights, buffers.weights, &classes, self.pass.sums_weights),
+            (Slot::Weights, buffers.weights, &classes, self.pass.reads_weights()),
+            (
+                Slot::RowWeights,
+                buffers.row_weights,
+                range,
+                self.pass.reads_row_weights(),
+            ),
             (Slot::Loss, outputs.row_losses, range, self.pass.sums_losses),
             (Slot::RowZLoss, outputs.row_z_losses, range, self.pass.sums_z_losses),
             (Slot::Argmax, outputs.argmax, range, self.pass.counts_correct),

@@ -137,7 +137,7 @@ fn loss_specs() -> [RowSpec; 9] {
         .slots
         .with(ROW_OUTPUTS)
         .with(ADJUST_SLOTS)
-        .with([Slot::Weights]);
+        .with([Slot::Weights, Slot::RowWeights]);
     let saved = [Slot::Targets, Slot::GradScale, Slot::Weights, Slot::SavedLse];
     [
         cross_entropy(CrossEntropySpec::default(), &with_targets),
@@ -171,14 +171,19 @@ fn loss_passes() -> Vec<(LossPass, FinalStep)> {
     for (soft, is_mean, before, flag) in (0..16).map(|i| (i & 1 > 0, i & 2 > 0, i & 4 > 0, i & 8 > 0)) {
         let kinds = [
             (NormalizerKind::None, !is_mean && !before),
-            (NormalizerKind::Counted, is_mean && !soft),
+            (NormalizerKind::Counted, is_mean),
             (NormalizerKind::Number, is_mean && !before),
             (NormalizerKind::Buffer, is_mean),
         ];
         for (normalizer, _) in kinds.into_iter().filter(|(_, is_possible)| *is_possible) {
+            let is_counted = normalizer == NormalizerKind::Counted;
             let targets = LossPass {
-                counts_targets: !soft,
-                sums_weights: flag && normalizer == NormalizerKind::Counted,
+                has_targets: !soft,
+                has_weights: flag && !soft,
+                has_row_weights: soft || flag,
+                counts_targets: !soft || is_counted,
+                sums_weights: is_counted && (soft || flag),
+                sums_row_weights: is_counted && flag && !soft,
                 ..LossPass::default()
             };
             let first = FinalStep {
