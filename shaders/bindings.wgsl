@@ -2,7 +2,7 @@
 // where the kernel does not. Their numbers are those of `Slot` in src/shader/slot.rs; a test compares them. Buffers
 // laid out as the logits are belong to io/load.wgsl and io/write.wgsl.
 
-//#import "params"
+//#import "math"
 
 // A class index for each row.
 const TARGETS: u32 = 4u;
@@ -126,6 +126,47 @@ fn row_weights_at(row: u32) -> f32 {
 fn is_left_out(row: u32) -> bool {
     return HAS_ROW_WEIGHTS && (bitcast<u32>(row_weights_at(row)) & 0x7fffffffu) == 0u;
 }
+
+// One more logit in each row's denominator, as bits of f32.
+const SINK: u32 = 47u;
+//#if HAS_SINK
+@group(0) @binding(SINK) var<storage, read> sink: array<u32>;
+
+fn sink_at(row: u32) -> u32 {
+    return sink[offset_of(SINK) + row * params.sink_stride];
+}
+//#else
+fn sink_at(row: u32) -> u32 {
+    return NEG_INF;
+}
+//#end
+
+// The lse of each row that a forward pass left, as bits of f32.
+const SAVED_LSE: u32 = 18u;
+//#if HAS_SAVED_LSE
+@group(0) @binding(SAVED_LSE) var<storage, read> saved_lse: array<u32>;
+
+fn saved_lse_at(row: u32) -> u32 {
+    return saved_lse[offset_of(SAVED_LSE) + row];
+}
+//#else
+fn saved_lse_at(row: u32) -> u32 {
+    return NAN;
+}
+//#end
+
+// The gradient of each row's sink.
+const SINK_GRAD: u32 = 48u;
+//#if HAS_SINK_GRAD
+@group(0) @binding(SINK_GRAD) var<storage, read_write> sink_grad: array<u32>;
+
+fn put_sink_grad(row: u32, bits: u32) {
+    sink_grad[offset_of(SINK_GRAD) + row] = bits;
+}
+//#else
+fn put_sink_grad(row: u32, bits: u32) {
+}
+//#end
 
 // The weight of each class's positive examples.
 const POS_WEIGHTS: u32 = 19u;

@@ -59,6 +59,12 @@ struct Params {
     first_class: u32,
     shard_spans: u32,
     first_span: u32,
+    // Words from the sink of a row to that of the next, 0 if all rows share it.
+    sink_stride: u32,
+    // The inverse of the temperature of a teacher's logits, and what the loss and the gradient are multiplied by.
+    teacher_scale: f32,
+    loss_scale: f32,
+    unused: u32,
     // For each binding, the offset of its data, in elements of its buffer; there is room for 52.
     offsets: array<vec4<u32>, 13>,
 }

@@ -82,6 +82,7 @@ pub use ops::sample::{
     SampleParams, SampleRows, SampleSummary, ShardSample, ShardSampling, Words,
 };
 pub use ops::shard::ShardStatistics;
+pub use ops::sink::Sink;
 pub use ops::softmax::{Softmax, SoftmaxBuffers, SoftmaxKernel};
 pub use ops::softmax_grad::{SoftmaxGrad, SoftmaxGradBuffers, SoftmaxGradKernel};
 pub use ops::softmax_jacobian::{SoftmaxJacobianBuffers, SoftmaxJacobianKernel};

@@ -8,6 +8,7 @@ pub(crate) mod loss;
 pub(crate) mod row_op;
 pub(crate) mod sample;
 pub(crate) mod shard;
+pub(crate) mod sink;
 pub(crate) mod softmax;
 pub(crate) mod softmax_grad;
 pub(crate) mod softmax_jacobian;

@@ -26,4 +26,4 @@ pub use cross_entropy::LossScales;
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
 pub use draft::{DraftReference, verify_draft};
 pub use sample::{SampleReference, sample};
-pub use softmax::{logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian};
+pub use softmax::{logsumexp, logsumexp_grad, sink_probabilities, softmax, softmax_grad, softmax_jacobian};

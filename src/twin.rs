@@ -7,5 +7,5 @@ mod rows;
 mod sample;
 
 pub use draft::{Sequence, verify_draft};
-pub use rows::{cross_entropy, softmax, total};
+pub use rows::{cross_entropy, softmax, softmax_with_sink, total};
 pub use sample::{Drawn, Edits, Philox, draw, log_prob, values};

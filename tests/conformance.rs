@@ -6,6 +6,8 @@ mod common;
 mod confident;
 #[path = "conformance/overflow.rs"]
 mod overflow;
+#[path = "conformance/sinks.rs"]
+mod sinks;
 #[path = "conformance/special_rows.rs"]
 mod special_rows;
 #[path = "conformance/weights.rs"]

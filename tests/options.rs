@@ -106,13 +106,17 @@ macro_rules! cells {
 }
 
 cells! {
-    softmax: plain scale scales bias softcap mask masks causal axis row_stride scales_bias_softcap_masks;
-    log_softmax: plain scale scales bias softcap mask masks causal axis row_stride scales_bias_softcap_masks;
-    logsumexp: plain scale scales bias softcap mask masks causal axis row_stride scales_bias_softcap_masks;
-    softmax_grad: plain scale scales softcap axis row_stride scales_bias_softcap;
-    log_softmax_grad: plain scale scales softcap axis row_stride scales_bias_softcap;
-    logsumexp_grad: plain scale scales bias softcap mask masks causal axis row_stride scales_bias_softcap_masks;
-    softmax_jacobian: plain scale;
+    softmax: plain scale scales bias softcap mask masks causal sink sinks axis row_stride
+        scales_bias_softcap_masks scales_bias_softcap_masks_sinks;
+    log_softmax: plain scale scales bias softcap mask masks causal sink sinks axis row_stride
+        scales_bias_softcap_masks;
+    logsumexp: plain scale scales bias softcap mask masks causal sink sinks axis row_stride
+        scales_bias_softcap_masks;
+    softmax_grad: plain scale scales softcap sinks axis row_stride scales_bias_softcap;
+    log_softmax_grad: plain scale scales softcap sinks axis row_stride scales_bias_softcap;
+    logsumexp_grad: plain scale scales bias softcap mask masks causal sink sinks axis row_stride
+        scales_bias_softcap_masks;
+    softmax_jacobian: plain scale sinks;
     cross_entropy: plain weights rows smoothing z ignored normalizer upstream scale scales bias softcap mask masks causal axis
         row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;
     cross_entropy_soft: plain weights rows smoothing z normalizer upstream scale scales bias softcap mask masks causal axis

@@ -75,11 +75,8 @@ impl SoftmaxGradBackend for CubeBackend {
         launch(&[&saved, &upstream, &gradient, &logits], |gpu, encoder, slices| {
             let kernel = options.prepare(gpu, rows(&saved, dim)?)?;
             let buffers = SoftmaxGradBuffers {
-                saved: slices[0],
-                upstream: slices[1],
-                gradient: slices[2],
                 logits: options.adjust.softcap.map(|_| slices[3]),
-                adjust: AdjustBuffers::default(),
+                ..SoftmaxGradBuffers::new(slices[0], slices[1], slices[2])
             };
             kernel.encode(encoder, &buffers)
         });

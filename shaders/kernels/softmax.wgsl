@@ -1,12 +1,16 @@
 // softmax:            y = exp(a - m) / d,     m = max a, d = k + s = sum of exp(a - m), of which k are maxima
 // log_softmax:        y = (a - m) - ln d
 // logsumexp:          lse = m + ln d, and its gradient g y da/dx, with the upstream gradient as each row's grad scale
+// With a sink (row/sink.wgsl), d has one term more.
 // A row belongs to the lanes that the schedule gives it; the schedule also decides how often memory is read.
 // References: reference::softmax, reference::logsumexp.
 
 //#import "bindings"
 //#import "row/stats"
 //#import "schedule/$SCHEDULE"
+//#if HAS_SINK_GRAD
+//#import "row/sink"
+//#end
 
 struct Row {
     max_value: f32,
@@ -71,6 +75,12 @@ fn run(lane: Lane) {
     if HAS_LSE && lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
         put_lse(lane.row, lse_bits(stats));
     }
+    //#if HAS_SINK_GRAD
+    if lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+        let factor = mul(inv_sum_of(stats), grad_scale_at(lane.row * params.grad_scale_stride));
+        put_sink_grad(lane.row, sink_grad_bits(lane, stats.max_key, factor, has_nan_or_inf(stats.max_key)));
+    }
+    //#end
     if HAS_RESULT && lane.live {
         write_row(start, lane, stats.max_key, row_of(lane, stats));
     }

@@ -1,11 +1,15 @@
 // From the saved result y (in the logits' place) and the upstream gradient g:
 // softmax:      dx = y (g - sum of g y) da/dx
 // log_softmax:  dx = (g - e^y sum of g) da/dx
+// sink:         - e^(sink - lse) sum of g y, or of g: y has the sink in it already
 // A class of probability 0 has gradient 0, whatever its g. A row belongs to the lanes that the schedule gives it.
 // Reference: reference::softmax_grad.
 
 //#import "row/stats"
 //#import "schedule/$SCHEDULE"
+//#if HAS_SINK_GRAD
+//#import "row/sink"
+//#end
 
 struct Row {
     // sum of g y, or of g.
@@ -31,6 +35,11 @@ fn run(lane: Lane) {
     let start = row_start(lane.row);
     let stats = row_stats(start, lane);
     let is_nan = has_nan_or_inf(stats.max_key) || (bitcast<u32>(stats.sum) & 0x7fffffffu) > POS_INF;
+    //#if HAS_SINK_GRAD
+    if lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+        put_sink_grad(lane.row, sink_grad_bits(lane, ordered_key(saved_lse_at(lane.row)), -stats.sum, is_nan));
+    }
+    //#end
     if lane.live {
         write_row(start, lane, stats.max_key, Row(stats.sum, is_nan, NAN));
     }

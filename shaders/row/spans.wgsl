@@ -3,6 +3,9 @@
 // `span_index_of`.
 
 //#import "row/stats"
+//#if ADDS_SINK
+//#import "row/sink"
+//#end
 
 // Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets.
 override SPAN_WORDS: u32 = 3u;
@@ -171,5 +174,9 @@ fn combine_spans(lane: Lane) -> Stats {
         s.target_dot = combine_sums(TARGET_DOT, base, lane).x;
         s.target_error = lanes_max(target_error, lane);
     }
+    //#if ADDS_SINK
+    return with_sink(s, lane);
+    //#else
     return s;
+    //#end
 }

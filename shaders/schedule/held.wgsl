@@ -4,6 +4,9 @@
 
 //#import "row/stats"
 //#import "io/write"
+//#if ADDS_SINK
+//#import "row/sink"
+//#end
 //#if HAS_SPANS
 //#import "schedule/group_spans"
 //#end
@@ -31,7 +34,14 @@ fn write_row(start: u32, lane: Lane, max_key: i32, row: Row) {
 //#else
 fn row_stats(start: u32, lane: Lane) -> Stats {
     load_chunk(start, 0u, lane);
-    return chunk_stats(start, 0u, lane);
+    let stats = chunk_stats(start, 0u, lane);
+    //#if ADDS_SINK
+    let row = with_sink(stats, lane);
+    exp_rescale = exp_vec4(vec4<u32>(bits_of_key(stats.max_key)), exp_base(row.max_key)).x;
+    return row;
+    //#else
+    return stats;
+    //#end
 }
 
 fn owns_chunk(chunk: u32, lane: Lane) -> bool {

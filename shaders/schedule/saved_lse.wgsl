@@ -1,16 +1,13 @@
 // A backward pass from the lse that a forward pass left: nothing is reduced again, because y is exp(x - lse). Memory is
 // read once and written once.
 
+//#import "bindings"
 //#import "row/stats"
 //#import "schedule/reload"
 
-const SAVED_LSE: u32 = 18u;
-// As bits of f32.
-@group(0) @binding(SAVED_LSE) var<storage, read> saved_lse: array<u32>;
-
 fn row_stats(start: u32, lane: Lane) -> Stats {
     var s = no_stats();
-    let bits = saved_lse[offset_of(SAVED_LSE) + lane.row];
+    let bits = saved_lse_at(lane.row);
     let is_nan = (bits & 0x7fffffffu) > POS_INF;
     s.max_key = ordered_key(select(bits, NAN, is_nan));
     s.max_count = 1.0;

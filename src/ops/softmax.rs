@@ -3,7 +3,10 @@
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, logits_operand, matrix_operands};
 use super::shard::{ShardStatistics, StatisticsBuffer};
-use crate::dispatch::{Bound, Dispatch, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice};
+use super::sink::{Sink, SinkOption};
+use crate::dispatch::{
+    Bound, Dispatch, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
+};
 use crate::dtype::{Element, Storage};
 use crate::error::{EncodeError, RunError};
 #[cfg(not(target_arch = "wasm32"))]
@@ -11,7 +14,7 @@ use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
-use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
+use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
 /// Options of softmax and log-softmax.
 ///
@@ -27,6 +30,11 @@ pub struct Softmax {
     pub log: bool,
     /// Scale, bias, softcap and mask.
     pub adjust: Adjust,
+    /// One more logit in the denominator.
+    pub sink: Option<Sink>,
+    /// Whether the lse of each row is left as well, in [`SoftmaxBuffers::lse`]. The calls that take host slices ignore it:
+    /// [`Gpu::logsumexp`] gives it.
+    pub lse: bool,
     /// How logits and result are stored. The calls that take host slices use the slices' type instead.
     pub storage: Storage,
     /// What a row of −∞ alone gives.
@@ -51,6 +59,10 @@ pub struct SoftmaxBuffers<'a> {
     pub result: Option<Slice<'a>>,
     /// The buffers that [`Softmax::adjust`] asks for.
     pub adjust: AdjustBuffers<'a>,
+    /// An f32 for each row; with [`Sink::PerRow`] of [`Values::Buffer`](crate::Values::Buffer).
+    pub sink: Option<Slice<'a>>,
+    /// An f32 for each row; with [`Softmax::lse`].
+    pub lse: Option<Slice<'a>>,
     /// For rows that are a shard: what `bind_statistics` leaves of this shard, or, for `bind`, that of all shards in the order
     /// of their classes, one after the other. How many bytes: `statistics_bytes`.
     pub statistics: Option<Slice<'a>>,
@@ -67,6 +79,8 @@ impl<'a> SoftmaxBuffers<'a> {
                 bias: None,
                 mask: None,
             },
+            sink: None,
+            lse: None,
             statistics: None,
         }
     }
@@ -91,6 +105,7 @@ impl<'a> SoftmaxBuffers<'a> {
 pub struct SoftmaxKernel {
     kernel: RowKernel,
     adjusted: Adjusted,
+    sink: SinkOption,
     params: Params,
 }
 
@@ -110,9 +125,13 @@ impl Softmax {
         } else {
             ResultPlace::Apart
         };
-        let own = [Slot::Logits, Slot::Result]
-            .into_iter()
-            .skip(usize::from(self.in_place));
+        let own = [
+            (Slot::Logits, !self.in_place),
+            (Slot::Result, true),
+            (Slot::Sink, self.sink.is_some()),
+            (Slot::Lse, self.lse),
+        ];
+        let own: Slots = own.into_iter().collect();
         RowSpec {
             op: RowOp::Softmax {
                 log: self.log,
@@ -125,7 +144,7 @@ impl Softmax {
             stats: RowStatsNeed::Sums,
             adjust: adjusted.spec,
             sample: SampleSpec::default(),
-            slots: own.chain(adjusted.slots()).collect(),
+            slots: own.with(adjusted.slots()),
         }
     }
 
@@ -139,6 +158,7 @@ impl Softmax {
     pub(super) fn on_host<T: Element>(&self) -> Self {
         Self {
             in_place: true,
+            lse: false,
             storage: Storage::all(T::DTYPE),
             ..self.clone()
         }
@@ -151,10 +171,12 @@ impl Softmax {
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxKernel, EncodeError> {
         check_in_place(self.in_place, self.storage)?;
         let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        let sink = SinkOption::new(gpu, rows, self.sink.as_ref())?;
         Ok(SoftmaxKernel {
             kernel: RowKernel::new(gpu, rows, self.spec(&adjusted), self.schedule)?,
-            params: self.params(&adjusted),
+            params: sink.params(self.params(&adjusted)),
             adjusted,
+            sink,
         })
     }
 }
@@ -219,6 +241,10 @@ impl SoftmaxKernel {
     fn operands<'a>(&'a self, buffers: &SoftmaxBuffers<'a>) -> Result<Vec<Operand<'a>>, EncodeError> {
         let mut operands = matrix_operands(&self.kernel.spec, buffers.logits, buffers.result)?;
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
+        operands.extend(self.sink.operand(buffers.sink)?);
+        let wants_lse = self.kernel.spec.slots.has(Slot::Lse);
+        let lse = require_iff(wants_lse, "lse", "lse", buffers.lse)?;
+        operands.extend(lse.map(|lse| Operand::written(Slot::Lse, "lse", lse, Extent::Row)));
         operands.extend(self.kernel.statistics_operand(buffers.statistics, false)?);
         Ok(operands)
     }
@@ -270,15 +296,17 @@ impl Gpu {
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let sink = SinkOption::on_host(gpu, rows, options.sink.as_ref())?;
         let spec = options.spec(&adjusted);
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
+        others.extend(sink.operand(None)?);
         let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
             rows,
             spec,
             schedule: options.schedule,
-            params: options.params(&adjusted),
+            params: sink.params(options.params(&adjusted)),
             others,
             is_statistics: false,
             wait,

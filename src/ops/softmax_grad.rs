@@ -1,15 +1,14 @@
 //! The backward pass of softmax and log-softmax, from their saved result.
 
+mod host;
+
 use super::adjust::{Adjust, AdjustBuffers, Adjusted, Mask};
 use super::row_op::matrix_operands;
-use crate::dispatch::{
-    Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff,
-};
-use crate::dtype::{Element, Storage};
-use crate::error::{EncodeError, RunError};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::gpu::block_on;
-use crate::gpu::{Gpu, Wait};
+use super::sink::{Sink, SinkOption, sink_gradient};
+use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
+use crate::dtype::Storage;
+use crate::error::EncodeError;
+use crate::gpu::Gpu;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
@@ -27,6 +26,9 @@ pub struct SoftmaxGrad {
     pub log: bool,
     /// What the forward pass did to the logits; masks change nothing here, but a softcap needs the logits again.
     pub adjust: Adjust,
+    /// The forward pass's sink, for its gradient: `dσ = −e^(σ − lse) Σ g y` for each row, and with `log` `−e^(σ − lse) Σ g`. The gradient
+    /// of the logits does not need it, because y has it in it.
+    pub sink: Option<Sink>,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,
     /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
@@ -51,6 +53,28 @@ pub struct SoftmaxGradBuffers<'a> {
     pub logits: Option<Slice<'a>>,
     /// Scale and bias, where [`SoftmaxGrad::adjust`] asks for them.
     pub adjust: AdjustBuffers<'a>,
+    /// An f32 for each row; with [`Sink::PerRow`] of [`Values::Buffer`](crate::Values::Buffer).
+    pub sink: Option<Slice<'a>>,
+    /// The lse that the forward pass left ([`Softmax::lse`](crate::Softmax::lse)), an f32 for each row; with [`SoftmaxGrad::sink`].
+    pub lse: Option<Slice<'a>>,
+    /// dσ, an f32 for each row; with [`SoftmaxGrad::sink`].
+    pub sink_gradient: Option<Slice<'a>>,
+}
+
+impl<'a> SoftmaxGradBuffers<'a> {
+    /// The buffers that are needed whatever the options.
+    pub fn new(saved: Slice<'a>, upstream: Slice<'a>, gradient: Slice<'a>) -> Self {
+        Self {
+            saved,
+            upstream,
+            gradient,
+            logits: None,
+            adjust: AdjustBuffers::default(),
+            sink: None,
+            lse: None,
+            sink_gradient: None,
+        }
+    }
 }
 
 /// The backward pass over one shape, ready to be recorded any number of times.
@@ -58,6 +82,7 @@ pub struct SoftmaxGradBuffers<'a> {
 pub struct SoftmaxGradKernel {
     kernel: RowKernel,
     adjusted: Adjusted,
+    sink: SinkOption,
     softcap: bool,
 }
 
@@ -75,6 +100,8 @@ impl SoftmaxGrad {
         let logits_again = self.adjust.softcap.is_some().then_some(Slot::SoftcapLogits);
         let own = [Slot::Result, Slot::UpstreamMatrix].into_iter().chain(logits_again);
         let logits = (place == ResultPlace::Apart).then_some(Slot::Logits);
+        let of_sink = [Slot::Sink, Slot::SavedLse, Slot::SinkGrad];
+        let of_sink = of_sink.into_iter().filter(|_| self.sink.is_some());
         RowSpec {
             op: RowOp::SoftmaxGrad { log: self.log },
             storage: self.storage,
@@ -87,7 +114,7 @@ impl SoftmaxGrad {
                 ..adjusted.spec
             },
             sample: SampleSpec::default(),
-            slots: own.chain(logits).chain(adjusted.slots()).collect(),
+            slots: own.chain(logits).chain(of_sink).chain(adjusted.slots()).collect(),
         }
     }
 
@@ -100,6 +127,7 @@ impl SoftmaxGrad {
         Ok(SoftmaxGradKernel {
             kernel: RowKernel::new(gpu, rows, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
             adjusted,
+            sink: SinkOption::new(gpu, rows, self.sink.as_ref())?,
             softcap: self.adjust.softcap.is_some(),
         })
     }
@@ -153,88 +181,12 @@ impl SoftmaxGradKernel {
         let logits = require_logits(buffers.logits, self.softcap)?;
         operands.extend(logits.map(|slice| Operand::read(Slot::SoftcapLogits, "logits", slice, matrix)));
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
-        self.kernel.bind(&operands, self.adjusted.params)
-    }
-}
-
-impl Gpu {
-    /// The backward pass of [`Gpu::softmax`] from its result: see [`SoftmaxGrad`]. `logits` are needed with a softcap
-    /// only.
-    ///
-    /// # Errors
-    /// A shape that is invalid or does not fit the slices, logits that are missing or unused, and whatever the device
-    /// reports.
-    ///
-    /// ```
-    /// # use wgpu_softmax::{Gpu, Rows, SoftmaxGrad};
-    /// # let gpu = Gpu::new()?;
-    /// let dx = gpu.softmax_grad(&[0.5f32, 0.5], &[1.0, 0.0], None, Rows::new(1, 2), &SoftmaxGrad::default())?;
-    /// assert_eq!(dx, [0.25, -0.25]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn softmax_grad<T: Element>(
-        &self,
-        saved: &[T],
-        upstream: &[T],
-        logits: Option<&[T]>,
-        rows: Rows,
-        options: &SoftmaxGrad,
-    ) -> Result<Vec<T>, RunError> {
-        block_on(self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::Blocking))
-    }
-
-    /// [`Gpu::softmax_grad`] for callers with a runtime: the device is waited for on a thread of its own.
-    ///
-    /// # Errors
-    /// As [`Gpu::softmax_grad`].
-    pub async fn softmax_grad_async<T: Element>(
-        &self,
-        saved: &[T],
-        upstream: &[T],
-        logits: Option<&[T]>,
-        rows: Rows,
-        options: &SoftmaxGrad,
-    ) -> Result<Vec<T>, RunError> {
-        self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::OnThread)
-            .await
-    }
-
-    async fn run_softmax_grad<T: Element>(
-        &self,
-        slices: [Option<&[T]>; 3],
-        rows: Rows,
-        options: &SoftmaxGrad,
-        wait: Wait,
-    ) -> Result<Vec<T>, RunError> {
-        let gpu = &self.leasing();
-        let _lock = gpu.gl_call_lock().await;
-        require_logits(slices[2], options.adjust.softcap.is_some())?;
-        let options = SoftmaxGrad {
-            storage: Storage::all(T::DTYPE),
-            ..options.clone()
-        };
-        let derivative = options.derivative();
-        let (adjusted, _) = Adjusted::on_host(gpu, rows, &derivative)?;
-        let names = [
-            (Slot::Logits, "saved"),
-            (Slot::UpstreamMatrix, "upstream"),
-            (Slot::SoftcapLogits, "logits"),
-        ];
-        let given = names
-            .into_iter()
-            .zip(slices)
-            .filter_map(|(name, slice)| Some((name, slice?)));
-        let matrices = given.map(|((slot, name), slice)| HostMatrix::new(slot, name, slice, &rows));
-        let batch = HostBatch {
-            rows,
-            spec: options.spec(&adjusted, ResultPlace::InPlace),
-            schedule: options.schedule,
-            params: adjusted.params,
-            others: adjusted.operands(&AdjustBuffers::default())?,
-            is_statistics: false,
-            wait,
-        };
-        gpu.stream(matrices.collect::<Result<_, _>>()?, &batch).await
+        operands.extend(self.sink.operand(buffers.sink)?);
+        let has_sink = self.sink.is_there();
+        let lse = require_iff(has_sink, "lse", "sink", buffers.lse)?;
+        operands.extend(lse.map(|lse| Operand::read(Slot::SavedLse, "lse", lse, Extent::Row)));
+        let of_sink = require_iff(has_sink, "sink_gradient", "sink", buffers.sink_gradient)?;
+        operands.extend(of_sink.map(sink_gradient));
+        self.kernel.bind(&operands, self.sink.params(self.adjusted.params))
     }
 }

@@ -71,6 +71,7 @@ impl Softmax {
         }
         let softmax = Self {
             in_place: false,
+            lse: false,
             storage: Storage {
                 result: Dtype::F32,
                 ..self.storage

@@ -23,13 +23,18 @@ pub(super) struct Ordinary {
     /// s, the sum of the exponentials of the other classes.
     rest: f64,
     lse: f64,
+    /// The value of a sink less the largest.
+    sink: Option<f64>,
 }
 
 impl Ordinary {
-    fn new(shifted: Vec<f64>) -> Self {
-        let max_count = shifted.iter().filter(|&&v| v == 0.0).count() as f64;
-        let rest = shifted.iter().filter(|&&v| v != 0.0).map(|v| v.exp()).sum();
+    /// A sink is summed as a class is.
+    fn new(shifted: Vec<f64>, sink: Option<f64>) -> Self {
+        let all = || shifted.iter().chain(&sink);
+        let max_count = all().filter(|&&v| v == 0.0).count() as f64;
+        let rest = all().filter(|&&v| v != 0.0).map(|v| v.exp()).sum();
         Self {
+            sink,
             shifted,
             max_count,
             rest,
@@ -58,21 +63,25 @@ impl Ordinary {
 
 impl Row {
     pub(super) fn new(a: &[f64], fully_masked: FullyMasked) -> Self {
-        if a.iter().any(|v| v.is_nan() || *v == f64::INFINITY) {
+        Self::with_sink(a, None, fully_masked)
+    }
+
+    pub(super) fn with_sink(a: &[f64], sink: Option<f64>, fully_masked: FullyMasked) -> Self {
+        if a.iter().chain(&sink).any(|v| v.is_nan() || *v == f64::INFINITY) {
             return Self::Nan;
         }
-        let max = a.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let max = a.iter().chain(&sink).copied().fold(f64::NEG_INFINITY, f64::max);
         if max == f64::NEG_INFINITY {
             return match fully_masked {
                 FullyMasked::Nan => Self::Nan,
                 FullyMasked::Zeros => Self::Zeros,
                 FullyMasked::Uniform => Self::Ordinary(Ordinary {
                     lse: -(a.len() as f64).ln(),
-                    ..Ordinary::new(vec![0.0; a.len()])
+                    ..Ordinary::new(vec![0.0; a.len()], None)
                 }),
             };
         }
-        let row = Ordinary::new(a.iter().map(|v| v - max).collect());
+        let row = Ordinary::new(a.iter().map(|v| v - max).collect(), sink.map(|v| v - max));
         let lse = max + row.ln_sum();
         Self::Ordinary(Ordinary { lse, ..row })
     }
@@ -91,6 +100,15 @@ impl Row {
             Self::Nan => f64::NAN,
             Self::Zeros => 0.0,
             Self::Ordinary(row) => row.shifted[class].exp() / row.exp_sum(),
+        }
+    }
+
+    /// The sink's, or 0 without one.
+    pub(super) fn sink_probability(&self) -> f64 {
+        match self {
+            Self::Nan => f64::NAN,
+            Self::Zeros => 0.0,
+            Self::Ordinary(row) => row.sink.map_or(0.0, |sink| sink.exp() / row.exp_sum()),
         }
     }
 

@@ -4,8 +4,11 @@ use super::adjusted::*;
 use super::row::Row;
 use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Adjust;
+use crate::ops::logsumexp::LogSumExp;
 use crate::ops::row_op::FullyMasked;
+use crate::ops::sink::Sink;
 use crate::ops::softmax::Softmax;
+use crate::ops::values::Values;
 use crate::rows::Rows;
 
 /// Softmax, and with [`Softmax::log`] log-softmax: the formulas and special values are those of [`Softmax`].
@@ -13,11 +16,10 @@ use crate::rows::Rows;
 /// # Errors
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<f64>, EncodeError> {
-    check_logits(logits, &rows)?;
-    let adjuster = Adjuster::new(&options.adjust, &rows)?;
+    let rows_of = SinkRows::of(logits, &rows, options)?;
     let mut result = vec![0.0; logits.len()];
     for number in 0..rows.count() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), options.fully_masked);
+        let row = rows_of.row(number);
         for (c, i) in places(&rows, number).enumerate() {
             result[i] = if options.log {
                 row.log_probability(c)
@@ -104,13 +106,12 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
     rows: Rows,
     options: &Softmax,
 ) -> Result<Vec<f64>, EncodeError> {
-    check_logits(logits, &rows)?;
-    let adjuster = Adjuster::new(&options.adjust, &rows)?;
+    let rows_of = SinkRows::of(logits, &rows, options)?;
     let classes = rows.classes();
     let elements = Rows::new(rows.count().saturating_mul(classes), classes).elements()?;
     let mut jacobian = Vec::with_capacity(elements);
     for number in 0..rows.count() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), options.fully_masked);
+        let row = rows_of.row(number);
         for i in 0..classes {
             for (j, place) in places(&rows, number).enumerate() {
                 if row.is_masked(i) || row.is_masked(j) {
@@ -119,50 +120,112 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
                 }
                 let y_i = if options.log { 1.0 } else { row.probability(i) };
                 let delta_minus_y = if i == j { row.complement(j) } else { -row.probability(j) };
-                jacobian.push(adjuster.grad(y_i * delta_minus_y, number, j, logits[place].into()));
+                jacobian.push((rows_of.adjuster).grad(y_i * delta_minus_y, number, j, logits[place].into()));
             }
         }
     }
     Ok(jacobian)
 }
 
-/// `lse = m + ln d` of each row: NaN for a row with a NaN or +∞; NaN, −∞ or −ln C for a row of only −∞.
+/// The rows of a batch, with their sinks.
+struct SinkRows<'a, T> {
+    logits: &'a [T],
+    rows: &'a Rows,
+    adjuster: Adjuster<'a>,
+    sink: Option<&'a Sink>,
+    fully_masked: FullyMasked,
+}
+
+impl<'a, T: Copy + Into<f64>> SinkRows<'a, T> {
+    fn new(
+        logits: &'a [T],
+        rows: &'a Rows,
+        (adjust, sink, fully_masked): (&'a Adjust, Option<&'a Sink>, FullyMasked),
+    ) -> Result<Self, EncodeError> {
+        check_logits(logits, rows)?;
+        if let Some(Sink::PerRow(values)) = sink {
+            on_host(values, "sink", rows.count())?;
+        }
+        Ok(Self {
+            logits,
+            rows,
+            adjuster: Adjuster::new(adjust, rows)?,
+            sink,
+            fully_masked,
+        })
+    }
+
+    fn of(logits: &'a [T], rows: &'a Rows, options: &'a Softmax) -> Result<Self, EncodeError> {
+        Self::new(
+            logits,
+            rows,
+            (&options.adjust, options.sink.as_ref(), options.fully_masked),
+        )
+    }
+
+    fn row(&self, number: usize) -> Row {
+        let sink = match self.sink {
+            Some(Sink::Number(sink)) => Some(f64::from(*sink)),
+            Some(Sink::PerRow(Values::Host(sinks))) => Some(sinks[number].into()),
+            Some(Sink::PerRow(Values::Buffer)) | None => None,
+        };
+        let a = self.adjuster.row(self.logits, self.rows, number);
+        Row::with_sink(&a, sink, self.fully_masked)
+    }
+}
+
+/// The probability `e^(σ − lse)` of each row's sink: the gradient of its value is `−p Σ g y` after a softmax, `−p Σ g` after a
+/// log-softmax, with g only of classes that are not −∞, and `p g` after logsumexp.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
-pub fn logsumexp<T: Copy + Into<f64>>(
+/// As [`softmax`].
+pub fn sink_probabilities<T: Copy + Into<f64>>(
     logits: &[T],
     rows: Rows,
-    adjust: &Adjust,
-    fully_masked: FullyMasked,
+    options: &Softmax,
 ) -> Result<Vec<f64>, EncodeError> {
-    check_logits(logits, &rows)?;
-    let adjuster = Adjuster::new(adjust, &rows)?;
-    let lse = |row| Row::new(&adjuster.row(logits, &rows, row), fully_masked).lse();
-    Ok((0..rows.count()).map(lse).collect())
+    let rows_of = SinkRows::of(logits, &rows, options)?;
+    Ok((0..rows.count())
+        .map(|number| rows_of.row(number).sink_probability())
+        .collect())
+}
+
+/// `lse = m + ln d` of each row: NaN for a row with a NaN or +∞; NaN, −∞ or −ln C for a row of only −∞, unless it has a sink.
+///
+/// # Errors
+/// As [`softmax`].
+pub fn logsumexp<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f64>, EncodeError> {
+    let rows_of = SinkRows::new(
+        logits,
+        &rows,
+        (&options.adjust, options.sink.as_ref(), options.fully_masked),
+    )?;
+    Ok((0..rows.count()).map(|number| rows_of.row(number).lse()).collect())
 }
 
 /// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get
 /// exactly 0, and so does padding.
 ///
 /// # Errors
-/// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
+/// As [`softmax`].
 pub fn logsumexp_grad<T: Copy + Into<f64>>(
     logits: &[T],
     g: &[f64],
     rows: Rows,
-    adjust: &Adjust,
-    fully_masked: FullyMasked,
+    options: &LogSumExp,
 ) -> Result<Vec<f64>, EncodeError> {
-    check_logits(logits, &rows)?;
+    let rows_of = SinkRows::new(
+        logits,
+        &rows,
+        (&options.adjust, options.sink.as_ref(), options.fully_masked),
+    )?;
     check_length("upstream", rows.count(), g.len())?;
-    let adjuster = Adjuster::new(adjust, &rows)?;
     let mut gradient = vec![0.0; logits.len()];
     for (number, g) in g.iter().enumerate() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), fully_masked);
+        let row = rows_of.row(number);
         for (c, i) in places(&rows, number).enumerate() {
             if !row.is_masked(c) {
-                gradient[i] = adjuster.grad(g * row.probability(c), number, c, logits[i].into());
+                gradient[i] = (rows_of.adjuster).grad(g * row.probability(c), number, c, logits[i].into());
             }
         }
     }

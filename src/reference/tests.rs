@@ -9,7 +9,7 @@ use crate::ops::row_op::FullyMasked;
 use crate::ops::values::Values;
 use crate::rows::Rows;
 use crate::testing::{Subject, must};
-use crate::{BinaryCrossEntropy, CrossEntropy, EmptyMean, Input, Normalizer, Reduction, Softmax, Upstream};
+use crate::{BinaryCrossEntropy, CrossEntropy, EmptyMean, Input, LogSumExp, Normalizer, Reduction, Softmax, Upstream};
 
 mod confident;
 mod loss;
@@ -130,8 +130,8 @@ fn softmax_gradients_are_the_differences() {
                 close(&subject, "the derivative", &jacobian, &expected);
             }
             let per_row = numbers(rows.count(), 6);
-            let lse = |x: &[f64]| logsumexp(x, rows, &adjust, FullyMasked::Nan).unwrap();
-            let gradient = logsumexp_grad(&x, &per_row, rows, &adjust, FullyMasked::Nan).unwrap();
+            let lse = |x: &[f64]| logsumexp(x, rows, &adjusted_lse(&adjust)).unwrap();
+            let gradient = logsumexp_grad(&x, &per_row, rows, &adjusted_lse(&adjust)).unwrap();
             let expected = differences(&x, |x| dot(&per_row, &lse(x)));
             close(
                 &Subject::reference("logsumexp_grad", rows, &adjust),
@@ -157,7 +157,7 @@ fn infinite_logits_pass_the_softcap_and_masked_classes_keep_their_nan() {
     let capped = |v: f64| 2.0 * (v / 2.0).tanh();
     let expected = [capped(-1.0), -INF, -INF, -INF, capped(3.0), f64::NAN];
     close(&Subject::reference("adjusted", rows, &adjust), "a", &a, &expected);
-    let dx = logsumexp_grad(&x, &[1.0, 1.0], rows, &adjust, FullyMasked::Nan).unwrap();
+    let dx = logsumexp_grad(&x, &[1.0, 1.0], rows, &adjusted_lse(&adjust)).unwrap();
     let da_dx = -(1.0 - 0.5f64.tanh().powi(2));
     let expected = [da_dx, 0.0, 0.0, f64::NAN, f64::NAN, f64::NAN];
     close(
@@ -204,4 +204,11 @@ fn wrong_lengths_and_buffers_are_errors() {
         &got,
         &Err(no_buffer("Values::Buffer", "there is no buffer; use Values::Host")),
     ));
+}
+
+fn adjusted_lse(adjust: &Adjust) -> LogSumExp {
+    LogSumExp {
+        adjust: adjust.clone(),
+        ..LogSumExp::default()
+    }
 }

@@ -90,6 +90,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "row/lane",
     "row/registers",
     "row/shard_target",
+    "row/sink",
     "row/spans",
     "row/stats",
     "row/target_terms",

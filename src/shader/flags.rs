@@ -2,6 +2,7 @@
 
 /// The shaders' flags, besides those of the optional slots.
 pub(super) const FLAGS: &[&str] = &[
+    "ADDS_SINK",
     "ADJUSTS_GRAD_ONLY",
     "CACHES_EXP",
     "COUNTS_CLASSES",

@@ -43,6 +43,10 @@ pub(crate) struct Params {
     pub(crate) first_class: u32,
     pub(crate) shard_spans: u32,
     pub(crate) first_span: u32,
+    pub(crate) sink_stride: u32,
+    pub(crate) teacher_scale: f32,
+    pub(crate) loss_scale: f32,
+    pub(crate) unused: u32,
     pub(crate) offsets: [u32; SLOTS_MAX],
 }
 

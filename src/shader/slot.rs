@@ -53,6 +53,8 @@ pub(crate) enum Slot {
     Accepted = 43,
     Searches = 44,
     RowWeights = 46,
+    Sink = 47,
+    SinkGrad = 48,
 }
 
 impl Slot {
@@ -75,6 +77,9 @@ impl Slot {
         (Self::RowScale, "HAS_ROW_SCALE"),
         (Self::Weights, "HAS_WEIGHTS"),
         (Self::RowWeights, "HAS_ROW_WEIGHTS"),
+        (Self::SavedLse, "HAS_SAVED_LSE"),
+        (Self::Sink, "HAS_SINK"),
+        (Self::SinkGrad, "HAS_SINK_GRAD"),
         (Self::PosWeights, "HAS_POS_WEIGHTS"),
         (Self::History, "HAS_HISTORY"),
         (Self::BiasClasses, "HAS_BIAS_CLASSES"),

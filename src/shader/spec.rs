@@ -189,7 +189,8 @@ impl RowSpec {
 
     /// Whether differences of logits have to be computed in two numbers, because rounded to one they might not be exact.
     pub(super) fn has_exact_diff(&self) -> bool {
-        let is_changed = self.adjust.is_adjusted || self.sample.temperature || self.sample.edits;
+        let is_changed =
+            self.adjust.is_adjusted || self.slots.has(Slot::Sink) || self.sample.temperature || self.sample.edits;
         self.storage.logits == Dtype::F32 || is_changed || self.stats == RowStatsNeed::SavedLse
     }
 

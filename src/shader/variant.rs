@@ -227,7 +227,9 @@ impl RowVariant {
         all.flags.extend(self.sample_flags());
         match self.spec.op {
             RowOp::Softmax { log, lse_grad } => {
-                all.flags.extend([("IS_LOG", log), ("IS_LSE_GRAD", lse_grad)]);
+                let has_sink = self.spec.slots.has(Slot::Sink);
+                all.flags
+                    .extend([("IS_LOG", log), ("IS_LSE_GRAD", lse_grad), ("ADDS_SINK", has_sink)]);
             }
             RowOp::SoftmaxGrad { log } => {
                 all.flags.extend([("IS_LOG", log), ("HAS_UPSTREAM_TERMS", true)]);

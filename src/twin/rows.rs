@@ -209,7 +209,24 @@ fn exps(x: &[f32], m: f32) -> impl Iterator<Item = (f32, f32)> {
 
 /// Softmax of one row: each exponential times `exp(m_span − m) · 1/d`.
 pub fn softmax(x: &[f32]) -> Vec<f32> {
-    let (m, sums) = stats(x);
+    probabilities(x, stats(x))
+}
+
+/// Softmax of one row with a sink.
+pub fn softmax_with_sink(x: &[f32], sink: f32) -> Vec<f32> {
+    probabilities(x, with_sink(stats(x), sink))
+}
+
+/// The statistics of a row and its sink: twin of `with_sink` in shaders/row/sink.wgsl.
+fn with_sink(row: (f32, Sums), sink: f32) -> (f32, Sums) {
+    let alone = Sums {
+        max_count: 1.0,
+        sum: 0.0,
+    };
+    merge(row, (sink, alone))
+}
+
+fn probabilities(x: &[f32], (m, sums): (f32, Sums)) -> Vec<f32> {
     exps(x, m)
         .map(|(e, rescale)| flush(e * (rescale * sums.inv_sum())))
         .collect()

@@ -86,13 +86,7 @@ fn what_is_bound_gives_what_encode_gives() {
     same_as_encoded(&options, &[&jacobian], bound, |e| kernel.encode(e, &buffers));
     let options = SoftmaxGrad::default();
     let kernel = options.prepare(gpu(), ROWS).unwrap();
-    let buffers = SoftmaxGradBuffers {
-        saved: x.slice(..),
-        upstream: g.slice(..),
-        gradient: dx.slice(..),
-        logits: None,
-        adjust: Default::default(),
-    };
+    let buffers = SoftmaxGradBuffers::new(x.slice(..), g.slice(..), dx.slice(..));
     same_as_encoded(&options, &[&dx], kernel.bind(&buffers).unwrap(), |e| {
         kernel.encode(e, &buffers)
     });
@@ -103,13 +97,7 @@ fn what_is_bound_gives_what_encode_gives() {
         kernel.encode(e, &buffers)
     });
     let kernel = options.prepare_grad(gpu(), ROWS).unwrap();
-    let buffers = LogSumExpGradBuffers {
-        logits: x.slice(..),
-        lse: by_row.slice(..),
-        upstream: by_row.slice(..),
-        gradient: Some(dx.slice(..)),
-        adjust: Default::default(),
-    };
+    let buffers = LogSumExpGradBuffers::new(x.slice(..), by_row.slice(..), by_row.slice(..), Some(dx.slice(..)));
     same_as_encoded(&options, &[&dx], kernel.bind(&buffers).unwrap(), |e| {
         kernel.encode(e, &buffers)
     });

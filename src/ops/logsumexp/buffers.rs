@@ -12,6 +12,8 @@ pub struct LogSumExpBuffers<'a> {
     pub lse: Slice<'a>,
     /// The buffers that [`LogSumExp::adjust`](crate::LogSumExp::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
+    /// An f32 for each row; with [`Sink::PerRow`](crate::Sink::PerRow) of [`Values::Buffer`](crate::Values::Buffer).
+    pub sink: Option<Slice<'a>>,
     /// For rows that are a shard: what `bind_statistics` leaves of this shard, or, for `bind`, that of all shards in the order
     /// of their classes, one after the other. How many bytes: `statistics_bytes`.
     pub statistics: Option<Slice<'a>>,
@@ -28,6 +30,7 @@ impl<'a> LogSumExpBuffers<'a> {
                 bias: None,
                 mask: None,
             },
+            sink: None,
             statistics: None,
         }
     }
@@ -47,4 +50,23 @@ pub struct LogSumExpGradBuffers<'a> {
     pub gradient: Option<Slice<'a>>,
     /// The buffers that [`LogSumExp::adjust`](crate::LogSumExp::adjust) asks for.
     pub adjust: AdjustBuffers<'a>,
+    /// As [`LogSumExpBuffers::sink`].
+    pub sink: Option<Slice<'a>>,
+    /// dσ, an f32 for each row; with [`LogSumExp::sink`](crate::LogSumExp::sink).
+    pub sink_gradient: Option<Slice<'a>>,
+}
+
+impl<'a> LogSumExpGradBuffers<'a> {
+    /// The buffers that are needed whatever the options.
+    pub fn new(logits: Slice<'a>, lse: Slice<'a>, upstream: Slice<'a>, gradient: Option<Slice<'a>>) -> Self {
+        Self {
+            logits,
+            lse,
+            upstream,
+            gradient,
+            adjust: AdjustBuffers::default(),
+            sink: None,
+            sink_gradient: None,
+        }
+    }
 }

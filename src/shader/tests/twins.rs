@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 45] = [
+const ALL_SLOTS: [Slot; 47] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -131,6 +131,8 @@ const ALL_SLOTS: [Slot; 45] = [
     Slot::Accepted,
     Slot::Searches,
     Slot::RowWeights,
+    Slot::Sink,
+    Slot::SinkGrad,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.

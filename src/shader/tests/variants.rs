@@ -54,7 +54,7 @@ fn softcap(mask: MaskKind) -> AdjustSpec {
 const ADJUST_SLOTS: [Slot; 3] = [Slot::Mask, Slot::Bias, Slot::RowScale];
 
 /// Kernels of the softmax family with every option off, and with every option on that can be combined.
-fn softmax_specs() -> [RowSpec; 6] {
+fn softmax_specs() -> [RowSpec; 9] {
     let softmax = |log, lse_grad| RowOp::Softmax { log, lse_grad };
     [
         PLAIN,
@@ -74,8 +74,23 @@ fn softmax_specs() -> [RowSpec; 6] {
             ..PLAIN
         },
         RowSpec {
+            slots: slots(&[Slot::Sink, Slot::Lse]),
+            ..PLAIN
+        },
+        RowSpec {
+            op: softmax(false, true),
+            equal_rows: true,
+            slots: slots(&[Slot::Sink, Slot::SinkGrad, Slot::GradScale]),
+            ..PLAIN
+        },
+        RowSpec {
             op: RowOp::SoftmaxGrad { log: true },
             slots: slots(&[Slot::UpstreamMatrix]),
+            ..PLAIN
+        },
+        RowSpec {
+            op: RowOp::SoftmaxGrad { log: false },
+            slots: slots(&[Slot::UpstreamMatrix, Slot::Sink, Slot::SavedLse, Slot::SinkGrad]),
             ..PLAIN
         },
         RowSpec {

@@ -151,13 +151,7 @@ impl Work {
     }
 
     fn grad_buffers(&self) -> SoftmaxGradBuffers<'_> {
-        SoftmaxGradBuffers {
-            saved: self.logits.slice(..),
-            upstream: self.other.slice(..),
-            gradient: self.result.slice(..),
-            logits: None,
-            adjust: Default::default(),
-        }
+        SoftmaxGradBuffers::new(self.logits.slice(..), self.other.slice(..), self.result.slice(..))
     }
 
     fn logsumexp_buffers(&self) -> LogSumExpBuffers<'_> {
