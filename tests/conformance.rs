@@ -4,6 +4,8 @@
 mod common;
 #[path = "conformance/confident.rs"]
 mod confident;
+#[path = "conformance/divergence.rs"]
+mod divergence;
 #[path = "conformance/overflow.rs"]
 mod overflow;
 #[path = "conformance/sinks.rs"]

@@ -12,7 +12,7 @@ mod softmax_family;
 
 use binary::binary_cross_entropy_with_logits;
 use common::{Random, Stored, places, stored};
-use loss::{cross_entropy, cross_entropy_from_lse, cross_entropy_soft, nll_loss};
+use loss::{cross_entropy, cross_entropy_from_lse, cross_entropy_soft, distillation, nll_loss};
 use softmax_family::{
     log_softmax, log_softmax_grad, logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian,
 };
@@ -119,10 +119,12 @@ cells! {
     softmax_jacobian: plain scale sinks;
     cross_entropy: plain weights rows smoothing z ignored normalizer upstream scale scales bias softcap mask masks causal axis
         row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;
-    cross_entropy_soft: plain weights rows smoothing z normalizer upstream scale scales bias softcap mask masks causal axis
+    cross_entropy_soft: plain weights rows divergence smoothing z normalizer upstream scale scales bias softcap mask masks causal axis
         row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;
     cross_entropy_from_lse: plain weights rows smoothing z scale scales bias softcap mask masks causal axis row_stride
         weights_smoothing_z_scales_bias_softcap_masks;
+    distillation: plain rows z normalizer upstream temperature temperature_squared bias softcap mask masks causal axis row_stride
+        rows_z_bias_softcap_masks_temperature_squared;
     nll_loss: plain weights rows ignored normalizer upstream axis row_stride weights_rows;
     binary_cross_entropy_with_logits: plain weight weights positive normalizer axis row_stride weights_positive;
 }

@@ -176,6 +176,9 @@ fn store_class(start: u32, class_index: u32, stored: u32) {
 fn write_reg(reg: u32, start: u32, chunk: u32, lane: Lane, row: Row) {
     if reg < USED_REGS {
         let index = vec4_index_of(reg, chunk, lane);
+        //#if HAS_TEACHER
+        teacher_exp = bitcast<vec4<f32>>(teacher_regs[reg]);
+        //#end
         let bits = result_vec4(regs[reg], start, index, lane, row);
         //#if IS_RASTERISER
         store_vec4(start, index, narrow4(select(bits, vec4<u32>(row.word), row.is_uniform)));

@@ -29,6 +29,11 @@ struct Row {
     // the gradient without the z-loss is multiplied by.
     factor: f32,
     share: f32,
+    //#if HAS_TEACHER
+    // 1 / d of the teacher, and 1 less that.
+    teacher_inv_sum: f32,
+    teacher_rest: f32,
+    //#end
     // Whether the row is -inf alone, and treated as if all its values were equal.
     is_equal: bool,
     // Whether the result of the whole row is one word, and which.
@@ -50,6 +55,23 @@ fn are_maxima(e: vec4<f32>) -> vec4<bool> {
     return (e == vec4<f32>(1.0)) & vec4<bool>(exp_rescale == 1.0);
 }
 
+//#if HAS_TEACHER
+// y - q of a teacher's q, which of classes that both are all but certain of is that of what they leave to the others.
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let e = bitcast<vec4<f32>>(bits);
+    let y = mul4(e, vec4<f32>(mul(exp_rescale, row.inv_sum)));
+    let q = mul4(teacher_exp, vec4<f32>(mul(teacher_rescale, row.teacher_inv_sum)));
+    let is_certain = (y > vec4<f32>(0.5)) & (q > vec4<f32>(0.5));
+    let difference = select(opaque4(y - q), vec4<f32>(row.teacher_rest - row.rest), is_certain);
+    var g = mul4(difference, vec4<f32>(row.share));
+    if HAS_Z_LOSS {
+        g = mul_add4(y, vec4<f32>(row.z_scale), g);
+    }
+    let words = flush4(bitcast<vec4<u32>>(adjust_grad(g, start, index, lane)));
+    let is_absent = (e == vec4<f32>(0.0)) & (teacher_exp == vec4<f32>(0.0));
+    return select(words, vec4<u32>(0u), is_absent);
+}
+//#else
 //#if HAS_TARGET_SUMS
 // The bits are those of cached exponentials.
 fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
@@ -95,6 +117,7 @@ fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, ro
     let i = t.safe_class / 4u;
     return narrow4(flush4(bitcast<vec4<u32>>(adjust_grad(vec4<f32>(g), start, i, lane))))[t.safe_class % 4u];
 }
+//#end
 //#end
 //#end
 //#end
@@ -146,6 +169,11 @@ fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
     if row.target_error == TARGET_IS_NAN {
         return NAN;
     }
+    //#if HAS_TEACHER
+    if has_nan_or_inf(row.teacher_max_key) || row.teacher_max_key == KEY_NEG_INF {
+        return NAN;
+    }
+    //#end
     if !is_masked && (row.target_error == TARGET_ON_NEG_INF || (value == NEG_INF && target_weight != 0.0)) {
         return POS_INF;
     }
@@ -159,6 +187,9 @@ fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
     }
     if HAS_TARGET_SUMS {
         loss = opaque(mul_add(row.target_sum, ln_sum.x, opaque(loss))) - row.target_dot;
+    }
+    if HAS_DIVERGENCE {
+        loss = mul(row.target_dot, params.loss_scale);
     }
     if HAS_Z_LOSS {
         loss = opaque(loss) + z_loss_of(row);
@@ -236,7 +267,11 @@ fn put_row_outputs(lane: Lane, stats: Stats, t: Target, value: u32, is_masked: b
 fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) -> Row {
     let is_zero = t.is_ignored
         || (!t.is_bad && !IS_NLL && is_masked && params.fully_masked == FULLY_MASKED_ZEROS);
-    let is_nan = !t.is_ignored && (t.is_bad || is_special || stats.target_error == TARGET_IS_NAN);
+    var is_nan = !t.is_ignored && (t.is_bad || is_special || stats.target_error == TARGET_IS_NAN);
+    //#if HAS_TEACHER
+    is_nan = is_nan || (!t.is_ignored && !is_zero
+        && (has_nan_or_inf(stats.teacher_max_key) || stats.teacher_max_key == KEY_NEG_INF));
+    //#end
     var all = stats;
     // A row of -inf alone is treated as if all its values were equal, unless `is_uniform` says otherwise.
     all.max_count = select(stats.max_count, f32(class_count()), is_masked);
@@ -254,6 +289,11 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     if HAS_TARGET_WEIGHT {
         row.share = mul(row.share, t.weight);
     }
+    //#if HAS_TEACHER
+    row.share = mul(row.share, params.loss_scale);
+    row.teacher_inv_sum = reciprocal(max(stats.teacher_count, 1.0) + stats.teacher_sum);
+    row.teacher_rest = mul(stats.teacher_sum, row.teacher_inv_sum);
+    //#end
     row.factor = row.share;
     if HAS_Z_LOSS {
         // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.

@@ -32,6 +32,8 @@ const EXP_SUM: u32 = 1u;
 const ENTROPY_SUM: u32 = 2u;
 const TARGET_SUM: u32 = 3u;
 const TARGET_DOT: u32 = 4u;
+// A teacher's exponentials.
+const TEACHER_SUM: u32 = 5u;
 
 // The values held, as bits of f32. With CACHES_EXP, they are replaced by their exponentials once these are summed, so
 // that they are not computed again.
@@ -44,6 +46,14 @@ var<private> max_counts: vec4<i32>;
 override USED_REGS: u32 = REGS_PER_LANE;
 // What a cached exponential is multiplied by where it is relative to the maximum of a part rather than of the row.
 var<private> exp_rescale: f32 = 1.0;
+
+//#if HAS_TEACHER
+// A teacher's values, or exponentials, beside those in `regs`, and what these are multiplied by.
+var<private> teacher_regs: array<vec4<u32>, REGS_PER_LANE>;
+var<private> teacher_rescale: f32 = 1.0;
+// Those of the vec4 that is being written.
+var<private> teacher_exp: vec4<f32>;
+//#end
 
 //#if HAS_MAXIMA
 // The largest value that the lane itself holds.
@@ -106,6 +116,9 @@ fn value_vec4(start: u32, index: u32, lane: Lane) -> vec4<u32> {
 fn load_reg(reg: u32, start: u32, chunk: u32, lane: Lane) {
     if reg < USED_REGS {
         regs[reg] = value_vec4(start, vec4_index_of(reg, chunk, lane), lane);
+        //#if HAS_TEACHER
+        teacher_regs[reg] = teacher_vec4(start, vec4_index_of(reg, chunk, lane));
+        //#end
     }
 }
 
@@ -188,7 +201,8 @@ fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
         } else {
             sums[reg] = fold_vec4(terms);
         }
-        if CACHES_EXP && kind == EXP_SUM {
+        // A divergence needs the values once more.
+        if CACHES_EXP && kind == EXP_SUM && !HAS_DIVERGENCE {
             regs[reg] = bitcast<vec4<u32>>(terms);
         }
     }
@@ -245,6 +259,20 @@ fn cache_exp(base: f32) {
     cache_exp_reg($iu, base);
     //#end
 }
+
+//#if HAS_TEACHER
+fn cache_teacher_exp_reg(reg: u32, base: f32) {
+    if reg < USED_REGS {
+        teacher_regs[reg] = bitcast<vec4<u32>>(exp_vec4(teacher_regs[reg], base));
+    }
+}
+
+fn cache_teacher_exp(base: f32) {
+    //#unroll REGS_PER_LANE
+    cache_teacher_exp_reg($iu, base);
+    //#end
+}
+//#end
 
 fn equalize_exp_reg(reg: u32) {
     if reg < USED_REGS {

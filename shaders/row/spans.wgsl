@@ -7,7 +7,8 @@
 //#import "row/sink"
 //#end
 
-// Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets.
+// Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets, and 3 more with
+// a teacher.
 override SPAN_WORDS: u32 = 3u;
 const FIRST_SUM_WORD: u32 = select(3u, 4u, HAS_ARGMAX);
 
@@ -19,12 +20,17 @@ fn store_span(span: u32, lane: Lane, s: Stats) {
     if HAS_ARGMAX {
         store_span_word(at + 3u, u32(s.argmax));
     }
-    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
+    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS || HAS_DIVERGENCE {
         store_span_word(at + FIRST_SUM_WORD, bitcast<u32>(s.entropy_sum));
         store_span_word(at + FIRST_SUM_WORD + 1u, bitcast<u32>(s.target_sum));
         store_span_word(at + FIRST_SUM_WORD + 2u, bitcast<u32>(s.target_dot));
         store_span_word(at + FIRST_SUM_WORD + 3u, u32(s.target_error));
     }
+    //#if HAS_TEACHER
+    store_span_word(at + FIRST_SUM_WORD + 4u, bitcast<u32>(s.teacher_max_key));
+    store_span_word(at + FIRST_SUM_WORD + 5u, bitcast<u32>(s.teacher_sum));
+    store_span_word(at + FIRST_SUM_WORD + 6u, bitcast<u32>(s.teacher_count));
+    //#end
 }
 
 fn load_span(span: u32, lane: Lane) -> Stats {
@@ -36,12 +42,17 @@ fn load_span(span: u32, lane: Lane) -> Stats {
     if HAS_ARGMAX {
         s.argmax = i32(load_span_word(at + 3u));
     }
-    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS {
+    if HAS_ENTROPY_SUM || HAS_TARGET_SUMS || HAS_DIVERGENCE {
         s.entropy_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD));
         s.target_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 1u));
         s.target_dot = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 2u));
         s.target_error = i32(load_span_word(at + FIRST_SUM_WORD + 3u));
     }
+    //#if HAS_TEACHER
+    s.teacher_max_key = bitcast<i32>(load_span_word(at + FIRST_SUM_WORD + 4u));
+    s.teacher_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 5u));
+    s.teacher_count = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 6u));
+    //#end
     return s;
 }
 
@@ -72,9 +83,13 @@ fn exp_diff(a_key: i32, b_key: i32) -> f32 {
 fn reload_chunk(start: u32, chunk: u32, lane: Lane, row_max_key: i32) {
     load_chunk(start, chunk, lane);
     //#if CACHES_EXP
-    let span_max_key = load_span(chunk / span_chunks(), lane).max_key;
-    cache_exp(exp_base(span_max_key));
-    exp_rescale = exp_diff(span_max_key, row_max_key);
+    let span = load_span(chunk / span_chunks(), lane);
+    cache_exp(exp_base(span.max_key));
+    exp_rescale = exp_diff(span.max_key, row_max_key);
+    //#if HAS_TEACHER
+    cache_teacher_exp(exp_base(span.teacher_max_key));
+    teacher_rescale = exp_diff(span.teacher_max_key, whole.teacher_max_key);
+    //#end
     //#end
 }
 
@@ -106,6 +121,16 @@ fn rescaled_spans(kind: u32, first: u32, base: f32, lane: Lane) -> Rescaled {
     let b = load_span_or_none(first + 1u, lane);
     let c = load_span_or_none(first + 2u, lane);
     let d = load_span_or_none(first + 3u, lane);
+    //#if HAS_TEACHER
+    if kind == TEACHER_SUM {
+        return rescale_to_max(EXP_SUM, teacher_of(a), teacher_of(b), teacher_of(c), teacher_of(d), base);
+    }
+    //#end
+    //#if HAS_DIVERGENCE
+    if kind == TARGET_DOT {
+        return Rescaled(part_divergences(a, b, c, d), vec4<f32>(0.0));
+    }
+    //#end
     return rescale_to_max(kind, a, b, c, d, base);
 }
 
@@ -139,6 +164,20 @@ fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
     return tree_sums(count, lane);
 }
 
+//#if HAS_TEACHER
+fn teacher_max_of_spans(lane: Lane) -> i32 {
+    var max_key = KEY_NEG_INF;
+    let step = select(LANES, 1u, is_one_vec4());
+    for (var span = select(lane.index, 0u, is_one_vec4()); span < span_count(); span += step) {
+        max_key = max(max_key, load_span(span, lane).teacher_max_key);
+    }
+    if is_one_vec4() {
+        return max_key;
+    }
+    return lanes_max(max_key, lane);
+}
+//#end
+
 // The statistics of the whole row, from those of its spans.
 fn combine_spans(lane: Lane) -> Stats {
     var max_key = KEY_NEG_INF;
@@ -169,8 +208,19 @@ fn combine_spans(lane: Lane) -> Stats {
     if HAS_ENTROPY_SUM {
         s.entropy_sum = combine_sums(ENTROPY_SUM, base, lane).x;
     }
+    //#if HAS_TEACHER
+    s.teacher_max_key = teacher_max_of_spans(lane);
+    let of_teacher = combine_sums(TEACHER_SUM, exp_base(s.teacher_max_key), lane);
+    s.teacher_sum = of_teacher.x;
+    s.teacher_count = of_teacher.y;
+    //#end
     if HAS_TARGET_SUMS {
         s.target_sum = combine_sums(TARGET_SUM, base, lane).x;
+    }
+    //#if HAS_DIVERGENCE
+    whole = s;
+    //#end
+    if HAS_TARGET_SUMS || HAS_DIVERGENCE {
         s.target_dot = combine_sums(TARGET_DOT, base, lane).x;
         s.target_error = lanes_max(target_error, lane);
     }

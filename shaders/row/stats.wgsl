@@ -10,6 +10,9 @@
 //#if HAS_TARGET_SUMS
 //#import "row/target_terms"
 //#end
+//#if HAS_DIVERGENCE
+//#import "row/divergence"
+//#end
 
 struct Stats {
     // m, the largest value, as an ordered key: above that of +inf where there is a NaN.
@@ -26,6 +29,12 @@ struct Stats {
     target_sum: f32,
     target_dot: f32,
     target_error: i32,
+    //#if HAS_TEACHER
+    // m, s and k of a teacher's logits. `target_dot` is then the part's divergence (row/divergence.wgsl).
+    teacher_max_key: i32,
+    teacher_sum: f32,
+    teacher_count: f32,
+    //#end
 }
 
 // What may be wrong with the targets of all classes: nothing, a target other than 0 on a class that is -inf, or a NaN.
@@ -35,7 +44,12 @@ const TARGET_IS_NAN: i32 = 2;
 
 fn no_stats() -> Stats {
     // A compiler that assumes that nothing is infinite may do anything with a -inf that it knows.
-    return Stats(KEY_NEG_INF ^ i32(params.zero), 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
+    let key = KEY_NEG_INF ^ i32(params.zero);
+    //#if HAS_TEACHER
+    return Stats(key, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK, key, 0.0, 0.0);
+    //#else
+    return Stats(key, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
+    //#end
 }
 
 fn max_of(s: Stats) -> f32 {
@@ -80,13 +94,25 @@ fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     }
     //#if HAS_TARGET_SUMS
     s.target_sum = chunk_sums(TARGET_SUM, view, lane).x;
+    //#if !HAS_DIVERGENCE
     s.target_dot = chunk_sums(TARGET_DOT, view, lane).x;
+    //#end
     s.target_error = chunk_target_error(view, lane);
     //#end
     // This comes last, because the exponentials may take the values' place.
     let sums = chunk_sums(STATS_SUM, view, lane);
     s.sum = sums.x;
     s.max_count = sums.y;
+    //#if HAS_TEACHER
+    s.target_error = teacher_error(lane);
+    s.teacher_max_key = teacher_max(lane);
+    let of_teacher = teacher_sums(exp_base(s.teacher_max_key), lane);
+    s.teacher_sum = of_teacher.x;
+    s.teacher_count = of_teacher.y;
+    //#end
+    //#if HAS_DIVERGENCE
+    s.target_dot = chunk_divergence(view, lane, s);
+    //#end
     return s;
 }
 
@@ -143,9 +169,23 @@ fn merge(a: Stats, b: Stats) -> Stats {
     if HAS_ENTROPY_SUM {
         s.entropy_sum = merge_sums(ENTROPY_SUM, a, b, base).x;
     }
+    //#if HAS_TEACHER
+    s.teacher_max_key = max(a.teacher_max_key, b.teacher_max_key);
+    let of_teacher = merge_sums(EXP_SUM, teacher_of(a), teacher_of(b), exp_base(s.teacher_max_key));
+    s.teacher_sum = of_teacher.x;
+    s.teacher_count = of_teacher.y;
+    s.target_error = max(a.target_error, b.target_error);
+    //#end
+    //#if HAS_DIVERGENCE
+    whole = s;
+    let divergences = part_divergences(a, b, no_stats(), no_stats());
+    s.target_dot = opaque(divergences.x + divergences.y);
+    //#end
     if HAS_TARGET_SUMS {
         s.target_sum = merge_sums(TARGET_SUM, a, b, base).x;
-        s.target_dot = merge_sums(TARGET_DOT, a, b, base).x;
+        if !HAS_DIVERGENCE {
+            s.target_dot = merge_sums(TARGET_DOT, a, b, base).x;
+        }
         s.target_error = max(a.target_error, b.target_error);
     }
     return s;

@@ -32,6 +32,12 @@ fn target_error_vec4(bits: vec4<u32>, start: u32, index: u32) -> i32 {
     if any(magnitude > vec4<u32>(POS_INF)) {
         return TARGET_IS_NAN;
     }
+    //#if HAS_DIVERGENCE
+    // What is below 0 has no logarithm.
+    if any(soft_target_vec4(start, index) < vec4<f32>(0.0)) {
+        return TARGET_IS_NAN;
+    }
+    //#end
     let is_on_neg_inf = any((magnitude != vec4<u32>(0u)) & (bits == vec4<u32>(NEG_INF)));
     return select(TARGET_OK, TARGET_ON_NEG_INF, is_on_neg_inf);
 }

@@ -21,6 +21,9 @@ fn row_stats(start: u32, lane: Lane) -> Stats {
     workgroupBarrier();
     let row = combine_spans(lane);
     exp_rescale = exp_diff(stats.max_key, row.max_key);
+    //#if HAS_TEACHER
+    teacher_rescale = exp_diff(stats.teacher_max_key, row.teacher_max_key);
+    //#end
     return row;
 }
 

@@ -199,6 +199,15 @@ impl Adjusted {
         })
     }
 
+    /// The same, where the logits are divided by a temperature and not scaled otherwise.
+    pub(crate) fn at_temperature(mut self, temperature: f32) -> Self {
+        if temperature != 1.0 {
+            self.spec.is_adjusted = true;
+            self.params.scale = temperature.recip();
+        }
+        self
+    }
+
     /// For a batch on the host, whose full mask travels with the logits.
     pub(crate) fn on_host<'v>(
         gpu: &Gpu,

@@ -1,60 +1,23 @@
 //! Cross-entropy.
 
+mod gradient;
+mod result;
+mod terms;
+
+pub use result::{CrossEntropyReference, LossScales};
+
 use super::adjusted::*;
 use super::reduction::{denominators, divide, upstream_of};
 use super::row::Row;
+use super::softmax::softmax;
 use crate::error::{EncodeError, check_length};
+use crate::ops::adjust::Adjust;
 use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, check_row_weights};
 use crate::ops::loss::Reduction;
+use crate::ops::softmax::Softmax;
 use crate::ops::values::check_finite;
 use crate::rows::Rows;
-
-/// The result of [`cross_entropy`] and [`cross_entropy_soft`].
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CrossEntropyReference {
-    /// The reduced loss; 0 with [`Reduction::None`].
-    pub loss: f64,
-    /// The part `λ lse²` of the rows' losses, summed whatever the reduction.
-    pub z_loss: f64,
-    /// The loss of each row.
-    pub row_losses: Vec<f64>,
-    /// The part `λ lse²` of each row's loss.
-    pub row_z_losses: Vec<f64>,
-    /// The gradient, laid out as the logits are; padding is 0.
-    pub gradient: Vec<f64>,
-    /// `m + ln d` of each row.
-    pub lse: Vec<f64>,
-    /// `ln y_t` of each row, or its logit with [`Input::LogProbs`]: 0 for ignored rows and with soft targets, NaN for a
-    /// target out of range.
-    pub log_probs: Vec<f64>,
-    /// `−Σ y ln y` of each row.
-    pub entropies: Vec<f64>,
-    /// The first largest class of each row, or its first NaN.
-    pub argmax: Vec<usize>,
-    /// Rows whose argmax is their target, without a NaN or +∞, and not of −∞ alone; 0 with soft targets.
-    pub correct: usize,
-    /// Rows whose target is a class and not ignored, with soft targets all of them; but none of weight 0.
-    pub counted: usize,
-    /// What an f32's errors are in proportion to.
-    #[doc(hidden)]
-    pub scales: LossScales,
-}
-
-/// What the errors of a loss in f32 are in proportion to, where that is not the result itself.
-#[doc(hidden)]
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LossScales {
-    /// `ln d` of each row: NaN for rows of which there is none.
-    pub ln_sums: Vec<f64>,
-    /// The size of the largest term of each element's gradient, or of that itself: of what the target's own weight gives the
-    /// target, of the class's own weight by label smoothing or soft targets, and of all that is in proportion to y, of the
-    /// loss, of the z-loss and of both.
-    pub gradient_terms: Vec<f64>,
-    /// The size of all that each element's gradient has in proportion to its probability.
-    pub y_terms: Vec<f64>,
-    /// What the z-losses of a mean are divided by, and 1 for other reductions.
-    pub z_denominator: f64,
-}
+use terms::{divergence_of, loss_of};
 
 fn first_max(x: &[f64]) -> usize {
     let nan = x.iter().position(|v| v.is_nan());
@@ -95,7 +58,7 @@ pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
             .map_or(Target::OutOfRange, Target::Class),
     };
     let targets: Vec<Target> = targets.iter().map(target).collect();
-    reference_loss(logits, &targets, &[], &rows, options)
+    reference_loss(logits, &targets, (&[], None), &rows, options)
 }
 
 /// [`cross_entropy`] for soft targets: `probabilities` are laid out as the logits are.
@@ -117,15 +80,54 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             why: "the loss of log-probabilities takes a class for each row",
         });
     }
-    let soft_targets: Vec<f64> = probabilities.iter().map(|&q| q.into()).collect();
+    // What is below 0 has no logarithm.
+    let target = |q: f64| if options.divergence && q < 0.0 { f64::NAN } else { q };
+    let soft_targets: Vec<f64> = probabilities.iter().map(|&q| target(q.into())).collect();
     let targets = vec![Target::Probabilities; rows.count()];
-    reference_loss(logits, &targets, &soft_targets, &rows, options)
+    reference_loss(logits, &targets, (&soft_targets, None), &rows, options)
+}
+
+/// Distillation, [`cross_entropy_soft`] with [`Targets::TeacherLogits`](crate::Targets::TeacherLogits): `teacher` is laid out as the
+/// logits are.
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    logits: &[T],
+    teacher: &[U],
+    rows: Rows,
+    options: &CrossEntropy,
+) -> Result<CrossEntropyReference, EncodeError> {
+    check_length("probabilities", logits.len(), teacher.len())?;
+    let scale = options.temperature.recip();
+    let adjust = Adjust::scaled(scale);
+    let of = |log| {
+        let options = Softmax {
+            log,
+            adjust: adjust.clone(),
+            ..Softmax::default()
+        };
+        softmax(teacher, rows, &options)
+    };
+    let (q, ln_q) = (of(false)?, of(true)?);
+    let options = CrossEntropy {
+        adjust: match options.temperature {
+            1.0 => options.adjust.clone(),
+            _ => Adjust {
+                scale: adjust.scale.clone(),
+                ..options.adjust.clone()
+            },
+        },
+        ..options.clone()
+    };
+    let targets = vec![Target::Probabilities; rows.count()];
+    reference_loss(logits, &targets, (&q, Some(&ln_q)), &rows, &options)
 }
 
 fn reference_loss<T: Copy + Into<f64>>(
     logits: &[T],
     targets: &[Target],
-    soft_targets: &[f64],
+    (soft_targets, ln_teacher): (&[f64], Option<&[f64]>),
     rows: &Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
@@ -134,6 +136,7 @@ fn reference_loss<T: Copy + Into<f64>>(
     let batch = Batch {
         logits,
         soft_targets,
+        ln_teacher,
         rows,
         options,
         adjuster: Adjuster::new(&options.adjust, rows)?,
@@ -150,17 +153,7 @@ fn reference_loss<T: Copy + Into<f64>>(
     let (loss_denominator, z_denominator) =
         denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
 
-    let mut out = CrossEntropyReference {
-        gradient: vec![0.0; logits.len()],
-        scales: LossScales {
-            gradient_terms: vec![0.0; logits.len()],
-            y_terms: vec![0.0; logits.len()],
-            z_denominator,
-            ..LossScales::default()
-        },
-        counted,
-        ..CrossEntropyReference::default()
-    };
+    let mut out = CrossEntropyReference::of(logits.len(), counted, z_denominator);
     let mut loss_sum = 0.0;
     for (number, &target) in targets.iter().enumerate() {
         let a = batch.adjuster.row(logits, rows, number);
@@ -198,6 +191,8 @@ fn reference_loss<T: Copy + Into<f64>>(
 struct Batch<'a, T> {
     logits: &'a [T],
     soft_targets: &'a [f64],
+    /// The logarithms of soft targets that are a teacher's.
+    ln_teacher: Option<&'a [f64]>,
     rows: &'a Rows,
     options: &'a CrossEntropy,
     adjuster: Adjuster<'a>,
@@ -324,63 +319,27 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         self.ordinary_gradient(target_row, target, &class_weights, out);
         let lse = row.lse();
         RowLoss {
-            loss: loss_of(row, target, &class_weights, weight_sum),
+            loss: match self.is_divergence() {
+                true => self.divergence(target_row),
+                false => loss_of(row, target, &class_weights, weight_sum),
+            },
             z_loss: weigh(self.options.z_loss.into(), lse * lse),
             log_prob: target.map_or(0.0, |(_, t)| row.log_probability(t)),
         }
     }
 
-    /// The gradient of [`Batch::ordinary_loss`], `Q y_c − q_c` with the weight `q_c` of a class and the sum Q of them all,
-    /// as `(Q − q_c) y_c − q_c (1 − y_c)`: of a row that is all but certain, only what weighs against it is left.
-    fn ordinary_gradient(
-        &self,
-        target_row: &TargetRow,
-        target: Option<(f64, usize)>,
-        class_weights: &[f64],
-        out: &mut CrossEntropyReference,
-    ) {
-        let TargetRow {
-            number,
-            row,
-            loss_scale,
-            z_scale,
-            ..
-        } = target_row;
-        let own_weight = |c| target.map_or(0.0, |(weight, t)| if t == c { weight } else { 0.0 });
-        let weights: Vec<f64> = (0..).zip(class_weights).map(|(c, q)| q + own_weight(c)).collect();
-        let others = sums_of_others(&weights);
-        let is_nan = weights.iter().any(|q| q.is_nan());
-        let class_sum: f64 = class_weights.iter().sum();
-        for (c, i) in places(self.rows, *number).enumerate() {
-            if !is_nan && row.is_masked(c) && target.is_none_or(|(_, t)| t != c) && class_weights[c] == 0.0 {
-                continue;
-            }
-            let (y, complement) = (row.probability(c), row.complement(c));
-            let z_grad = weigh(self.options.z_loss.into(), 2.0 * row.lse() * y * z_scale);
-            let loss_grad = others[c] * y - weights[c] * complement;
-            let da_dx = self.adjuster.adjust_grad(*number, c, self.logits[i].into());
-            out.gradient[i] = if is_nan {
-                f64::NAN
-            } else {
-                let g = loss_grad * loss_scale + z_grad;
-                self.adjuster.grad(g, *number, c, self.logits[i].into())
-            };
+    fn is_divergence(&self) -> bool {
+        self.options.divergence || self.ln_teacher.is_some()
+    }
 
-            // What is in proportion to y, and of the loss alone; at the target its own weight is in proportion to 1 − y.
-            let is_target = target.is_some_and(|(_, t)| t == c);
-            let target_weight = target.map_or(0.0, |(weight, _)| weight);
-            let y_grad = (class_sum + if is_target { 0.0 } else { target_weight }) * y * loss_scale;
-            let own = if is_target {
-                target_weight * complement * loss_scale
-            } else {
-                0.0
-            };
-            let terms = [own, class_weights[c] * loss_scale, y_grad, z_grad, y_grad + z_grad];
-            let largest = terms.into_iter().fold(0.0, |most: f64, term| most.max(term.abs())) * da_dx.abs();
-            let scales = &mut out.scales;
-            scales.gradient_terms[i] = largest.max(out.gradient[i].abs());
-            scales.y_terms[i] = ((weights[c] + others[c]) * y * loss_scale + z_grad).abs() * da_dx.abs();
-        }
+    fn divergence(&self, TargetRow { number, row, .. }: &TargetRow) -> f64 {
+        let q: Vec<f64> = places(self.rows, *number).map(|i| self.soft_targets[i]).collect();
+        let ln_q: Vec<f64> = match self.ln_teacher {
+            Some(ln_q) => places(self.rows, *number).map(|i| ln_q[i]).collect(),
+            None => q.iter().map(|q| q.ln()).collect(),
+        };
+        let scale = f64::from(self.options.divergence_scale());
+        scale * divergence_of(row, &q, &ln_q, self.ln_teacher.is_some())
     }
 
     /// The weight of each class's `−ln y_c`: its soft target, or what label smoothing gives every class.
@@ -388,37 +347,11 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         let smoothing = f64::from(self.options.label_smoothing);
         let smoothing_per_class = smoothing / self.rows.classes() as f64;
         let of_class = |(c, i): (usize, usize)| match target {
+            _ if self.is_divergence() => f64::from(self.options.divergence_scale()) * self.soft_targets[i],
             None => weight_of(self.weights, c) * ((1.0 - smoothing) * self.soft_targets[i] + smoothing_per_class),
             Some(_) if smoothing_per_class == 0.0 => 0.0,
             Some(_) => weight_of(self.weights, c) * smoothing_per_class,
         };
         places(self.rows, number).enumerate().map(of_class).collect()
-    }
-}
-
-/// For each of the numbers, the sum of all the others, without a subtraction.
-fn sums_of_others(numbers: &[f64]) -> Vec<f64> {
-    let mut sums = vec![0.0; numbers.len()];
-    let (mut before, mut after) = (0.0, 0.0);
-    for i in 0..numbers.len() {
-        let back = numbers.len() - 1 - i;
-        sums[i] += before;
-        sums[back] += after;
-        before += numbers[i];
-        after += numbers[back];
-    }
-    sums
-}
-
-/// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has
-/// a weight other than 0.
-fn loss_of(row: &Row, target: Option<(f64, usize)>, class_weights: &[f64], weight_sum: f64) -> f64 {
-    let terms = target.into_iter().chain(class_weights.iter().copied().zip(0..));
-    if weight_sum.is_nan() {
-        f64::NAN
-    } else if terms.clone().any(|(weight, c)| weight != 0.0 && row.is_masked(c)) {
-        f64::INFINITY
-    } else {
-        terms.map(|(weight, c)| weigh(weight, -row.log_probability(c))).sum()
     }
 }

@@ -87,6 +87,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "loss/scale",
     "math",
     "params",
+    "row/divergence",
     "row/lane",
     "row/registers",
     "row/shard_target",

@@ -83,6 +83,10 @@ pub(crate) struct CrossEntropySpec {
     /// Whether every class has a target, so that the sums over them are needed.
     pub(crate) target_sums: bool,
     pub(crate) z_loss: bool,
+    /// Whether the loss is KL(targets ‖ probabilities), and whether the targets are a teacher's logits, of which there are then no
+    /// `target_sums`.
+    pub(crate) divergence: bool,
+    pub(crate) teacher: bool,
     pub(crate) entropy: bool,
     /// Whether rows are counted whose argmax is their target.
     pub(crate) correct: bool,
@@ -149,7 +153,8 @@ impl RowSpec {
     pub(crate) fn span_words(&self) -> u32 {
         let argmax = u32::from(self.slots.has(Slot::Argmax));
         let target = u32::from(self.has_shard_target());
-        argmax + target + if self.has_more_sums() { 7 } else { 3 }
+        let teacher = if self.has_teacher() { 3 } else { 0 };
+        argmax + target + teacher + if self.has_more_sums() { 7 } else { 3 }
     }
 
     /// Whether statistics have the target's value too.
@@ -159,7 +164,11 @@ impl RowSpec {
 
     /// Whether statistics have the sums of entropy and targets too.
     fn has_more_sums(&self) -> bool {
-        matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums || op.entropy)
+        matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums || op.entropy || op.divergence)
+    }
+
+    fn has_teacher(&self) -> bool {
+        matches!(self.op, RowOp::CrossEntropy(op) if op.teacher)
     }
 
     /// Whether the result is computed from the exponentials that are summed, so that these are kept.

@@ -235,6 +235,8 @@ impl RowVariant {
                 all.flags.extend([("IS_LOG", log), ("HAS_UPSTREAM_TERMS", true)]);
             }
             RowOp::CrossEntropy(op) => all.flags.extend([
+                ("HAS_DIVERGENCE", op.divergence),
+                ("HAS_TEACHER", op.teacher),
                 ("HAS_ENTROPY_SUM", op.entropy),
                 ("HAS_TARGET_STORE", self.spec.stores_target()),
                 ("HAS_TARGET_SUMS", op.target_sums),

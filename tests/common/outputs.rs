@@ -9,7 +9,10 @@ use wgpu_softmax::{Adjust, CrossEntropy, CrossEntropyOutput, Dtype, Gradient, Re
 /// biased or capped are rounded on the way, and so was a saved lse; what that costs is not in proportion to a small result.
 /// Nor is what may be lost of `x − m` in 16 bits, which `verify` takes into account.
 fn bounds_of<T: Stored>(options: &CrossEntropy, exact: &CrossEntropyReference) -> Option<LossBounds> {
-    let is_as_given = options.adjust == Adjust::default() && options.from_lse.is_none() && T::DTYPE == Dtype::F32;
+    let is_as_given = options.adjust == Adjust::default()
+        && options.temperature == 1.0
+        && options.from_lse.is_none()
+        && T::DTYPE == Dtype::F32;
     is_as_given.then(|| LossBounds::new(options, exact))
 }
 

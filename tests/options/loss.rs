@@ -22,6 +22,9 @@ fn loss_options(option: &str, rows: Rows, random: &mut Random) -> CrossEntropy {
             }
             // A row without a part, +∞ in another such.
             "rows" => options.row_weights = Some(vec![1.5, 0.5, 0.0, 2.0, 0.75, 3.0, 0.0].into()),
+            "divergence" => options.divergence = true,
+            "temperature" => options.temperature = 2.5,
+            "squared" => options.times_squared_temperature = true,
             "smoothing" => options.label_smoothing = 0.125,
             "z" => options.z_loss = 0.01,
             "normalizer" => options.normalizer = Normalizer::Number(7.5),
@@ -38,6 +41,7 @@ enum Kind {
     Classes,
     SoftTargets,
     LogProbs,
+    Teacher,
 }
 
 struct Batch<T> {
@@ -59,6 +63,10 @@ impl<T: Stored> Batch<T> {
         let y = reference::softmax(&random.logits(x.len(), 2.0), rows, &Softmax::default()).unwrap();
         let mut q: Vec<f32> = y.iter().map(|&v| v as f32).collect();
         places(&rows, 0).for_each(|i| q[i] = 0.0);
+        if kind == Kind::Teacher {
+            q = random.logits(x.len(), 2.0);
+            places(&rows, 2).for_each(|i| q[i] = f32::NEG_INFINITY);
+        }
         let q = stored(&q);
         Self {
             kind,
@@ -82,8 +90,12 @@ impl<T: Stored> Batch<T> {
             Kind::Classes => "cross_entropy",
             Kind::SoftTargets => "cross_entropy_soft",
             Kind::LogProbs => "nll_loss",
+            Kind::Teacher => "distillation",
         };
-        let (out, exact) = if self.kind == Kind::SoftTargets {
+        let (out, exact) = if self.kind == Kind::Teacher {
+            let out = gpu().distillation(x, &self.q, rows, options).unwrap();
+            (out, reference::distillation(x, &self.q, rows, options).unwrap())
+        } else if self.kind == Kind::SoftTargets {
             let out = gpu().cross_entropy_soft(x, &self.q, rows, options).unwrap();
             (out, reference::cross_entropy_soft(x, &self.q, rows, options).unwrap())
         } else {
@@ -117,8 +129,16 @@ impl<T: Stored> Batch<T> {
                 self.targets[row] = first.unwrap() as i32;
             }
         }
+        if self.kind == Kind::Teacher {
+            places(&self.rows, 2).for_each(|i| self.q[i] = self.x[i]);
+        }
         let masked = (0..a.len()).filter(|&i| a[i] == f64::NEG_INFINITY);
-        masked.for_each(|i| self.q[i] = T::nearest(0.0));
+        let none = if self.kind == Kind::Teacher {
+            f32::NEG_INFINITY
+        } else {
+            0.0
+        };
+        masked.for_each(|i| self.q[i] = T::nearest(none));
         for reduction in [Reduction::Sum, Reduction::Mean] {
             if options.normalizer != Normalizer::Rows && reduction != Reduction::Mean {
                 continue;
@@ -142,7 +162,9 @@ fn check_loss<T: Stored>(option: &str, kind: Kind) {
         let x: Vec<T> = logits(rows, &mut random);
         let options = loss_options(option, rows, &mut random);
         let mut batch = Batch::new(kind, option, rows, x, &mut random);
-        let (is_soft, is_nll) = (kind == Kind::SoftTargets, kind == Kind::LogProbs);
+        let is_soft = matches!(kind, Kind::SoftTargets | Kind::Teacher);
+        let is_nll = kind == Kind::LogProbs;
+        let is_divergence = kind == Kind::Teacher || options.divergence;
         let outputs = CrossEntropy {
             input: if is_nll { Input::LogProbs } else { Input::Logits },
             row_losses: true,
@@ -163,7 +185,11 @@ fn check_loss<T: Stored>(option: &str, kind: Kind) {
                 // Row 4 alone, whose loss is the policy's, still has no finite logit.
                 batch.fill(&[3, 5, 6]);
             }
-            for fully_masked in FULLY_MASKED {
+            // A divergence has no row of equal values.
+            let policies = FULLY_MASKED
+                .into_iter()
+                .filter(|p| !is_divergence || *p != FullyMasked::Uniform);
+            for fully_masked in policies {
                 let is_none = reduction == Reduction::None;
                 let upstream = if is_none { &per_row } else { &outputs.upstream };
                 batch.check(&CrossEntropy {
@@ -184,6 +210,10 @@ pub(crate) fn cross_entropy<T: Stored>(option: &str) {
 
 pub(crate) fn cross_entropy_soft<T: Stored>(option: &str) {
     check_loss::<T>(option, Kind::SoftTargets);
+}
+
+pub(crate) fn distillation<T: Stored>(option: &str) {
+    check_loss::<T>(option, Kind::Teacher);
 }
 
 pub(crate) fn nll_loss<T: Stored>(option: &str) {

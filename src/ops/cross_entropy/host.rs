@@ -70,7 +70,13 @@ impl Gpu {
         rows: Rows,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_probabilities(logits, probabilities, (rows, None), options, Wait::Blocking))
+        block_on(self.with_probabilities(
+            logits,
+            (probabilities, Targets::Probabilities),
+            (rows, None),
+            options,
+            Wait::Blocking,
+        ))
     }
 
     /// [`Gpu::cross_entropy_soft`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -84,14 +90,67 @@ impl Gpu {
         rows: Rows,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_probabilities(logits, probabilities, (rows, None), options, Wait::OnThread)
+        self.with_probabilities(
+            logits,
+            (probabilities, Targets::Probabilities),
+            (rows, None),
+            options,
+            Wait::OnThread,
+        )
+        .await
+    }
+
+    /// Distillation: the divergence of `softmax(logits / T)` from that of a teacher's logits, with T =
+    /// [`CrossEntropy::temperature`], and its gradient with respect to `logits`: see [`Targets::TeacherLogits`]. `teacher` is laid out as
+    /// the logits are. A row of the teacher's with a NaN, with +∞, or of −∞ alone makes that row NaN; a class that is −∞ in the logits
+    /// and not in the teacher's makes its loss +∞.
+    ///
+    /// # Errors
+    /// As [`Gpu::cross_entropy`].
+    ///
+    /// ```
+    /// # use wgpu_softmax::{CrossEntropy, Gpu, Gradient, Rows};
+    /// # let gpu = Gpu::new()?;
+    /// let (student, teacher) = ([0f32, 0.0], [3f32.ln(), 0.0]);
+    /// let options = CrossEntropy { gradient: Gradient::Apart, ..CrossEntropy::default() };
+    /// let out = gpu.distillation(&student, &teacher, Rows::new(1, 2), &options)?;
+    /// let expected = 0.75 * 1.5f32.ln() + 0.25 * 0.5f32.ln();
+    /// assert!((out.loss.unwrap() - expected).abs() < 1e-6 && (out.gradient.unwrap()[0] + 0.25).abs() < 1e-6);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "kl_div")]
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn distillation<T: Element>(
+        &self,
+        logits: &[T],
+        teacher: &[T],
+        rows: Rows,
+        options: &CrossEntropy,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        let teacher = (teacher, Targets::TeacherLogits);
+        block_on(self.with_probabilities(logits, teacher, (rows, None), options, Wait::Blocking))
+    }
+
+    /// [`Gpu::distillation`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::cross_entropy`].
+    pub async fn distillation_async<T: Element>(
+        &self,
+        logits: &[T],
+        teacher: &[T],
+        rows: Rows,
+        options: &CrossEntropy,
+    ) -> Result<CrossEntropyOutput<T>, RunError> {
+        let teacher = (teacher, Targets::TeacherLogits);
+        self.with_probabilities(logits, teacher, (rows, None), options, Wait::OnThread)
             .await
     }
 
     pub(super) async fn with_probabilities<T: Element>(
         &self,
         logits: &[T],
-        probabilities: &[T],
+        (probabilities, kind): (&[T], Targets),
         (rows, all): (Rows, Option<&ShardStatistics>),
         options: &CrossEntropy,
         wait: Wait,
@@ -99,7 +158,7 @@ impl Gpu {
         let targets = HostTargets::Probabilities(probabilities);
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
-        let options = options.with_targets(Targets::Probabilities).on_host::<T>()?;
+        let options = options.with_targets(kind).on_host::<T>()?;
         let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
         call.run(gpu, &targets, all, wait).await
     }

@@ -48,6 +48,7 @@ impl<'a> HostCall<'a> {
             }
         };
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
+        let adjusted = adjusted.at_temperature(options.temperature);
         matrices.extend(mask);
         Ok(Self {
             rows,

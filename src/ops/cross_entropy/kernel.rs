@@ -47,6 +47,8 @@ impl CrossEntropyBatch {
             smoothing_per_class: epsilon / classes as f32,
             smoothing: epsilon,
             z_loss: options.z_loss,
+            teacher_scale: options.temperature.recip(),
+            loss_scale: options.divergence_scale(),
             ..params
         };
         let passes = LossPasses::new(gpu, rows, options.loss_spec(), params)?;
@@ -147,7 +149,7 @@ impl CrossEntropy {
         let ignore_word = word.map_err(|_| EncodeError::IgnoreIndex {
             ignore_index: self.ignore_index,
         })?;
-        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?.at_temperature(self.temperature);
         Ok(CrossEntropyKernel {
             batch: CrossEntropyBatch::new(gpu, rows, self, ignore_word, adjusted.params)?,
             kernel: RowKernel::new(gpu, rows, self.row_spec(&adjusted), self.schedule)?,

@@ -29,6 +29,10 @@ pub enum Targets {
     Indices,
     /// A probability for each class, laid out and stored as the logits are: "soft targets".
     Probabilities,
+    /// A teacher's logits t, laid out and stored as the logits are, for distillation: the targets are `q = softmax(t / T)`, with the
+    /// [`temperature`](CrossEntropy::temperature) T, and the loss is `KL(q ‖ softmax(a / T))`.
+    #[doc(alias = "distillation")]
+    TeacherLogits,
 }
 
 /// Options of cross-entropy.
@@ -40,6 +44,9 @@ pub enum Targets {
 ///   gradient `((1−ε) w_t (y_c − [c = t]) + (ε/C)(y_c Σ w − w_c) + 2λ lse y_c) · da/dx`;
 /// - soft targets: `ℓ = Σ_c w_c q'_c (lse − a_c) + λ lse²`, `q' = (1−ε) q + ε/C`,
 ///   gradient `(y_c Σ_k w_k q'_k − w_c q'_c + 2λ lse y_c) · da/dx`.
+///
+/// - soft targets with [`CrossEntropy::divergence`]: `ℓ = KL(q ‖ y) = Σ q (ln q − ln y) + λ lse²`, with the gradient of soft targets;
+///   likewise from a teacher's logits ([`Targets::TeacherLogits`]), where nothing cancels however near the two are.
 ///
 /// `lse − a_t` is computed as `ln d − (a_t − m)`, which loses no digits to a large offset common to all logits; and of d
 /// the maxima are counted apart from the sum s of the others, so that neither a loss nor a gradient loses digits where a
@@ -75,6 +82,17 @@ pub struct CrossEntropy {
     /// targets), its z-losses by `Σ r_i`. A row of weight 0 takes no part at all, whatever it holds, as if it were ignored.
     #[doc(alias = "sample_weight")]
     pub row_weights: Option<Values>,
+    /// With soft targets q, the loss is the Kullback–Leibler divergence `KL(q ‖ y) = Σ q (ln q − ln y)`, which is cross-entropy less the
+    /// entropy of q; 0 ln 0 is 0, and a q below 0 makes the loss NaN. Without class weights and label smoothing. With
+    /// [`Targets::TeacherLogits`] it is anyway.
+    #[doc(alias = "kl_div")]
+    pub divergence: bool,
+    /// T of [`Targets::TeacherLogits`], by which both logits are divided, as a product with 1/T rounded to f32: from 2⁻¹²⁶ to 2¹²⁶.
+    /// With another one than 1, [`Adjust::scale`] must be 1.
+    pub temperature: f32,
+    /// Whether the divergence from a teacher, and so its gradient, is multiplied by T², so that gradients at different temperatures have about
+    /// the same size.
+    pub times_squared_temperature: bool,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
     /// λ: what lse² is multiplied by before it is added to the loss; also called lse_square_scale.
@@ -129,6 +147,9 @@ impl Default for CrossEntropy {
             targets: Targets::default(),
             weights: None,
             row_weights: None,
+            divergence: false,
+            temperature: 1.0,
+            times_squared_temperature: false,
             label_smoothing: 0.0,
             z_loss: 0.0,
             reduction: Reduction::default(),
@@ -153,8 +174,21 @@ impl Default for CrossEntropy {
 }
 
 impl CrossEntropy {
+    /// Whether every class has a target.
     pub(super) fn is_soft(&self) -> bool {
-        self.targets == Targets::Probabilities
+        self.targets != Targets::Indices
+    }
+
+    pub(super) fn has_teacher(&self) -> bool {
+        self.targets == Targets::TeacherLogits
+    }
+
+    /// What the divergence from a teacher is multiplied by.
+    pub(crate) fn divergence_scale(&self) -> f32 {
+        match self.times_squared_temperature {
+            true => self.temperature * self.temperature,
+            false => 1.0,
+        }
     }
 
     /// What the caller wants of each row.
@@ -230,13 +264,15 @@ impl CrossEntropy {
         let outputs = outputs.named().map(|(slot, _, is_bound)| (slot, is_bound));
         let bound: Slots = inputs.into_iter().chain(outputs).collect();
         let bound = bound.with(self.loss_spec().grad_slot());
-        let target_sums = self.is_soft() || self.label_smoothing != 0.0;
+        let target_sums = (self.is_soft() && !self.has_teacher()) || self.label_smoothing != 0.0;
         RowSpec {
             op: RowOp::CrossEntropy(CrossEntropySpec {
                 nll: self.input == Input::LogProbs,
                 target_weight: target_sums || self.weights.is_some(),
                 target_sums,
                 z_loss: has_z_loss,
+                divergence: self.divergence || self.has_teacher(),
+                teacher: self.has_teacher(),
                 entropy: self.entropy,
                 correct: self.correct,
             }),

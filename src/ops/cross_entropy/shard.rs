@@ -121,7 +121,13 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_probabilities(logits, probabilities, (rows, Some(all)), options, Wait::Blocking))
+        block_on(self.with_probabilities(
+            logits,
+            (probabilities, Targets::Probabilities),
+            (rows, Some(all)),
+            options,
+            Wait::Blocking,
+        ))
     }
 
     /// [`Gpu::cross_entropy_soft_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -136,8 +142,14 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_probabilities(logits, probabilities, (rows, Some(all)), options, Wait::OnThread)
-            .await
+        self.with_probabilities(
+            logits,
+            (probabilities, Targets::Probabilities),
+            (rows, Some(all)),
+            options,
+            Wait::OnThread,
+        )
+        .await
     }
 
     async fn run_statistics<T: Element, I: TargetIndex>(

@@ -2,10 +2,10 @@
 
 use super::options::{CrossEntropy, Input};
 use crate::error::EncodeError;
-use crate::ops::adjust::Adjust;
+use crate::ops::adjust::{Adjust, Scale};
 use crate::ops::loss::Gradient;
-use crate::ops::row_op::check_in_place;
-use crate::ops::values::{Values, check_elements, check_finite, check_number};
+use crate::ops::row_op::{FullyMasked, check_in_place};
+use crate::ops::values::{INVERTIBLE, Values, check_elements, check_finite, check_number};
 
 /// The options that may not go with another one: the name of each, whether it is on, and why it may not.
 type Others = [(&'static str, bool, &'static str)];
@@ -35,6 +35,7 @@ impl CrossEntropy {
         check_row_weights(self.row_weights.as_ref())?;
         self.validate_log_probs()?;
         self.validate_soft_targets()?;
+        self.validate_divergence()?;
         self.validate_from_lse()
     }
 
@@ -50,7 +51,7 @@ impl CrossEntropy {
                 ("label_smoothing", self.label_smoothing != 0.0, EVERY_CLASS),
                 ("z_loss", self.z_loss != 0.0, NO_LSE),
                 ("adjust", is_adjusted, FOR_LOGITS),
-                ("targets: Probabilities", self.is_soft(), "nll_loss takes class indices"),
+                ("soft targets", self.is_soft(), "nll_loss takes class indices"),
                 ("lse", self.lse, NO_LSE),
                 ("row_z_losses", self.row_z_losses, NO_LSE),
                 ("entropy", self.entropy, "the entropy is taken of logits"),
@@ -62,11 +63,41 @@ impl CrossEntropy {
     fn validate_soft_targets(&self) -> Result<(), EncodeError> {
         const NO_CLASS: &str = "there is no target class to be right about";
         reject(
-            "targets: Probabilities",
+            "soft targets",
             self.is_soft(),
             &[
                 ("correct", self.correct, NO_CLASS),
                 ("log_prob", self.log_prob, "there is no one target"),
+            ],
+        )
+    }
+
+    fn validate_divergence(&self) -> Result<(), EncodeError> {
+        const OF_PROBABILITIES: &str = "a divergence is that of two distributions";
+        const NO_UNIFORM: &str = "a row of -inf alone is NaN or left out";
+        const BOTH_LOGITS: &str = "the temperature is that of a teacher's logits and of these";
+        let t = self.temperature;
+        check_number("temperature", t, "from 2^-126 to 2^126", INVERTIBLE.contains(&t))?;
+        let is_scaled = matches!(self.adjust.scale, Scale::PerRow(_)) || self.adjust.scale != Scale::default();
+        reject(
+            "a temperature",
+            t != 1.0,
+            &[
+                ("targets that are no TeacherLogits", !self.has_teacher(), BOTH_LOGITS),
+                ("adjust.scale", is_scaled, "use one of them"),
+            ],
+        )?;
+        let is_on = self.divergence || self.has_teacher();
+        let is_uniform = self.fully_masked == FullyMasked::Uniform;
+        reject(
+            "a divergence",
+            is_on,
+            &[
+                ("targets: Indices", !self.is_soft(), OF_PROBABILITIES),
+                ("weights", self.weights.is_some(), OF_PROBABILITIES),
+                ("label_smoothing", self.label_smoothing != 0.0, OF_PROBABILITIES),
+                ("from_lse", self.from_lse.is_some(), "it needs the sums of both"),
+                ("fully_masked: Uniform", is_uniform, NO_UNIFORM),
             ],
         )
     }

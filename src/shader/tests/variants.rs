@@ -114,6 +114,43 @@ const ROW_OUTPUTS: [Slot; 6] = [
     Slot::Argmax,
 ];
 
+fn cross_entropy(op: CrossEntropySpec, bound: &[Slot]) -> RowSpec {
+    RowSpec {
+        op: RowOp::CrossEntropy(op),
+        slots: slots(bound),
+        ..PLAIN
+    }
+}
+
+/// Divergences from probabilities and from a teacher.
+fn divergence_specs() -> [RowSpec; 3] {
+    let divergence = CrossEntropySpec {
+        target_sums: true,
+        divergence: true,
+        ..CrossEntropySpec::default()
+    };
+    let teacher = CrossEntropySpec {
+        divergence: true,
+        teacher: true,
+        z_loss: true,
+        entropy: true,
+        ..CrossEntropySpec::default()
+    };
+    let upstream = [Slot::SoftTargets, Slot::Upstream, Slot::Loss, Slot::RowZLoss];
+    [
+        cross_entropy(divergence, &upstream),
+        cross_entropy(
+            teacher,
+            &[Slot::SoftTargets, Slot::GradScale, Slot::RowWeights, Slot::Loss],
+        ),
+        RowSpec {
+            adjust: softcap(MaskKind::None),
+            fast: true,
+            ..cross_entropy(teacher, &[Slot::SoftTargets, Slot::GradScale, Slot::Argmax])
+        },
+    ]
+}
+
 /// The same for the losses.
 fn loss_specs() -> [RowSpec; 9] {
     let every = CrossEntropySpec {
@@ -123,6 +160,8 @@ fn loss_specs() -> [RowSpec; 9] {
         z_loss: true,
         entropy: true,
         correct: true,
+        divergence: false,
+        teacher: false,
     };
     let weighted = CrossEntropySpec {
         target_weight: true,
@@ -131,11 +170,6 @@ fn loss_specs() -> [RowSpec; 9] {
     let nll = CrossEntropySpec {
         nll: true,
         ..CrossEntropySpec::default()
-    };
-    let cross_entropy = |op, bound: &[Slot]| RowSpec {
-        op: RowOp::CrossEntropy(op),
-        slots: slots(bound),
-        ..PLAIN
     };
     let binary = |weight, bound: &[Slot]| RowSpec {
         op: RowOp::BinaryCrossEntropy { weight },
@@ -177,7 +211,8 @@ fn loss_specs() -> [RowSpec; 9] {
 }
 
 fn specs() -> impl Iterator<Item = RowSpec> {
-    softmax_specs().into_iter().chain(loss_specs())
+    let losses = loss_specs().into_iter().chain(divergence_specs());
+    softmax_specs().into_iter().chain(losses)
 }
 
 /// The passes before and after the rows of a loss that there can be, from rows and from partial results.
