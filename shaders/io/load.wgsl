@@ -1,5 +1,5 @@
-// Reads what is laid out as the logits are, four neighbouring classes at a time, as the bits of f32: the logits, and up to
-// two more matrices of their type. VectorWidth says how many elements one load takes:
+// Reads what is laid out as the logits are, four neighbouring classes at a time, as the bits of f32: the logits, and
+// other matrices of their type. VectorWidth says how many elements one load takes:
 // X4  needs classes, strides and offsets that are multiples of four, and the class axis last (inner = 1);
 // X2  needs them even, and the class axis last;
 // X1  takes any number of classes, any stride, any offset, the class axis anywhere.
@@ -13,6 +13,7 @@ const RESULT: u32 = 2u;
 const SOFT_TARGETS: u32 = 12u;
 const SOFTCAP_LOGITS: u32 = 13u;
 const UPSTREAM_MATRIX: u32 = 20u;
+const DIRECTION: u32 = 49u;
 
 // What one load brings: X4, X2 or X1 elements, or, with 16-bit elements and X1, the word that an element is half of.
 //#if LOGITS_F32
@@ -64,6 +65,15 @@ fn read_logits(i: u32) -> Source {
 @group(0) @binding(UPSTREAM_MATRIX) var<storage, read> upstream_matrix: array<Source>;
 //#end
 
+//#if HAS_DIRECTION
+// What a Hessian is multiplied by.
+@group(0) @binding(DIRECTION) var<storage, read> direction: array<Source>;
+
+fn direction_vec4(start: u32, index: u32) -> vec4<f32> {
+    return bitcast<vec4<f32>>(source_vec4(DIRECTION, start, index, 0u));
+}
+//#end
+
 fn read_source(which: u32, i: u32) -> Source {
     //#if HAS_SOFT_TARGETS
     if which == SOFT_TARGETS {
@@ -78,6 +88,11 @@ fn read_source(which: u32, i: u32) -> Source {
     //#if HAS_UPSTREAM_MATRIX
     if which == UPSTREAM_MATRIX {
         return upstream_matrix[i];
+    }
+    //#end
+    //#if HAS_DIRECTION
+    if which == DIRECTION {
+        return direction[i];
     }
     //#end
     return read_logits(i);

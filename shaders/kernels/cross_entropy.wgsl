@@ -29,6 +29,12 @@ struct Row {
     // the gradient without the z-loss is multiplied by.
     factor: f32,
     share: f32,
+    //#if HAS_DIRECTION
+    // The sum of y v, what y (v - that) is multiplied by, and y besides.
+    mean: f32,
+    curvature: f32,
+    z_mean: f32,
+    //#end
     //#if HAS_TEACHER
     // 1 / d of the teacher, and 1 less that.
     teacher_inv_sum: f32,
@@ -55,6 +61,18 @@ fn are_maxima(e: vec4<f32>) -> vec4<bool> {
     return (e == vec4<f32>(1.0)) & vec4<bool>(exp_rescale == 1.0);
 }
 
+//#if HAS_DIRECTION
+// The product of the loss's Hessian and a direction v: W y (v - t) with the weight W of all targets and t = sum of y v, and of the
+// z-loss 2 z_loss y (lse (v - t) + t); times da/dx twice.
+fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
+    let e = bitcast<vec4<f32>>(bits);
+    let y = mul4(e, vec4<f32>(mul(exp_rescale, row.inv_sum)));
+    let v = direction_vec4(start, index) - vec4<f32>(row.mean);
+    let product = mul4(y, mul_add4(v, vec4<f32>(row.curvature), vec4<f32>(row.z_mean)));
+    let adjusted = adjust_grad(adjust_grad(product, start, index, lane), start, index, lane);
+    return select(flush4(bitcast<vec4<u32>>(adjusted)), vec4<u32>(0u), e == vec4<f32>(0.0));
+}
+//#else
 //#if HAS_TEACHER
 // y - q of a teacher's q, which of classes that both are all but certain of is that of what they leave to the others.
 fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) -> vec4<u32> {
@@ -117,6 +135,7 @@ fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, ro
     let i = t.safe_class / 4u;
     return narrow4(flush4(bitcast<vec4<u32>>(adjust_grad(vec4<f32>(g), start, i, lane))))[t.safe_class % 4u];
 }
+//#end
 //#end
 //#end
 //#end
@@ -302,6 +321,19 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
         row.factor = opaque(row.factor + row.z_scale);
     }
     row.factor = mul(row.factor, row.inv_sum);
+    //#if HAS_DIRECTION
+    row.mean = mul(stats.direction_sum, row.inv_sum);
+    row.curvature = mul(row.weight_sum, row.grad_scale);
+    if HAS_TEACHER {
+        row.curvature = row.share;
+    }
+    row.z_mean = 0.0;
+    if HAS_Z_LOSS {
+        row.curvature = opaque(row.curvature + row.z_scale);
+        let z = weighted(grad_scale_at(select(1u, at, params.grad_scale_stride == 1u)), t);
+        row.z_mean = mul(mul(2.0 * params.z_loss, row.mean), z);
+    }
+    //#end
     row.is_equal = is_masked;
     row.is_uniform = is_zero || is_nan;
     row.word = select(0u, NAN, is_nan);

@@ -34,6 +34,9 @@ const TARGET_SUM: u32 = 3u;
 const TARGET_DOT: u32 = 4u;
 // A teacher's exponentials.
 const TEACHER_SUM: u32 = 5u;
+// What a Hessian-vector product takes: y times the direction v, and times the upstream gradient besides.
+const DIRECTION_SUM: u32 = 6u;
+const DIRECTION_DOT: u32 = 7u;
 
 // The values held, as bits of f32. With CACHES_EXP, they are replaced by their exponentials once these are summed, so
 // that they are not computed again.

@@ -7,8 +7,8 @@
 //#import "row/sink"
 //#end
 
-// Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets, and 3 more with
-// a teacher.
+// Words that encode the statistics of a span: 3, one more with the argmax, 4 more with the sums of entropy and targets, 3 more with
+// a teacher, 2 more with a direction.
 override SPAN_WORDS: u32 = 3u;
 const FIRST_SUM_WORD: u32 = select(3u, 4u, HAS_ARGMAX);
 
@@ -31,6 +31,10 @@ fn store_span(span: u32, lane: Lane, s: Stats) {
     store_span_word(at + FIRST_SUM_WORD + 5u, bitcast<u32>(s.teacher_sum));
     store_span_word(at + FIRST_SUM_WORD + 6u, bitcast<u32>(s.teacher_count));
     //#end
+    //#if HAS_DIRECTION
+    store_span_word(at + SPAN_WORDS - 2u, bitcast<u32>(s.direction_sum));
+    store_span_word(at + SPAN_WORDS - 1u, bitcast<u32>(s.direction_dot));
+    //#end
 }
 
 fn load_span(span: u32, lane: Lane) -> Stats {
@@ -52,6 +56,10 @@ fn load_span(span: u32, lane: Lane) -> Stats {
     s.teacher_max_key = bitcast<i32>(load_span_word(at + FIRST_SUM_WORD + 4u));
     s.teacher_sum = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 5u));
     s.teacher_count = bitcast<f32>(load_span_word(at + FIRST_SUM_WORD + 6u));
+    //#end
+    //#if HAS_DIRECTION
+    s.direction_sum = bitcast<f32>(load_span_word(at + SPAN_WORDS - 2u));
+    s.direction_dot = bitcast<f32>(load_span_word(at + SPAN_WORDS - 1u));
     //#end
     return s;
 }
@@ -213,6 +221,12 @@ fn combine_spans(lane: Lane) -> Stats {
     let of_teacher = combine_sums(TEACHER_SUM, exp_base(s.teacher_max_key), lane);
     s.teacher_sum = of_teacher.x;
     s.teacher_count = of_teacher.y;
+    //#end
+    //#if HAS_DIRECTION
+    s.direction_sum = combine_sums(DIRECTION_SUM, base, lane).x;
+    //#if HAS_UPSTREAM_TERMS
+    s.direction_dot = combine_sums(DIRECTION_DOT, base, lane).x;
+    //#end
     //#end
     if HAS_TARGET_SUMS {
         s.target_sum = combine_sums(TARGET_SUM, base, lane).x;

@@ -35,6 +35,11 @@ struct Stats {
     teacher_sum: f32,
     teacher_count: f32,
     //#end
+    //#if HAS_DIRECTION
+    // sum of exp(x - m) v of a direction v; after a softmax sum of y v, and of y v g.
+    direction_sum: f32,
+    direction_dot: f32,
+    //#end
 }
 
 // What may be wrong with the targets of all classes: nothing, a target other than 0 on a class that is -inf, or a NaN.
@@ -44,12 +49,13 @@ const TARGET_IS_NAN: i32 = 2;
 
 fn no_stats() -> Stats {
     // A compiler that assumes that nothing is infinite may do anything with a -inf that it knows.
-    let key = KEY_NEG_INF ^ i32(params.zero);
+    var s: Stats;
+    s.max_key = KEY_NEG_INF ^ i32(params.zero);
+    s.argmax = NO_CLASS;
     //#if HAS_TEACHER
-    return Stats(key, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK, key, 0.0, 0.0);
-    //#else
-    return Stats(key, 0.0, 0.0, NO_CLASS, 0.0, 0.0, 0.0, TARGET_OK);
+    s.teacher_max_key = s.max_key;
     //#end
+    return s;
 }
 
 fn max_of(s: Stats) -> f32 {
@@ -75,6 +81,11 @@ fn term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> v
     if kind == ENTROPY_SUM {
         return entropy_term_vec4(e, bits, base);
     }
+    //#if HAS_DIRECTION
+    if kind == DIRECTION_SUM {
+        return select(mul4(e, direction_vec4(start, index)), vec4<f32>(0.0), e == vec4<f32>(0.0));
+    }
+    //#end
     return e;
 }
 //#else
@@ -98,6 +109,12 @@ fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     s.target_dot = chunk_sums(TARGET_DOT, view, lane).x;
     //#end
     s.target_error = chunk_target_error(view, lane);
+    //#end
+    //#if HAS_DIRECTION
+    s.direction_sum = chunk_sums(DIRECTION_SUM, view, lane).x;
+    //#if HAS_UPSTREAM_TERMS
+    s.direction_dot = chunk_sums(DIRECTION_DOT, view, lane).x;
+    //#end
     //#end
     // This comes last, because the exponentials may take the values' place.
     let sums = chunk_sums(STATS_SUM, view, lane);
@@ -134,6 +151,17 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
     if kind == TARGET_SUM {
         return Rescaled(target_sum, none);
     }
+    //#if HAS_DIRECTION
+    let of_direction = vec4<f32>(a.direction_sum, b.direction_sum, c.direction_sum, d.direction_sum);
+    //#if HAS_UPSTREAM_TERMS
+    if kind == DIRECTION_SUM {
+        return Rescaled(of_direction, none);
+    }
+    if kind == DIRECTION_DOT {
+        return Rescaled(vec4<f32>(a.direction_dot, b.direction_dot, c.direction_dot, d.direction_dot), none);
+    }
+    //#end
+    //#end
     let bits = vec4<u32>(bits_of_key(a.max_key), bits_of_key(b.max_key), bits_of_key(c.max_key), bits_of_key(d.max_key));
     let shift = bitcast<vec4<f32>>(bits) - vec4<f32>(base);
     let is_empty = bits == vec4<u32>(NEG_INF);
@@ -142,6 +170,11 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
         return Rescaled(select(mul_add4(target_sum, shift, dot), none, is_empty), none);
     }
     let e = exp_vec4(bits, base);
+    //#if HAS_DIRECTION
+    if kind == DIRECTION_SUM {
+        return Rescaled(select(mul4(of_direction, e), none, is_empty), none);
+    }
+    //#end
     let max_count = vec4<f32>(a.max_count, b.max_count, c.max_count, d.max_count);
     let whole = opaque4(max_count + sum);
     if kind == ENTROPY_SUM {
@@ -180,6 +213,12 @@ fn merge(a: Stats, b: Stats) -> Stats {
     whole = s;
     let divergences = part_divergences(a, b, no_stats(), no_stats());
     s.target_dot = opaque(divergences.x + divergences.y);
+    //#end
+    //#if HAS_DIRECTION
+    s.direction_sum = merge_sums(DIRECTION_SUM, a, b, base).x;
+    //#if HAS_UPSTREAM_TERMS
+    s.direction_dot = merge_sums(DIRECTION_DOT, a, b, base).x;
+    //#end
     //#end
     if HAS_TARGET_SUMS {
         s.target_sum = merge_sums(TARGET_SUM, a, b, base).x;

@@ -55,6 +55,7 @@ pub(crate) enum Slot {
     RowWeights = 46,
     Sink = 47,
     SinkGrad = 48,
+    Direction = 49,
 }
 
 impl Slot {
@@ -72,6 +73,7 @@ impl Slot {
         (Self::SoftTargets, "HAS_SOFT_TARGETS"),
         (Self::SoftcapLogits, "HAS_SOFTCAP_LOGITS"),
         (Self::UpstreamMatrix, "HAS_UPSTREAM_MATRIX"),
+        (Self::Direction, "HAS_DIRECTION"),
         (Self::Mask, "HAS_MASK"),
         (Self::Bias, "HAS_BIAS"),
         (Self::RowScale, "HAS_ROW_SCALE"),
@@ -93,7 +95,12 @@ impl Slot {
     pub(crate) fn is_laid_out_as_logits(self) -> bool {
         matches!(
             self,
-            Self::Logits | Self::Result | Self::SoftTargets | Self::SoftcapLogits | Self::UpstreamMatrix
+            Self::Logits
+                | Self::Result
+                | Self::SoftTargets
+                | Self::SoftcapLogits
+                | Self::UpstreamMatrix
+                | Self::Direction
         )
     }
 }

@@ -154,7 +154,8 @@ impl RowSpec {
         let argmax = u32::from(self.slots.has(Slot::Argmax));
         let target = u32::from(self.has_shard_target());
         let teacher = if self.has_teacher() { 3 } else { 0 };
-        argmax + target + teacher + if self.has_more_sums() { 7 } else { 3 }
+        let direction = if self.slots.has(Slot::Direction) { 2 } else { 0 };
+        argmax + target + teacher + direction + if self.has_more_sums() { 7 } else { 3 }
     }
 
     /// Whether statistics have the target's value too.
@@ -182,7 +183,8 @@ impl RowSpec {
 
     /// Whether the target's gradient is written by itself, after those of all classes.
     pub(super) fn stores_target(&self) -> bool {
-        matches!(self.op, RowOp::CrossEntropy(op) if !op.nll && !op.target_sums)
+        matches!(self.op, RowOp::CrossEntropy(op) if !op.nll && !op.target_sums && !op.teacher)
+            && !self.slots.has(Slot::Direction)
             && self.place != ResultPlace::None
             && self.slots.has(Slot::Targets)
     }
@@ -227,7 +229,7 @@ impl RowSpec {
     /// Whether the first pass over a split row binds `slot`.
     pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
         match slot {
-            Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,
+            Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix | Slot::Direction => true,
             Slot::Mask | Slot::Bias | Slot::RowScale => self.adjust.is_adjusted,
             Slot::Targets => self.has_shard_target(),
             Slot::Weights => matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums),

@@ -25,7 +25,8 @@ pub struct CrossEntropyBuffers<'a> {
     pub normalizer: Option<Slice<'a>>,
     /// An f32 for each class; with [`CrossEntropy::weights`](crate::CrossEntropy::weights).
     pub weights: Option<Slice<'a>>,
-    /// An f32 for each row; with [`CrossEntropy::row_weights`](crate::CrossEntropy::row_weights). Whether they are at least 0 is not checked.
+    /// An f32 for each row; with [`CrossEntropy::row_weights`](crate::CrossEntropy::row_weights). Whether they are at least 0 is not
+    /// checked.
     pub row_weights: Option<Slice<'a>>,
     /// An f32 for each row; with [`CrossEntropy::from_lse`](crate::CrossEntropy::from_lse).
     pub from_lse: Option<Slice<'a>>,

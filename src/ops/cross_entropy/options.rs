@@ -90,8 +90,8 @@ pub struct CrossEntropy {
     /// T of [`Targets::TeacherLogits`], by which both logits are divided, as a product with 1/T rounded to f32: from 2⁻¹²⁶ to 2¹²⁶.
     /// With another one than 1, [`Adjust::scale`] must be 1.
     pub temperature: f32,
-    /// Whether the divergence from a teacher, and so its gradient, is multiplied by T², so that gradients at different temperatures have about
-    /// the same size.
+    /// Whether the divergence from a teacher, and so its gradient, is multiplied by T², so that gradients at different temperatures
+    /// have about the same size.
     pub times_squared_temperature: bool,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,

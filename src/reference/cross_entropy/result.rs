@@ -1,13 +1,11 @@
 //! What the reference of cross-entropy gives.
 
 #[cfg(doc)]
-use super::{cross_entropy, cross_entropy_soft};
-#[cfg(doc)]
 use crate::ops::cross_entropy::Input;
 #[cfg(doc)]
 use crate::ops::loss::Reduction;
 
-/// The result of [`cross_entropy`] and [`cross_entropy_soft`].
+/// The result of [`cross_entropy`](crate::reference::cross_entropy) and [`cross_entropy_soft`](crate::reference::cross_entropy_soft).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct CrossEntropyReference {
     /// The reduced loss; 0 with [`Reduction::None`].

@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 47] = [
+const ALL_SLOTS: [Slot; 48] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -133,6 +133,7 @@ const ALL_SLOTS: [Slot; 47] = [
     Slot::RowWeights,
     Slot::Sink,
     Slot::SinkGrad,
+    Slot::Direction,
 ];
 
 /// `RowZLoss` as `ROW_Z_LOSS`.

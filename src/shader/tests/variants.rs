@@ -122,6 +122,30 @@ fn cross_entropy(op: CrossEntropySpec, bound: &[Slot]) -> RowSpec {
     }
 }
 
+/// Products of Hessians and vectors.
+fn hessian_specs() -> [RowSpec; 4] {
+    let with_z = CrossEntropySpec {
+        target_weight: true,
+        target_sums: true,
+        z_loss: true,
+        ..CrossEntropySpec::default()
+    };
+    let softmax = |log| RowSpec {
+        op: RowOp::SoftmaxGrad { log },
+        slots: slots(&[Slot::UpstreamMatrix, Slot::Direction]),
+        ..PLAIN
+    };
+    [
+        softmax(false),
+        softmax(true),
+        cross_entropy(
+            CrossEntropySpec::default(),
+            &[Slot::Targets, Slot::GradScale, Slot::Direction],
+        ),
+        cross_entropy(with_z, &[Slot::SoftTargets, Slot::GradScale, Slot::Direction]),
+    ]
+}
+
 /// Divergences from probabilities and from a teacher.
 fn divergence_specs() -> [RowSpec; 3] {
     let divergence = CrossEntropySpec {
@@ -211,7 +235,10 @@ fn loss_specs() -> [RowSpec; 9] {
 }
 
 fn specs() -> impl Iterator<Item = RowSpec> {
-    let losses = loss_specs().into_iter().chain(divergence_specs());
+    let losses = loss_specs()
+        .into_iter()
+        .chain(divergence_specs())
+        .chain(hessian_specs());
     softmax_specs().into_iter().chain(losses)
 }
 
