@@ -7,8 +7,8 @@ use common::outputs::optional;
 use common::{Subject, equal, gpu, must, near};
 use serde_json::Value;
 use wgpu_softmax::{
-    Adjust, BinaryCrossEntropy, CrossEntropy, Gradient, Input, LogSumExp, Mask, Normalizer, Reduction, Rows, Scale,
-    Softmax, SoftmaxGrad, Values,
+    Adjust, BinaryCrossEntropy, CrossEntropy, CrossEntropyOutput, Gradient, Input, LogSumExp, Mask, Normalizer,
+    Reduction, Rows, Scale, Sink, Softmax, SoftmaxGrad, Upstream, Values,
 };
 
 fn golden() -> Value {
@@ -18,6 +18,8 @@ fn golden() -> Value {
 const SOFTMAX_CASES: usize = 39;
 const CROSS_ENTROPY_CASES: usize = 67;
 const BINARY_CASES: usize = 6;
+const ROW_WEIGHT_CASES: usize = 28;
+const SINK_CASES: usize = 30;
 
 /// Infinities and NaN are words there.
 fn number(value: &Value) -> f64 {
@@ -154,21 +156,23 @@ fn loss_options(options: &Value, reduction: Reduction) -> CrossEntropy {
     }
 }
 
+fn loss_of(case: &Value, options: &CrossEntropy) -> CrossEntropyOutput {
+    let (rows, x) = (rows_of(case), numbers(&case["logits"]));
+    if let Some(q) = case["options"].get("probabilities") {
+        return gpu().cross_entropy_soft(&x, &numbers(q), rows, options).unwrap();
+    }
+    let targets: Vec<i64> = exact(&case["targets"]).iter().map(|&t| t as i64).collect();
+    gpu().cross_entropy(&x, &targets, rows, options).unwrap()
+}
+
 #[test]
 fn cross_entropy() {
     let golden = golden();
     for case in cases(&golden, "cross_entropy", CROSS_ENTROPY_CASES) {
-        let (rows, x) = (rows_of(case), numbers(&case["logits"]));
-        let soft_targets = values(&case["options"], "probabilities").is_some();
+        let rows = rows_of(case);
         for (reduction, name) in [(Reduction::Sum, "sum"), (Reduction::Mean, "mean")] {
             let options = loss_options(&case["options"], reduction);
-            let out = if soft_targets {
-                let q = numbers(&case["options"]["probabilities"]);
-                gpu().cross_entropy_soft(&x, &q, rows, &options).unwrap()
-            } else {
-                let targets: Vec<i64> = exact(&case["targets"]).iter().map(|&t| t as i64).collect();
-                gpu().cross_entropy(&x, &targets, rows, &options).unwrap()
-            };
+            let out = loss_of(case, &options);
             let subject = Subject::new::<f32>(named("cross_entropy", case), rows, &options);
             near(&subject, "loss", &[out.loss.unwrap()], &[number(&case[name]["loss"])]);
             near(
@@ -191,6 +195,128 @@ fn cross_entropy() {
             }
         }
     }
+}
+
+#[test]
+fn row_weights() {
+    let golden = golden();
+    for case in cases(&golden, "row_weights", ROW_WEIGHT_CASES) {
+        let rows = rows_of(case);
+        for (reduction, name) in [
+            (Reduction::None, "none"),
+            (Reduction::Sum, "sum"),
+            (Reduction::Mean, "mean"),
+        ] {
+            let of_rows = reduction == Reduction::None;
+            let options = CrossEntropy {
+                row_weights: values(case, "row_weights"),
+                upstream: if of_rows {
+                    Upstream::PerRow(numbers(&case["row_upstream"]))
+                } else {
+                    Upstream::default()
+                },
+                ..loss_options(&case["options"], reduction)
+            };
+            let out = loss_of(case, &options);
+            let subject = Subject::new::<f32>(named("cross_entropy with row weights", case), rows, &options);
+            let loss = (!of_rows).then(|| vec![number(&case[name]["loss"])]);
+            optional(
+                &subject,
+                "loss",
+                out.loss.map(|loss| vec![loss]).as_deref(),
+                loss.as_deref(),
+            );
+            near(
+                &subject,
+                "row losses",
+                &out.row_losses.unwrap(),
+                &exact(&case["losses"]),
+            );
+            near(
+                &subject,
+                "gradient",
+                &out.gradient.unwrap(),
+                &exact(&case[name]["gradient"]),
+            );
+            equal(&subject, "counted", out.counted as f64, number(&case["counted"]));
+        }
+    }
+}
+
+#[test]
+fn sinks() {
+    let golden = golden();
+    for case in cases(&golden, "sinks", SINK_CASES) {
+        let sinks = numbers(&case["sinks"]);
+        let sink = if sinks.iter().all(|sink| *sink == sinks[0]) {
+            Sink::Number(sinks[0])
+        } else {
+            Sink::PerRow(sinks.into())
+        };
+        logsumexp_with_sink(case, &sink);
+        softmax_with_sink(case, &sink, false);
+        softmax_with_sink(case, &sink, true);
+    }
+}
+
+fn lse_with_sink(case: &Value, sink: &Sink) -> (LogSumExp, Vec<f32>) {
+    let options = LogSumExp {
+        adjust: adjust_of(&case["options"]),
+        sink: Some(sink.clone()),
+        ..LogSumExp::default()
+    };
+    let lse = gpu()
+        .logsumexp(&numbers(&case["logits"]), rows_of(case), &options)
+        .unwrap();
+    (options, lse)
+}
+
+/// Gradients from an lse that is rounded to f32: y is as exact as that allows.
+fn near_from_lse(subject: &Subject<'_>, output: &str, got: &[f32], exact: &[f64], lse: &[f32]) {
+    let max = lse.iter().fold(1f64, |max, v| max.max(f64::from(v.abs())));
+    must(subject.within(output, got, exact, |_, exact| {
+        (2e-6 + 2e-7 * max) * exact.abs().max(1.0)
+    }));
+}
+
+fn logsumexp_with_sink(case: &Value, sink: &Sink) {
+    let (rows, x, g) = (rows_of(case), numbers(&case["logits"]), numbers(&case["row_upstream"]));
+    let (options, lse) = lse_with_sink(case, sink);
+    let subject = Subject::new::<f32>(named("logsumexp with sinks", case), rows, &options);
+    near(&subject, "lse", &lse, &exact(&case["lse"]));
+    let (dx, of_sink) = gpu().logsumexp_grad_with_sink(&x, &lse, &g, rows, &options).unwrap();
+    near_from_lse(&subject, "dx", &dx, &exact(&case["logsumexp_grad"]), &lse);
+    let expected = exact(&case["logsumexp_sink_grad"]);
+    near_from_lse(&subject, "the sinks' gradient", &of_sink, &expected, &lse);
+}
+
+fn softmax_with_sink(case: &Value, sink: &Sink, log: bool) {
+    let (rows, x, g) = (rows_of(case), numbers(&case["logits"]), numbers(&case["upstream"]));
+    let adjust = adjust_of(&case["options"]);
+    let name = if log { "log_softmax" } else { "softmax" };
+    let options = Softmax {
+        log,
+        adjust: adjust.clone(),
+        sink: Some(sink.clone()),
+        ..Softmax::default()
+    };
+    let y = gpu().softmax(&x, rows, &options).unwrap();
+    let subject = Subject::new::<f32>(named(&format!("{name} with sinks"), case), rows, &options);
+    near(&subject, "y", &y, &exact(&case[name]));
+    let logits = adjust.softcap.is_some().then_some(&x[..]);
+    let options = SoftmaxGrad {
+        log,
+        adjust,
+        sink: Some(sink.clone()),
+        ..SoftmaxGrad::default()
+    };
+    let (_, lse) = lse_with_sink(case, sink);
+    let both = gpu().softmax_grad_with_sink(&y, &g, logits, &lse, rows, &options);
+    let (dx, of_sink) = both.unwrap();
+    let subject = Subject::new::<f32>(named("softmax_grad with sinks", case), rows, &options);
+    near(&subject, "dx", &dx, &exact(&case[&format!("{name}_grad")]));
+    let expected = exact(&case[&format!("{name}_sink_grad")]);
+    near_from_lse(&subject, "the sinks' gradient", &of_sink, &expected, &lse);
 }
 
 #[test]

@@ -120,6 +120,10 @@ impl Batch {
         let written = unguarded(&subject, "the gradient", if is_apart { &apart } else { &logits });
         let expected = self.unwritten_padding(&self.gradient, !is_apart);
         same_bits(&subject, "gradient", bytemuck::cast_slice(&written), &expected);
+        if is_apart {
+            let logits = unguarded(&subject, "the logits", &logits);
+            same_bits(&subject, "the logits", bytemuck::cast_slice(&logits), &self.x);
+        }
         let losses = unguarded(&subject, "the row losses", &losses);
         same_bits(&subject, "row losses", bytemuck::cast_slice(&losses), &self.losses);
         let lse: Vec<u32> = unguarded(&subject, "the lse", &lse);

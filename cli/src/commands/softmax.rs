@@ -5,11 +5,12 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::layout::Layout;
 use crate::logits::{self, DtypeWord, LogitArgs};
+use crate::number::{Column, NumberArg};
 use crate::output::{self, Output};
 use clap::Args;
 use half::{bf16, f16};
 use std::path::PathBuf;
-use wgpu_softmax::{Element, Softmax};
+use wgpu_softmax::{Element, Sink, Softmax, Values};
 
 #[derive(Args)]
 pub(crate) struct SoftmaxArgs {
@@ -24,8 +25,24 @@ pub(crate) struct SoftmaxArgs {
     /// The class axis; a negative one counts from the end.
     #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
     axis: isize,
+    /// One more logit in the denominator of each row, without an output of its own: 0 is "softmax plus one". It is neither
+    /// scaled nor capped nor masked. A number, or a file with one for each row.
+    #[arg(long, value_name = "X", allow_hyphen_values = true)]
+    sink: Option<NumberArg<f32>>,
     #[command(flatten)]
     about_logits: LogitArgs,
+}
+
+impl SoftmaxArgs {
+    fn sink(&self, layout: &Layout) -> Result<Option<Sink>, Failure> {
+        let Some(sink) = &self.sink else {
+            return Ok(None);
+        };
+        Ok(Some(match sink.column("--sink", layout, "finite", f32::is_finite)? {
+            Column::All(number) => Sink::Number(number),
+            Column::PerRow(numbers) => Sink::PerRow(Values::from(numbers)),
+        }))
+    }
 }
 
 pub(crate) fn run(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
@@ -39,7 +56,9 @@ pub(crate) fn run(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
 fn run_stored<T: Element>(global: &Global, args: &SoftmaxArgs) -> Result<(), Failure> {
     let outs = [("-o", Some(args.output.as_path()))];
     output::check(&outs)?;
-    let ins = [vec![("LOGITS", args.logits.as_path())], args.about_logits.ins()].concat();
+    let mut ins = [vec![("LOGITS", args.logits.as_path())], args.about_logits.ins()].concat();
+    let sink = args.sink.as_ref().and_then(NumberArg::file);
+    ins.extend(sink.map(|path| ("--sink", path)));
     output::check_inputs(&ins, &outs)?;
     let Array { shape, values } = arrays::floats(&args.logits, "logits")?;
     let layout = Layout::of(&args.logits, &shape, args.axis)?;
@@ -47,6 +66,7 @@ fn run_stored<T: Element>(global: &Global, args: &SoftmaxArgs) -> Result<(), Fai
         log: args.log,
         fully_masked: args.about_logits.fully_masked(),
         adjust: args.about_logits.adjust(&layout)?,
+        sink: args.sink(&layout)?,
         fast: args.about_logits.fast,
         ..Softmax::default()
     };

@@ -9,7 +9,7 @@ use crate::number::{Column, NumberArg, finite, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Upstream};
+use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Upstream, Values};
 
 #[derive(Args)]
 pub(crate) struct CrossEntropyArgs {
@@ -24,6 +24,10 @@ pub(crate) struct CrossEntropyArgs {
     /// A weight for each class: floats of shape [classes].
     #[arg(long, value_name = "W")]
     weight: Option<PathBuf>,
+    /// A weight for each row, finite and at least 0: a file of the logits' shape without the class axis, or a number. A row of weight 0
+    /// takes no part, whatever it holds.
+    #[arg(long, value_name = "R", allow_hyphen_values = true)]
+    row_weight: Option<NumberArg<f32>>,
     /// Rows with this target take no part [default: -100]. Not with probabilities as targets.
     #[arg(long, allow_negative_numbers = true, value_name = "I")]
     ignore_index: Option<i64>,
@@ -129,8 +133,10 @@ impl CrossEntropyArgs {
     fn ins(&self) -> Vec<(&'static str, &Path)> {
         let mut ins = vec![("LOGITS", self.logits.as_path()), ("TARGETS", self.targets.as_path())];
         ins.extend(self.weight.as_deref().map(|path| ("--weight", path)));
-        let upstream = self.upstream.as_ref().and_then(NumberArg::file);
-        ins.extend(upstream.map(|path| ("--upstream", path)));
+        for (flag, number) in [("--row-weight", &self.row_weight), ("--upstream", &self.upstream)] {
+            let path = number.as_ref().and_then(NumberArg::file);
+            ins.extend(path.map(|path| (flag, path)));
+        }
         ins.extend(self.about_logits.ins());
         ins
     }
@@ -188,6 +194,18 @@ impl CrossEntropyArgs {
         }
     }
 
+    fn row_weights(&self, layout: &Layout) -> Result<Option<Values>, Failure> {
+        let Some(weights) = &self.row_weight else {
+            return Ok(None);
+        };
+        let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
+        let weights = match weights.column("--row-weight", layout, "finite and at least 0", is_weight)? {
+            Column::All(weight) => vec![weight; layout.count()],
+            Column::PerRow(weights) => weights,
+        };
+        Ok(Some(Values::from(weights)))
+    }
+
     /// The library's options. `correct` asks it to count the rows whose largest class is the target.
     pub(super) fn options(&self, layout: &Layout, correct: bool) -> Result<CrossEntropy, Failure> {
         let weights = self.weight.as_deref();
@@ -199,6 +217,7 @@ impl CrossEntropyArgs {
                 InputWord::LogProbs => Input::LogProbs,
             },
             weights: weights.transpose()?,
+            row_weights: self.row_weights(layout)?,
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,
             reduction: self.reduction.into(),
