@@ -23,7 +23,11 @@ pub use adjusted::{adjusted, places};
 pub use binary_cross_entropy::{BinaryCrossEntropyReference, binary_cross_entropy_with_logits};
 #[doc(hidden)]
 pub use cross_entropy::LossScales;
-pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft, distillation};
+pub use cross_entropy::distillation::distillation;
+pub use cross_entropy::hessian::{cross_entropy_hvp, cross_entropy_soft_hvp};
+pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
 pub use draft::{DraftReference, verify_draft};
 pub use sample::{SampleReference, sample};
-pub use softmax::{logsumexp, logsumexp_grad, sink_probabilities, softmax, softmax_grad, softmax_jacobian};
+pub use softmax::{
+    logsumexp, logsumexp_grad, sink_probabilities, softmax, softmax_grad, softmax_hvp, softmax_jacobian,
+};

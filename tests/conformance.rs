@@ -6,6 +6,8 @@ mod common;
 mod confident;
 #[path = "conformance/divergence.rs"]
 mod divergence;
+#[path = "conformance/hessians.rs"]
+mod hessians;
 #[path = "conformance/overflow.rs"]
 mod overflow;
 #[path = "conformance/sinks.rs"]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+#[path = "golden/more.rs"]
+mod more;
 
 use common::outputs::optional;
 use common::{Subject, equal, gpu, must, near};

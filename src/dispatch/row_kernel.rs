@@ -257,6 +257,7 @@ pub(crate) fn statistics_words(rows: &Rows, spec: &RowSpec, is_shard: bool) -> u
 fn shard_stats(rows: &Rows, spec: &RowSpec) -> Result<RowStatsNeed, EncodeError> {
     let refused = match spec.op {
         RowOp::Softmax { lse_grad: false, .. } => Ok(()),
+        _ if spec.slots.has(Slot::Direction) => rows.check_whole("hessian_vector"),
         RowOp::CrossEntropy(op) if op.divergence => rows.check_whole("a divergence"),
         RowOp::CrossEntropy(op) if spec.stats == RowStatsNeed::Sums && !op.nll => Ok(()),
         RowOp::CrossEntropy(_) => rows.check_whole("log-probabilities as input, or from_lse,"),

@@ -1,6 +1,7 @@
 //! Cross-entropy of logits and targets, and its gradient, from one kernel.
 
 mod buffers;
+mod hessian;
 mod host;
 mod host_call;
 mod host_targets;

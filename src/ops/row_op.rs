@@ -57,3 +57,14 @@ pub(crate) fn matrix_operands<'a>(
     all.extend(result.map(|slice| Operand::written(Slot::Result, "result", slice, Extent::Matrix(written))));
     Ok(all)
 }
+
+/// What a Hessian is multiplied by.
+pub(crate) fn direction_operand<'a>(
+    spec: &RowSpec,
+    direction: Option<Slice<'a>>,
+) -> Result<Option<Operand<'a>>, EncodeError> {
+    let is_needed = spec.slots.has(Slot::Direction);
+    let direction = require_iff(is_needed, "direction", "hessian_vector", direction)?;
+    let matrix = Extent::Matrix(spec.storage.logits.bytes());
+    Ok(direction.map(|slice| Operand::read(Slot::Direction, "direction", slice, matrix)))
+}

@@ -3,7 +3,7 @@
 mod host;
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted, Mask};
-use super::row_op::matrix_operands;
+use super::row_op::{direction_operand, matrix_operands};
 use super::sink::{Sink, SinkOption, sink_gradient};
 use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, Slice, require_iff};
 use crate::dtype::Storage;
@@ -29,6 +29,11 @@ pub struct SoftmaxGrad {
     /// The forward pass's sink, for its gradient: `dσ = −e^(σ − lse) Σ g y` for each row, and with `log` `−e^(σ − lse) Σ g`. The gradient
     /// of the logits does not need it, because y has it in it.
     pub sink: Option<Sink>,
+    /// The product of a Hessian and a direction v takes the gradient's place: of `Σ g y` with a constant g, `y_c ((v_c − t)(g_c − s) − u)`
+    /// with `t = Σ y v`, `s = Σ y g` and `u = Σ y v g − t s`; with `log` of `Σ g ln y`, `−e^(y_c) (v_c − t) Σ g`; times da/dx twice. It is what
+    /// a second backward pass adds to the gradient of the logits; that of g is the gradient itself, of v in the place of g. Without a
+    /// softcap and a sink. Off by at most 2e-6 times the largest |g| and the largest |v| of a row, with `log` times Σ |g| instead.
+    pub hessian_vector: bool,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,
     /// Native exp and log, sums and products that the driver may fuse, no second number for what rounding loses: fewer
@@ -51,6 +56,8 @@ pub struct SoftmaxGradBuffers<'a> {
     pub gradient: Slice<'a>,
     /// The logits; with [`Adjust::softcap`].
     pub logits: Option<Slice<'a>>,
+    /// The direction v, laid out as the logits are; with [`SoftmaxGrad::hessian_vector`].
+    pub direction: Option<Slice<'a>>,
     /// Scale and bias, where [`SoftmaxGrad::adjust`] asks for them.
     pub adjust: AdjustBuffers<'a>,
     /// An f32 for each row; with [`Sink::PerRow`] of [`Values::Buffer`](crate::Values::Buffer).
@@ -69,6 +76,7 @@ impl<'a> SoftmaxGradBuffers<'a> {
             upstream,
             gradient,
             logits: None,
+            direction: None,
             adjust: AdjustBuffers::default(),
             sink: None,
             lse: None,
@@ -96,12 +104,32 @@ impl SoftmaxGrad {
         }
     }
 
+    fn validate(&self) -> Result<(), EncodeError> {
+        let others = [
+            (
+                self.adjust.softcap.is_some(),
+                "softcap",
+                "a softcap has a second derivative of its own",
+            ),
+            (self.sink.is_some(), "sink", "its gradient is that of a backward pass"),
+        ];
+        match others.into_iter().find(|(is_on, ..)| self.hessian_vector && *is_on) {
+            Some((_, b, why)) => Err(EncodeError::Conflict {
+                a: "hessian_vector",
+                b,
+                why,
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn spec(&self, adjusted: &Adjusted, place: ResultPlace) -> RowSpec {
         let logits_again = self.adjust.softcap.is_some().then_some(Slot::SoftcapLogits);
         let own = [Slot::Result, Slot::UpstreamMatrix].into_iter().chain(logits_again);
         let logits = (place == ResultPlace::Apart).then_some(Slot::Logits);
         let of_sink = [Slot::Sink, Slot::SavedLse, Slot::SinkGrad];
         let of_sink = of_sink.into_iter().filter(|_| self.sink.is_some());
+        let direction = self.hessian_vector.then_some(Slot::Direction);
         RowSpec {
             op: RowOp::SoftmaxGrad { log: self.log },
             storage: self.storage,
@@ -114,7 +142,12 @@ impl SoftmaxGrad {
                 ..adjusted.spec
             },
             sample: SampleSpec::default(),
-            slots: own.chain(logits).chain(of_sink).chain(adjusted.slots()).collect(),
+            slots: own
+                .chain(logits)
+                .chain(of_sink)
+                .chain(direction)
+                .chain(adjusted.slots())
+                .collect(),
         }
     }
 
@@ -123,6 +156,7 @@ impl SoftmaxGrad {
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
     pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxGradKernel, EncodeError> {
+        self.validate()?;
         let adjusted = Adjusted::new(gpu, rows, &self.derivative())?;
         Ok(SoftmaxGradKernel {
             kernel: RowKernel::new(gpu, rows, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
@@ -180,6 +214,7 @@ impl SoftmaxGradKernel {
         ));
         let logits = require_logits(buffers.logits, self.softcap)?;
         operands.extend(logits.map(|slice| Operand::read(Slot::SoftcapLogits, "logits", slice, matrix)));
+        operands.extend(direction_operand(spec, buffers.direction)?);
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
         operands.extend(self.sink.operand(buffers.sink)?);
         let has_sink = self.sink.is_there();

@@ -1,6 +1,8 @@
 //! Cross-entropy.
 
+pub(super) mod distillation;
 mod gradient;
+pub(super) mod hessian;
 mod result;
 mod terms;
 
@@ -9,12 +11,9 @@ pub use result::{CrossEntropyReference, LossScales};
 use super::adjusted::*;
 use super::reduction::{denominators, divide, upstream_of};
 use super::row::Row;
-use super::softmax::softmax;
 use crate::error::{EncodeError, check_length};
-use crate::ops::adjust::Adjust;
 use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, check_row_weights};
 use crate::ops::loss::Reduction;
-use crate::ops::softmax::Softmax;
 use crate::ops::values::check_finite;
 use crate::rows::Rows;
 use terms::{divergence_of, loss_of};
@@ -48,7 +47,17 @@ pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
     rows: Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, &rows)?;
+    with_indices(logits, targets, &rows, options, None)
+}
+
+fn with_indices<T: Copy + Into<f64>, I: TargetIndex>(
+    logits: &[T],
+    targets: &[I],
+    rows: &Rows,
+    options: &CrossEntropy,
+    direction: Option<&[f64]>,
+) -> Result<CrossEntropyReference, EncodeError> {
+    check_logits(logits, rows)?;
     check_length("targets", rows.count(), targets.len())?;
     let target = |index: &I| match index.value() {
         value if value == i128::from(options.ignore_index) => Target::Ignored,
@@ -58,7 +67,11 @@ pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
             .map_or(Target::OutOfRange, Target::Class),
     };
     let targets: Vec<Target> = targets.iter().map(target).collect();
-    reference_loss(logits, &targets, (&[], None), &rows, options)
+    let matrices = Matrices {
+        direction,
+        ..Matrices::default()
+    };
+    reference_loss(logits, &targets, matrices, rows, options)
 }
 
 /// [`cross_entropy`] for soft targets: `probabilities` are laid out as the logits are.
@@ -71,7 +84,17 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     rows: Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, &rows)?;
+    with_probabilities(logits, probabilities, &rows, options, None)
+}
+
+fn with_probabilities<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    logits: &[T],
+    probabilities: &[U],
+    rows: &Rows,
+    options: &CrossEntropy,
+    direction: Option<&[f64]>,
+) -> Result<CrossEntropyReference, EncodeError> {
+    check_logits(logits, rows)?;
     check_length("probabilities", logits.len(), probabilities.len())?;
     if options.input == Input::LogProbs {
         return Err(EncodeError::Conflict {
@@ -84,59 +107,41 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     let target = |q: f64| if options.divergence && q < 0.0 { f64::NAN } else { q };
     let soft_targets: Vec<f64> = probabilities.iter().map(|&q| target(q.into())).collect();
     let targets = vec![Target::Probabilities; rows.count()];
-    reference_loss(logits, &targets, (&soft_targets, None), &rows, options)
+    let matrices = Matrices {
+        soft_targets: &soft_targets,
+        direction,
+        ..Matrices::default()
+    };
+    reference_loss(logits, &targets, matrices, rows, options)
 }
 
-/// Distillation, [`cross_entropy_soft`] with [`Targets::TeacherLogits`](crate::Targets::TeacherLogits): `teacher` is laid out as the
-/// logits are.
-///
-/// # Errors
-/// As [`cross_entropy`].
-pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
-    logits: &[T],
-    teacher: &[U],
-    rows: Rows,
-    options: &CrossEntropy,
-) -> Result<CrossEntropyReference, EncodeError> {
-    check_length("probabilities", logits.len(), teacher.len())?;
-    let scale = options.temperature.recip();
-    let adjust = Adjust::scaled(scale);
-    let of = |log| {
-        let options = Softmax {
-            log,
-            adjust: adjust.clone(),
-            ..Softmax::default()
-        };
-        softmax(teacher, rows, &options)
-    };
-    let (q, ln_q) = (of(false)?, of(true)?);
-    let options = CrossEntropy {
-        adjust: match options.temperature {
-            1.0 => options.adjust.clone(),
-            _ => Adjust {
-                scale: adjust.scale.clone(),
-                ..options.adjust.clone()
-            },
-        },
-        ..options.clone()
-    };
-    let targets = vec![Target::Probabilities; rows.count()];
-    reference_loss(logits, &targets, (&q, Some(&ln_q)), &rows, &options)
+/// What is laid out as the logits are.
+#[derive(Clone, Copy, Default)]
+struct Matrices<'a> {
+    soft_targets: &'a [f64],
+    /// The logarithms of soft targets that are a teacher's.
+    ln_teacher: Option<&'a [f64]>,
+    /// What the Hessian is multiplied by, for its product in the gradient's place.
+    direction: Option<&'a [f64]>,
 }
 
 fn reference_loss<T: Copy + Into<f64>>(
     logits: &[T],
     targets: &[Target],
-    (soft_targets, ln_teacher): (&[f64], Option<&[f64]>),
+    matrices: Matrices<'_>,
     rows: &Rows,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_finite("weights", options.weights.as_ref())?;
     check_row_weights(options.row_weights.as_ref())?;
+    check_length(
+        "direction",
+        logits.len(),
+        matrices.direction.map_or(logits.len(), <[f64]>::len),
+    )?;
     let batch = Batch {
         logits,
-        soft_targets,
-        ln_teacher,
+        matrices,
         rows,
         options,
         adjuster: Adjuster::new(&options.adjust, rows)?,
@@ -190,9 +195,7 @@ fn reference_loss<T: Copy + Into<f64>>(
 /// What all rows of a call share.
 struct Batch<'a, T> {
     logits: &'a [T],
-    soft_targets: &'a [f64],
-    /// The logarithms of soft targets that are a teacher's.
-    ln_teacher: Option<&'a [f64]>,
+    matrices: Matrices<'a>,
     rows: &'a Rows,
     options: &'a CrossEntropy,
     adjuster: Adjuster<'a>,
@@ -329,17 +332,19 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     }
 
     fn is_divergence(&self) -> bool {
-        self.options.divergence || self.ln_teacher.is_some()
+        self.options.divergence || self.matrices.ln_teacher.is_some()
     }
 
     fn divergence(&self, TargetRow { number, row, .. }: &TargetRow) -> f64 {
-        let q: Vec<f64> = places(self.rows, *number).map(|i| self.soft_targets[i]).collect();
-        let ln_q: Vec<f64> = match self.ln_teacher {
+        let q: Vec<f64> = places(self.rows, *number)
+            .map(|i| self.matrices.soft_targets[i])
+            .collect();
+        let ln_q: Vec<f64> = match self.matrices.ln_teacher {
             Some(ln_q) => places(self.rows, *number).map(|i| ln_q[i]).collect(),
             None => q.iter().map(|q| q.ln()).collect(),
         };
         let scale = f64::from(self.options.divergence_scale());
-        scale * divergence_of(row, &q, &ln_q, self.ln_teacher.is_some())
+        scale * divergence_of(row, &q, &ln_q, self.matrices.ln_teacher.is_some())
     }
 
     /// The weight of each class's `−ln y_c`: its soft target, or what label smoothing gives every class.
@@ -347,8 +352,10 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         let smoothing = f64::from(self.options.label_smoothing);
         let smoothing_per_class = smoothing / self.rows.classes() as f64;
         let of_class = |(c, i): (usize, usize)| match target {
-            _ if self.is_divergence() => f64::from(self.options.divergence_scale()) * self.soft_targets[i],
-            None => weight_of(self.weights, c) * ((1.0 - smoothing) * self.soft_targets[i] + smoothing_per_class),
+            _ if self.is_divergence() => f64::from(self.options.divergence_scale()) * self.matrices.soft_targets[i],
+            None => {
+                weight_of(self.weights, c) * ((1.0 - smoothing) * self.matrices.soft_targets[i] + smoothing_per_class)
+            }
             Some(_) if smoothing_per_class == 0.0 => 0.0,
             Some(_) => weight_of(self.weights, c) * smoothing_per_class,
         };

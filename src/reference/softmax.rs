@@ -93,6 +93,44 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     Ok(gradient)
 }
 
+/// The product of the Hessian of `Σ g y`, or with `log` of `Σ g ln y`, and a direction v, from the result of [`softmax`]: the formulas are those
+/// of [`SoftmaxGrad::hessian_vector`](crate::SoftmaxGrad::hessian_vector), for logits used as they are.
+///
+/// # Errors
+/// An invalid shape, and slices that do not fit it.
+pub fn softmax_hvp<T: Copy + Into<f64>>(
+    result: &[T],
+    g: &[T],
+    direction: &[T],
+    rows: Rows,
+    log: bool,
+) -> Result<Vec<f64>, EncodeError> {
+    check_length("result", rows.elements()?, result.len())?;
+    check_length("upstream", result.len(), g.len())?;
+    check_length("direction", result.len(), direction.len())?;
+    let mut product = vec![0.0; result.len()];
+    for row in 0..rows.count() {
+        let of = |i: usize| -> (f64, f64, f64) {
+            let y: f64 = result[i].into();
+            (if log { y.exp() } else { y }, g[i].into(), direction[i].into())
+        };
+        let all: Vec<usize> = places(&rows, row).collect();
+        let there = || all.iter().copied().filter(|&i| of(i).0 != 0.0);
+        let t: f64 = there().map(|i| of(i).0 * of(i).2).sum();
+        let s: f64 = there().map(|i| if log { of(i).1 } else { of(i).0 * of(i).1 }).sum();
+        let u: f64 = there().map(|i| of(i).0 * (of(i).2 - t) * (of(i).1 - s)).sum();
+        for i in there() {
+            let (y, g, v) = of(i);
+            product[i] = if log {
+                -y * (v - t) * s
+            } else {
+                y * ((v - t) * (g - s) - u)
+            };
+        }
+    }
+    Ok(product)
+}
+
 /// The derivatives `∂y_i/∂x_j = y_i (δ_ij − y_j) · da_j/dx_j` of [`softmax`], and with [`Softmax::log`] those of
 /// log-softmax, `(δ_ij − y_j) · da_j/dx_j`; they are 0 where class i or class j is −∞.
 ///

@@ -19,6 +19,8 @@ pub struct CrossEntropyBuffers<'a> {
     pub summary: Slice<'a>,
     /// The gradient, laid out as the logits are; with [`Gradient::Apart`](crate::Gradient::Apart).
     pub gradient: Option<Slice<'a>>,
+    /// The direction v, laid out as the logits are; with [`CrossEntropy::hessian_vector`](crate::CrossEntropy::hessian_vector).
+    pub direction: Option<Slice<'a>>,
     /// f32; with [`Upstream::Buffer`](crate::Upstream::Buffer).
     pub upstream: Option<Slice<'a>>,
     /// One f32; with [`Normalizer::Buffer`](crate::Normalizer::Buffer).
@@ -57,6 +59,7 @@ impl<'a> CrossEntropyBuffers<'a> {
             targets,
             summary,
             gradient: None,
+            direction: None,
             upstream: None,
             normalizer: None,
             weights: None,

@@ -12,6 +12,37 @@ use crate::gpu::{Gpu, Wait};
 use crate::ops::shard::ShardStatistics;
 use crate::rows::Rows;
 
+/// The rows of a call; for a shard the statistics of all shards; and what a Hessian is multiplied by.
+pub(super) struct HostShape<'a, T> {
+    pub(super) rows: Rows,
+    pub(super) all: Option<&'a ShardStatistics>,
+    direction: Option<&'a [T]>,
+}
+
+impl<'a, T> HostShape<'a, T> {
+    fn whole(rows: Rows) -> Self {
+        Self {
+            rows,
+            all: None,
+            direction: None,
+        }
+    }
+
+    pub(super) fn shard(rows: Rows, all: &'a ShardStatistics) -> Self {
+        Self {
+            all: Some(all),
+            ..Self::whole(rows)
+        }
+    }
+
+    pub(super) fn toward(rows: Rows, direction: &'a [T]) -> Self {
+        Self {
+            direction: Some(direction),
+            ..Self::whole(rows)
+        }
+    }
+}
+
 impl Gpu {
     /// Cross-entropy of a batch on the host with class indices as targets, and with [`CrossEntropy::gradient`] its
     /// gradient: see [`CrossEntropy`] for the formulas and special values.
@@ -40,7 +71,7 @@ impl Gpu {
         rows: Rows,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_indices(logits, targets, (rows, None), options, Wait::Blocking))
+        block_on(self.with_indices(logits, targets, HostShape::whole(rows), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -54,7 +85,7 @@ impl Gpu {
         rows: Rows,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_indices(logits, targets, (rows, None), options, Wait::OnThread)
+        self.with_indices(logits, targets, HostShape::whole(rows), options, Wait::OnThread)
             .await
     }
 
@@ -73,7 +104,7 @@ impl Gpu {
         block_on(self.with_probabilities(
             logits,
             (probabilities, Targets::Probabilities),
-            (rows, None),
+            HostShape::whole(rows),
             options,
             Wait::Blocking,
         ))
@@ -93,7 +124,7 @@ impl Gpu {
         self.with_probabilities(
             logits,
             (probabilities, Targets::Probabilities),
-            (rows, None),
+            HostShape::whole(rows),
             options,
             Wait::OnThread,
         )
@@ -128,7 +159,7 @@ impl Gpu {
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let teacher = (teacher, Targets::TeacherLogits);
-        block_on(self.with_probabilities(logits, teacher, (rows, None), options, Wait::Blocking))
+        block_on(self.with_probabilities(logits, teacher, HostShape::whole(rows), options, Wait::Blocking))
     }
 
     /// [`Gpu::distillation`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -143,7 +174,7 @@ impl Gpu {
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let teacher = (teacher, Targets::TeacherLogits);
-        self.with_probabilities(logits, teacher, (rows, None), options, Wait::OnThread)
+        self.with_probabilities(logits, teacher, HostShape::whole(rows), options, Wait::OnThread)
             .await
     }
 
@@ -151,7 +182,7 @@ impl Gpu {
         &self,
         logits: &[T],
         (probabilities, kind): (&[T], Targets),
-        (rows, all): (Rows, Option<&ShardStatistics>),
+        HostShape { rows, all, direction }: HostShape<'_, T>,
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
@@ -159,7 +190,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(kind).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, rows, &options)?.with_direction(direction)?;
         call.run(gpu, &targets, all, wait).await
     }
 
@@ -167,7 +198,7 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        (rows, all): (Rows, Option<&ShardStatistics>),
+        HostShape { rows, all, direction }: HostShape<'_, T>,
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
@@ -176,7 +207,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(Targets::Indices).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, rows, &options)?.with_direction(direction)?;
         call.run(gpu, &targets, all, wait).await
     }
 }

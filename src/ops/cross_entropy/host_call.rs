@@ -4,7 +4,7 @@ use super::host_targets::{HostTargets, IGNORED};
 use super::kernel::CrossEntropyBatch;
 use super::options::{CrossEntropy, Targets};
 use super::output::CrossEntropyOutput;
-use crate::dispatch::{HostBatch, HostMatrix, Operand, bind};
+use crate::dispatch::{HostBatch, HostMatrix, Operand, bind, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{RunError, check_length};
 use crate::gpu::{Gpu, Wait};
@@ -81,6 +81,15 @@ impl<'a> HostCall<'a> {
             is_statistics,
             wait,
         })
+    }
+
+    /// The same with what the Hessian is multiplied by.
+    pub(super) fn with_direction<T: Element>(mut self, direction: Option<&'a [T]>) -> Result<Self, RunError> {
+        let direction = require_iff(self.options.hessian_vector, "direction", "hessian_vector", direction)?;
+        if let Some(direction) = direction {
+            (self.matrices).push(HostMatrix::new(Slot::Direction, "direction", direction, &self.rows)?);
+        }
+        Ok(self)
     }
 
     pub(super) async fn run<T: Element>(

@@ -8,7 +8,7 @@ use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::ops::adjust::Adjusted;
 use crate::ops::loss::{Gradient, LossBuffers, LossPasses};
-use crate::ops::row_op::{logits_operand, matrix_operands};
+use crate::ops::row_op::{direction_operand, logits_operand, matrix_operands};
 use crate::ops::values::{OptionBuffer, Values, option_operand};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
@@ -220,6 +220,7 @@ impl CrossEntropyKernel {
         let gradient = require_iff(is_apart, "gradient", "gradient: Apart", buffers.gradient)?;
         let mut operands = matrix_operands(spec, buffers.logits, gradient)?;
         operands.extend(self.soft_targets(buffers));
+        operands.extend(direction_operand(spec, buffers.direction)?);
         operands.extend(self.adjusted.operands(&buffers.adjust)?);
         operands.extend(self.kernel.statistics_operand(buffers.statistics, false)?);
         let loss = LossBuffers {

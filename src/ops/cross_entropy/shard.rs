@@ -1,5 +1,6 @@
 //! Cross-entropy of a shard on the host.
 
+use super::host::HostShape;
 use super::host_call::HostCall;
 use super::host_targets::{HostTargets, TargetIndex, target_words};
 use super::options::{CrossEntropy, Targets};
@@ -59,7 +60,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_indices(logits, targets, (rows, Some(all)), options, Wait::Blocking))
+        block_on(self.with_indices(logits, targets, HostShape::shard(rows, all), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -74,7 +75,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_indices(logits, targets, (rows, Some(all)), options, Wait::OnThread)
+        self.with_indices(logits, targets, HostShape::shard(rows, all), options, Wait::OnThread)
             .await
     }
 
@@ -124,7 +125,7 @@ impl Gpu {
         block_on(self.with_probabilities(
             logits,
             (probabilities, Targets::Probabilities),
-            (rows, Some(all)),
+            HostShape::shard(rows, all),
             options,
             Wait::Blocking,
         ))
@@ -145,7 +146,7 @@ impl Gpu {
         self.with_probabilities(
             logits,
             (probabilities, Targets::Probabilities),
-            (rows, Some(all)),
+            HostShape::shard(rows, all),
             options,
             Wait::OnThread,
         )

@@ -36,6 +36,7 @@ impl CrossEntropy {
         self.validate_log_probs()?;
         self.validate_soft_targets()?;
         self.validate_divergence()?;
+        self.validate_hessian()?;
         self.validate_from_lse()
     }
 
@@ -98,6 +99,33 @@ impl CrossEntropy {
                 ("label_smoothing", self.label_smoothing != 0.0, OF_PROBABILITIES),
                 ("from_lse", self.from_lse.is_some(), "it needs the sums of both"),
                 ("fully_masked: Uniform", is_uniform, NO_UNIFORM),
+            ],
+        )
+    }
+
+    fn validate_hessian(&self) -> Result<(), EncodeError> {
+        const SUMS: &str = "it needs the sums of the rows";
+        reject(
+            "hessian_vector",
+            self.hessian_vector,
+            &[
+                (
+                    "gradient: None",
+                    self.gradient == Gradient::None,
+                    "it takes the gradient's place",
+                ),
+                (
+                    "softcap",
+                    self.adjust.softcap.is_some(),
+                    "a softcap has a second derivative of its own",
+                ),
+                (
+                    "input: LogProbs",
+                    self.input == Input::LogProbs,
+                    "the loss of log-probabilities is linear",
+                ),
+                ("from_lse", self.from_lse.is_some(), SUMS),
+                ("fully_masked: Uniform", self.fully_masked == FullyMasked::Uniform, SUMS),
             ],
         )
     }

@@ -1,7 +1,7 @@
 //! The backward pass of softmax for batches on the host.
 
 use super::{SoftmaxGrad, require_logits};
-use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand};
+use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand, require_iff};
 use crate::dtype::{Element, Storage};
 use crate::error::{RunError, check_length};
 #[cfg(not(target_arch = "wasm32"))]
@@ -37,7 +37,7 @@ impl Gpu {
         rows: Rows,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
-        let slices = [Some(saved), Some(upstream), logits];
+        let slices = [Some(saved), Some(upstream), logits, None];
         block_on(self.run_softmax_grad(slices, None, rows, options, Wait::Blocking)).map(|(dx, _)| dx)
     }
 
@@ -53,7 +53,7 @@ impl Gpu {
         rows: Rows,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
-        let slices = [Some(saved), Some(upstream), logits];
+        let slices = [Some(saved), Some(upstream), logits, None];
         let both = self.run_softmax_grad(slices, None, rows, options, Wait::OnThread).await;
         both.map(|(dx, _)| dx)
     }
@@ -85,7 +85,7 @@ impl Gpu {
         rows: Rows,
         options: &SoftmaxGrad,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        let slices = [Some(saved), Some(upstream), logits];
+        let slices = [Some(saved), Some(upstream), logits, None];
         block_on(self.run_softmax_grad(slices, Some(lse), rows, options, Wait::Blocking))
     }
 
@@ -102,14 +102,60 @@ impl Gpu {
         rows: Rows,
         options: &SoftmaxGrad,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        let slices = [Some(saved), Some(upstream), logits];
+        let slices = [Some(saved), Some(upstream), logits, None];
         self.run_softmax_grad(slices, Some(lse), rows, options, Wait::OnThread)
             .await
     }
 
+    /// The product of the Hessian of `Σ g softmax(x)` (with `log` of `Σ g log_softmax(x)`) with respect to the logits x and a direction,
+    /// from the saved result: see [`SoftmaxGrad::hessian_vector`], which is on whatever `options` say. `upstream` is g.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax_grad`].
+    ///
+    /// ```
+    /// # use wgpu_softmax::{Gpu, Rows, SoftmaxGrad};
+    /// # let gpu = Gpu::new()?;
+    /// let (y, g, v) = ([0.25f32, 0.75], [1.0, 0.0], [1.0, 0.0]);
+    /// let hv = gpu.softmax_hvp(&y, &g, &v, Rows::new(1, 2), &SoftmaxGrad::default())?;
+    /// assert_eq!(hv, [0.09375, -0.09375]); // y (1 − y) (1 − 2y)
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[doc(alias = "hessian")]
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn softmax_hvp<T: Element>(
+        &self,
+        saved: &[T],
+        upstream: &[T],
+        direction: &[T],
+        rows: Rows,
+        options: &SoftmaxGrad,
+    ) -> Result<Vec<T>, RunError> {
+        let slices = [Some(saved), Some(upstream), None, Some(direction)];
+        block_on(self.run_softmax_grad(slices, None, rows, &options.of_hessian(), Wait::Blocking)).map(|(hv, _)| hv)
+    }
+
+    /// [`Gpu::softmax_hvp`] for callers with a runtime: the device is waited for on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`Gpu::softmax_grad`].
+    pub async fn softmax_hvp_async<T: Element>(
+        &self,
+        saved: &[T],
+        upstream: &[T],
+        direction: &[T],
+        rows: Rows,
+        options: &SoftmaxGrad,
+    ) -> Result<Vec<T>, RunError> {
+        let slices = [Some(saved), Some(upstream), None, Some(direction)];
+        let options = options.of_hessian();
+        let both = self.run_softmax_grad(slices, None, rows, &options, Wait::OnThread);
+        both.await.map(|(hv, _)| hv)
+    }
+
     async fn run_softmax_grad<T: Element>(
         &self,
-        slices: [Option<&[T]>; 3],
+        slices: [Option<&[T]>; 4],
         lse: Option<&[f32]>,
         rows: Rows,
         options: &SoftmaxGrad,
@@ -118,6 +164,8 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         require_logits(slices[2], options.adjust.softcap.is_some())?;
+        require_iff(options.hessian_vector, "direction", "hessian_vector", slices[3])?;
+        options.validate()?;
         let options = SoftmaxGrad {
             storage: Storage::all(T::DTYPE),
             ..options.clone()
@@ -140,6 +188,7 @@ impl Gpu {
             (Slot::Logits, "saved"),
             (Slot::UpstreamMatrix, "upstream"),
             (Slot::SoftcapLogits, "logits"),
+            (Slot::Direction, "direction"),
         ];
         let given = names
             .into_iter()
@@ -157,5 +206,14 @@ impl Gpu {
         };
         let dx = gpu.stream(matrices.collect::<Result<_, _>>()?, &batch).await?;
         Ok((dx, of_sink.read(gpu, rows, wait).await?))
+    }
+}
+
+impl SoftmaxGrad {
+    fn of_hessian(&self) -> Self {
+        Self {
+            hessian_vector: true,
+            ..self.clone()
+        }
     }
 }

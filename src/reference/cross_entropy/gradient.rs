@@ -25,6 +25,10 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         let weights: Vec<f64> = (0..).zip(class_weights).map(|(c, q)| q + own_weight(c)).collect();
         let others = sums_of_others(&weights);
         let is_nan = weights.iter().any(|q| q.is_nan());
+        if let Some(direction) = self.matrices.direction {
+            let weight: f64 = weights.iter().sum();
+            return self.hessian_vector(target_row, direction, weight, &mut out.gradient);
+        }
         let class_sum: f64 = class_weights.iter().sum();
         for (c, i) in places(self.rows, *number).enumerate() {
             if !is_nan && row.is_masked(c) && target.is_none_or(|(_, t)| t != c) && class_weights[c] == 0.0 {
@@ -55,6 +59,23 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
             let scales = &mut out.scales;
             scales.gradient_terms[i] = largest.max(out.gradient[i].abs());
             scales.y_terms[i] = ((weights[c] + others[c]) * y * loss_scale + z_grad).abs() * da_dx.abs();
+        }
+    }
+
+    /// `W y_c (v_c − t) + 2λ y_c (lse (v_c − t) + t)` with `t = Σ y v` and the weight W of all targets.
+    fn hessian_vector(&self, target_row: &TargetRow, direction: &[f64], weight: f64, product: &mut [f64]) {
+        let TargetRow { number, row, .. } = target_row;
+        let z_scale = weigh(self.options.z_loss.into(), 2.0 * target_row.z_scale);
+        let curvature = weight * target_row.loss_scale + weigh(z_scale, row.lse());
+        let of_class = |(c, i): (usize, usize)| weigh(row.probability(c), direction[i]);
+        let mean: f64 = places(self.rows, *number).enumerate().map(of_class).sum();
+        for (c, i) in places(self.rows, *number)
+            .enumerate()
+            .filter(|&(c, _)| !row.is_masked(c))
+        {
+            let v = direction[i] - mean;
+            let da_dx = self.adjuster.adjust_grad(*number, c, self.logits[i].into());
+            product[i] = row.probability(c) * (curvature * v + z_scale * mean) * da_dx * da_dx;
         }
     }
 }
