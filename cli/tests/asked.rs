@@ -212,3 +212,57 @@ fn mistakes_are_named_before_an_adapter_is_opened() {
         assert_eq!(folder.names(), before, "{words}");
     }
 }
+
+/// x = (0, 0) and a teacher of (2 ln 3, 0), which at T = 2 has the probabilities 3/4 and 1/4.
+#[test]
+fn distillation_is_the_divergence_from_a_teacher() {
+    let folder = Folder::new();
+    let x = [0.0f32; 4];
+    let teacher = [2.0 * 3f32.ln(), 0.0, 0.0, 0.0];
+    folder.write("x.npy", &[2, 2], &x);
+    folder.write("t.npy", &[2, 2], &teacher);
+    folder.write("r.npy", &[2], &[1.0f32, 0.0]);
+    let expected = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+    let line = folder.done("--json cross-entropy x.npy t.npy --distill 2 --row-weight r.npy --grad g.npy");
+    let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    assert!((line["loss"].as_f64().unwrap() - expected).abs() < 1e-7, "{line}");
+    assert_eq!((&line["rows"], &line["ignored"]), (&2.into(), &1.into()), "{line}");
+    close(
+        "the gradient",
+        &folder.read::<f32>("g.npy").1,
+        &[-0.125, 0.125, 0.0, 0.0],
+    );
+    folder.done("cross-entropy x.npy t.npy --distill 2 --reduction none --loss rows.npy --log-probs y.npy");
+    close("the losses", &folder.read::<f32>("rows.npy").1, &[expected, 0.0]);
+    close("log y", &folder.read::<f32>("y.npy").1, &[0.5f64.ln(); 4]);
+    let same = folder.done("cross-entropy t.npy t.npy --distill 0.5");
+    assert_eq!(String::from_utf8(same).unwrap().trim(), "loss 0");
+}
+
+#[test]
+fn mistakes_in_distillation_say_what_is_wrong() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[2, 3], &[0.0f32; 6]);
+    folder.write("classes.npy", &[2], &[0i64, 1]);
+    for (arguments, expected) in [
+        (
+            "x.npy classes.npy --distill 1",
+            "a teacher's logits: floats of the logits' shape [2, 3]",
+        ),
+        ("x.npy x.npy --distill 0", "0"),
+        ("x.npy x.npy --distill nan", "nan"),
+        ("x.npy x.npy --distill 2 --temperature 2", "T divides both sides"),
+        (
+            "x.npy x.npy --distill 2 --label-smoothing 0.1",
+            "--label-smoothing cannot go with --distill",
+        ),
+        (
+            "x.npy x.npy --distill 2 --fully-masked uniform",
+            "--fully-masked uniform cannot go with --distill",
+        ),
+    ] {
+        let (code, message) = folder.fails(&format!("cross-entropy {arguments}"));
+        assert_eq!(code, 2, "{arguments}: {message}");
+        assert!(message.contains(expected), "{arguments}: {message}");
+    }
+}

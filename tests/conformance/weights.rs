@@ -40,6 +40,30 @@ fn a_factor_of_all_weights_changes_no_mean() {
     }
 }
 
+/// Those of rows likewise, which a mean over soft targets divides by too.
+#[test]
+fn a_factor_of_all_row_weights_changes_no_mean() {
+    let rows = Rows::new(4, 3);
+    let x = Random(415).logits(12, 6.0);
+    let mean = |factor: f64| CrossEntropy {
+        row_weights: Some([1.0, 0.5, 0.0, 1.75].map(|r: f64| (r * factor) as f32).into()),
+        gradient: Gradient::Apart,
+        ..CrossEntropy::default()
+    };
+    let q: Vec<f32> = [0.25f32, 0.5, 0.25].repeat(4);
+    for gpu in GPUS.iter() {
+        let of = |options: &CrossEntropy| {
+            let classes = gpu.cross_entropy(&x, &[0u8, 1, 2, 0], rows, options).unwrap();
+            [classes, gpu.cross_entropy_soft(&x, &q, rows, options).unwrap()].map(|out| (out.loss, out.gradient))
+        };
+        for exponent in [-140, -100, 100, 126] {
+            let options = mean(f64::from(exponent).exp2());
+            let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+            equal(&subject, "losses and gradients", of(&options), of(&mean(1.0)));
+        }
+    }
+}
+
 /// Weights too far apart for one factor stay as they are, as those do that are added to a z-loss.
 #[test]
 fn small_weights_beside_large_ones_are_not_lost() {

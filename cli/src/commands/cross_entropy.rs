@@ -16,7 +16,7 @@ use crate::output::{self, Output};
 use half::{bf16, f16};
 use serde_json::json;
 use std::path::PathBuf;
-use wgpu_softmax::{CrossEntropyOutput, Element, Rows, Softmax};
+use wgpu_softmax::{Adjust, CrossEntropyOutput, Element, Rows, Scale, Softmax};
 
 pub(crate) fn run(global: &Global, args: &CrossEntropyArgs) -> Result<(), Failure> {
     match args.about_logits.dtype {
@@ -31,7 +31,7 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
     let Array { shape, values } = arrays::floats(&args.logits, "logits")?;
     let layout = args.layout(&shape)?;
     let targets = args.targets(&layout)?;
-    let is_soft = matches!(targets, Targets::Probabilities(_));
+    let is_soft = !matches!(targets, Targets::Classes(_));
     let options = args.options(&layout, global.json && !is_soft)?;
 
     let (gpu, bar) = global.open_gpu(layout.count())?;
@@ -43,11 +43,21 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
             let q = logits::store::<T>(q, &args.targets);
             gpu.cross_entropy_soft(&logits, &q, rows, &options)?
         }
+        Targets::Teacher(teacher) => {
+            let teacher = logits::store::<T>(teacher, &args.targets);
+            gpu.distillation(&logits, &teacher, rows, &options)?
+        }
     };
     let log_softmax = Softmax {
         log: true,
         fully_masked: options.fully_masked,
-        adjust: options.adjust,
+        adjust: match options.temperature {
+            1.0 => options.adjust,
+            temperature => Adjust {
+                scale: Scale::Number(temperature.recip()),
+                ..options.adjust
+            },
+        },
         fast: options.fast,
         ..Softmax::default()
     };

@@ -53,10 +53,9 @@ impl CrossEntropyBatch {
         };
         let passes = LossPasses::new(gpu, rows, options.loss_spec(), params)?;
         let by_class = Extent::Words(classes);
-        let weights = balanced(options);
-        let weights = weights
-            .as_ref()
-            .map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
+        let [weights, row_weights] = balanced(options);
+        let weights = weights.as_ref();
+        let weights = weights.map(|v| OptionBuffer::new(gpu, Slot::Weights, "weights", by_class, classes, v));
         let by_row = |slot, name, values: &Option<Values>| {
             let buffer = |values| OptionBuffer::new(gpu, slot, name, Extent::Row, count, values);
             values.as_ref().map(buffer).transpose()
@@ -68,7 +67,7 @@ impl CrossEntropyBatch {
             rows: count,
             passes,
             weights: weights.transpose()?,
-            row_weights: by_row(Slot::RowWeights, "row_weights", &options.row_weights)?,
+            row_weights: by_row(Slot::RowWeights, "row_weights", &row_weights)?,
             from_lse: by_row(Slot::SavedLse, "from_lse", &options.from_lse)?,
         })
     }

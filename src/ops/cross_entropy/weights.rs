@@ -1,4 +1,4 @@
-//! Class weights that are far from 1.
+//! Weights that are far from 1.
 
 use super::options::CrossEntropy;
 use crate::ops::loss::{Normalizer, Reduction};
@@ -7,18 +7,25 @@ use crate::ops::values::Values;
 /// Where the largest weight is beyond this, or as far below 1, the weights of a mean get a factor, which takes none further below 1.
 const FAR: f32 = 18_446_744_073_709_551_616.0; // 2^64
 
-/// A mean divides by the sum of weights again, so that they may all be multiplied by the same power of two. Weights near the ends of
-/// f32's range are, since their products with losses, or their sum, would leave it. A z-loss is added to what has been weighted, and the
-/// losses of the rows, where they are asked for, are weighted and not divided.
-pub(super) fn balanced(options: &CrossEntropy) -> Option<Values> {
-    let weights = options.weights.clone()?;
+/// The weights of classes and rows. A mean divides by the sum of weights again, so that they may all be multiplied by the same power of
+/// two. Weights near the ends of f32's range are, since their products with losses, or their sum, would leave it. A z-loss is added to
+/// what has been weighted, and the losses of the rows, where they are asked for, are weighted and not divided.
+pub(super) fn balanced(options: &CrossEntropy) -> [Option<Values>; 2] {
     let is_mean = options.reduction == Reduction::Mean && options.normalizer == Normalizer::Rows;
-    let is_divided = is_mean && !options.is_soft() && !options.row_losses && options.z_loss == 0.0;
-    let Values::Host(numbers) = &weights else {
-        return Some(weights);
+    let is_divided = is_mean && !options.row_losses && options.z_loss == 0.0;
+    let by_class = is_divided && !options.is_soft();
+    [(&options.weights, by_class), (&options.row_weights, is_divided)]
+        .map(|(weights, is_divided)| of_size_1(weights.as_ref(), is_divided))
+}
+
+/// The same numbers, by a factor if they need one and may have it.
+fn of_size_1(weights: Option<&Values>, may_change: bool) -> Option<Values> {
+    let weights = weights?;
+    let Values::Host(numbers) = weights else {
+        return Some(weights.clone());
     };
-    let Some(factor) = factor_of(numbers).filter(|_| is_divided) else {
-        return Some(weights);
+    let Some(factor) = factor_of(numbers).filter(|_| may_change) else {
+        return Some(weights.clone());
     };
     let scaled = |&weight: &f32| (f64::from(weight) * factor) as f32;
     Some(Values::from(numbers.iter().map(scaled).collect::<Vec<_>>()))

@@ -5,11 +5,11 @@ use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::logits::{self, LogitArgs};
 use crate::loss::{NOTHING_TO_PRINT, ReductionWord};
-use crate::number::{Column, NumberArg, finite, share};
+use crate::number::{Column, NumberArg, finite, invertible, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
-use wgpu_softmax::{CrossEntropy, EmptyMean, Gradient, Input, Normalizer, Upstream, Values};
+use wgpu_softmax::{CrossEntropy, EmptyMean, FullyMasked, Gradient, Input, Normalizer, Upstream, Values};
 
 #[derive(Args)]
 pub(crate) struct CrossEntropyArgs {
@@ -37,6 +37,9 @@ pub(crate) struct CrossEntropyArgs {
     /// Adds L * lse^2 to each row's loss.
     #[arg(long, value_name = "L", default_value_t = 0.0, allow_hyphen_values = true, value_parser = finite)]
     z_loss: f32,
+    /// TARGETS are a teacher's logits, and the loss is KL(softmax(TARGETS / T) || softmax(LOGITS / T)), without a factor T^2.
+    #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = invertible)]
+    distill: Option<f32>,
     /// What LOGITS are; log-probs makes it the negative log-likelihood.
     #[arg(long, value_enum, default_value = "logits")]
     input: InputWord,
@@ -113,6 +116,7 @@ impl CrossEntropyArgs {
                 return Err(conflict(flag, "--input log-probs", why));
             }
         }
+        self.check_distill()?;
         let other = match self.reduction {
             ReductionWord::None => Some("--reduction none"),
             ReductionWord::Sum => Some("--reduction sum"),
@@ -127,6 +131,38 @@ impl CrossEntropyArgs {
         }
         output::check(&outs)?;
         output::check_inputs(&self.ins(), &outs)
+    }
+
+    /// A divergence is that of two softmaxes at one temperature.
+    fn check_distill(&self) -> Result<(), Failure> {
+        let both = "T divides both sides";
+        let two = "a divergence is that of two distributions";
+        let scaled = (self.about_logits.adjustments().into_iter())
+            .any(|(flag, given)| given && matches!(flag, "--scale" | "--temperature"));
+        let flags = [
+            (
+                "--input log-probs",
+                self.input == InputWord::LogProbs,
+                "a teacher gives logits",
+            ),
+            ("--scale or --temperature", scaled, both),
+            ("--label-smoothing", self.label_smoothing != 0.0, two),
+            ("--weight", self.weight.is_some(), two),
+            (
+                "--ignore-index",
+                self.ignore_index.is_some(),
+                "only a class can be ignored; --row-weight 0 leaves a row out",
+            ),
+            (
+                "--fully-masked uniform",
+                self.about_logits.fully_masked() == FullyMasked::Uniform,
+                "such a row is NaN, or left out with zeros",
+            ),
+        ];
+        match flags.into_iter().find(|(_, given, _)| self.distill.is_some() && *given) {
+            Some((flag, _, why)) => Err(conflict(flag, "--distill", why)),
+            None => Ok(()),
+        }
     }
 
     /// The flags that name a file that is read.
@@ -161,7 +197,8 @@ impl CrossEntropyArgs {
 
     /// Reads the targets, and checks that they and the other flags go together.
     pub(super) fn targets(&self, layout: &Layout) -> Result<Targets, Failure> {
-        let targets = targets::read(&self.targets, layout, self.axis.is_some())?;
+        let is_teacher = self.distill.is_some();
+        let targets = targets::read(&self.targets, layout, self.axis.is_some(), is_teacher)?;
         if let Targets::Classes(classes) = &targets {
             targets::check(&self.targets, classes, layout, self.ignore_index())?;
         }
@@ -218,6 +255,7 @@ impl CrossEntropyArgs {
             },
             weights: weights.transpose()?,
             row_weights: self.row_weights(layout)?,
+            temperature: self.distill.unwrap_or(1.0),
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,
             reduction: self.reduction.into(),

@@ -12,12 +12,20 @@ pub(super) enum Targets {
     Classes(Vec<Class>),
     /// A probability for each class of each row.
     Probabilities(Vec<f32>),
+    /// A teacher's logit for each class of each row.
+    Teacher(Vec<f32>),
 }
 
-/// Reads the targets, and checks their shape. `axis_was_given` says whether the caller chose the class axis.
-pub(super) fn read(path: &Path, layout: &Layout, axis_was_given: bool) -> Result<Targets, Failure> {
+/// Reads the targets, and checks their shape. `axis_was_given` says whether the caller chose the class axis, `is_teacher` whether
+/// they are a teacher's logits.
+pub(super) fn read(path: &Path, layout: &Layout, axis_was_given: bool, is_teacher: bool) -> Result<Targets, Failure> {
     let (shape, row_shape) = (layout.shape(), layout.row_shape());
     match arrays::elements(path, "targets")? {
+        Elements::Floats(Array { shape: got, values }) if is_teacher && got == shape => Ok(Targets::Teacher(values)),
+        _ if is_teacher => {
+            let what = format!("with --distill, targets are a teacher's logits: floats of the logits' shape {shape:?}");
+            Err(arrays::refused(path, &what))
+        }
         Elements::Integers(Array { shape: got, values }) if got == row_shape => {
             if !axis_was_given {
                 note_other_axes(layout, &got);
