@@ -29,7 +29,8 @@
 //!
 //! The features are those of wgpu's backends, `vulkan`, `metal`, `dx12`, `gles` and `webgpu`, and wgpu's `parking_lot`,
 //! all of them on by default; and `ndarray`, off by default, which adds calls on that crate's arrays, such as
-//! `Gpu::softmax_array`.
+//! `Gpu::softmax_array`. `shaders-from-folder` is for this crate's own tests of its tests, `cargo xtask mutate`, and for nothing else:
+//! with it the environment variable `WGPU_SOFTMAX_SHADERS` may name a folder of shaders to use instead of those built in.
 //!
 //! Sums follow one canonical order, a function of the number of classes alone, so the results have the same bits
 //! whatever the adapter's subgroups, the schedule or the other rows of the batch.

@@ -8,4 +8,4 @@ mod sample;
 
 pub use draft::{Sequence, verify_draft};
 pub use rows::{cross_entropy, softmax, softmax_with_sink, total};
-pub use sample::{Drawn, Edits, Philox, draw, log_prob, values};
+pub use sample::{Drawn, Edits, Philox, draw, left, log_prob, values};

@@ -1,11 +1,20 @@
 //! [`Gpu::verify`] checks on one adapter what the crate promises.
 
 mod accuracy;
+mod adjusted;
+mod asked;
+mod binary;
 mod bits;
 mod check;
 mod confident;
+mod corners;
 mod fast;
 mod layouts;
+mod limits;
+mod losses;
+mod recorded;
+mod recorded_sampling;
+mod reports;
 mod shards;
 mod special;
 mod tally;
@@ -95,12 +104,55 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("twin/cross_entropy", bits::cross_entropy_twin),
     check!("twin/sample", bits::sample_twin),
     check!("twin/draft", bits::draft_twin),
+    check!("row_weights", asked::row_weights),
+    check!("sinks/f32", asked::sinks::<f32>),
+    check!("sinks/f16", asked::sinks::<f16>),
+    check!("sinks/bf16", asked::sinks::<bf16>),
+    check!("twin/sinks", asked::sink_twin),
+    check!("divergences/f32", asked::divergences::<f32>),
+    check!("divergences/f16", asked::divergences::<f16>),
+    check!("divergences/bf16", asked::divergences::<bf16>),
+    check!("hessians", asked::hessians),
     check!("schedules", bits::schedules),
     check!("determinism", bits::determinism),
     check!("batch_invariance", bits::batch_invariance),
     check!("parts", bits::parts),
     check!("shards", shards::shards),
     check!("shards/sample", shards::sampled),
+    check!("options/losses/f32", losses::losses::<f32>),
+    check!("options/losses/f16", losses::losses::<f16>),
+    check!("options/losses/bf16", losses::losses::<bf16>),
+    check!("options/few_and_saved", losses::few_and_saved),
+    check!("options/adjust/f32", adjusted::all::<f32>),
+    check!("options/adjust/f16", adjusted::all::<f16>),
+    check!("options/adjust/bf16", adjusted::all::<bf16>),
+    check!("options/binary/f32", binary::options::<f32>),
+    check!("options/binary/f16", binary::options::<f16>),
+    check!("options/binary/bf16", binary::options::<bf16>),
+    check!("options/parts", corners::parts),
+    check!("shards/parts", corners::shards_in_parts),
+    check!("options/jacobian", corners::scaled_jacobian),
+    check!("ties", corners::ties),
+    check!("many_groups", corners::groups),
+    check!("zeros", corners::zeros),
+    check!("soft_targets", corners::soft_targets),
+    check!("narrowed/f16", corners::narrowed::<f16>),
+    check!("narrowed/bf16", corners::narrowed::<bf16>),
+    check!("flushed/f32", limits::flushed::<f32>),
+    check!("flushed/bf16", limits::flushed::<bf16>),
+    check!("saturated", limits::saturated),
+    check!("recorded/padding/f32", recorded::padding::<f32>),
+    check!("recorded/padding/f16", recorded::padding::<f16>),
+    check!("recorded/padding/bf16", recorded::padding::<bf16>),
+    check!("recorded/bad_targets", recorded::bad_targets),
+    check!("recorded/buffers", recorded::buffers),
+    check!("recorded/scales", recorded::scales),
+    check!("recorded/sample", recorded_sampling::sample),
+    check!("recorded/draft", recorded_sampling::draft),
+    check!("sample/reports", reports::reports),
+    check!("sample/shared", reports::shared),
+    check!("sample/edges", corners::edges),
+    check!("sample/long_rows", reports::long),
 ];
 
 impl Gpu {
@@ -136,13 +188,28 @@ impl Gpu {
         let mut checks = Vec::new();
         for (name, checker) in options.checks() {
             let mut tally = Tally::new(self, name, options.most_elements);
+            #[cfg(not(feature = "shaders-from-folder"))]
             checker(&mut tally).await?;
+            #[cfg(feature = "shaders-from-folder")]
+            until_failed(checker, &mut tally).await?;
             let check = tally.finish();
             report(&check);
             checks.push(check);
         }
         Ok(checks)
     }
+}
+
+/// Runs a check to its first failed case, which is all that `cargo xtask mutate` asks of it.
+#[cfg(feature = "shaders-from-folder")]
+async fn until_failed(checker: &Checker, tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let has_failed = std::rc::Rc::clone(&tally.has_failed);
+    let mut check = checker(tally);
+    std::future::poll_fn(|context| match check.as_mut().poll(context) {
+        std::task::Poll::Pending if has_failed.get() => std::task::Poll::Ready(Ok(())),
+        polled => polled,
+    })
+    .await
 }
 
 impl Verify {

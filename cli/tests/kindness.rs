@@ -90,6 +90,7 @@ sample zero_d.npy -o y.npy => (0-d), but need a class axis
 LOSS --reduction none => --reduction none gives more than one loss, and none to print: give --loss OUT
 --json LOSS --reduction none => give --loss OUT
 LOSS --ignore-indx 3 => unexpected argument '--ignore-indx' found; tip: a similar argument exists: '--ignore-index'
+verify --only nosuch => --only nosuch: no check has that in its name
 sofmax x.npy => unrecognized subcommand 'sofmax'; tip: a similar subcommand exists: 'softmax'
 SOFTMAX --dtype f31 => [possible values: f32, f16, bf16]; tip: a similar value exists: 'f32'
 SOFTMAX --scale 2 --temperature 2 => '--scale <S>' cannot be used with '--temperature <T>'

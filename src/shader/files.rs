@@ -120,5 +120,26 @@ pub(super) const FILES: &[(&str, &str)] = files![
 
 /// The text of a file.
 pub(super) fn find(path: &str) -> Option<&'static str> {
-    FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
+    #[cfg(feature = "shaders-from-folder")]
+    if let Some(files) = &*FROM_FOLDER {
+        return text_in(files, path);
+    }
+    text_in(FILES, path)
 }
+
+fn text_in(files: &[(&str, &'static str)], path: &str) -> Option<&'static str> {
+    files.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
+}
+
+/// The same files out of a folder, if this variable names one: `cargo xtask mutate` puts faults into a copy of `shaders/`, and
+/// runs one program with each. They are read once. A file that cannot be read is missing, so that no kernel falls back to the
+/// built-in text.
+#[cfg(feature = "shaders-from-folder")]
+static FROM_FOLDER: std::sync::LazyLock<Option<Vec<(&str, &str)>>> = std::sync::LazyLock::new(|| {
+    let folder = std::path::PathBuf::from(std::env::var_os("WGPU_SOFTMAX_SHADERS")?);
+    let read = |&(name, _): &(&'static str, &str)| {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.wgsl"))).ok()?;
+        Some((name, &*text.leak()))
+    };
+    Some(FILES.iter().filter_map(read).collect())
+});

@@ -199,6 +199,17 @@ pub struct Drawn {
     pub kept: u32,
 }
 
+fn only(b: &[f32], classes: &[usize]) -> Vec<f32> {
+    let mut left = vec![f32::NEG_INFINITY; b.len()];
+    classes.iter().for_each(|&c| left[c] = b[c]);
+    left
+}
+
+/// What the filters leave of b, the values of a row that has a token: the others are −∞.
+pub fn left(b: &[f32], params: &SampleParams, joint: bool) -> Vec<f32> {
+    only(b, &kept(b, params, joint))
+}
+
 /// Draws a token of b, the values of a row: see [`SampleParams`].
 pub fn draw(b: &[f32], params: &SampleParams, joint: bool) -> Drawn {
     let is_bad = b.iter().any(|x| x.is_nan() || *x == f32::INFINITY);
@@ -210,18 +221,13 @@ pub fn draw(b: &[f32], params: &SampleParams, joint: bool) -> Drawn {
         };
     }
     let order = kept(b, params, joint);
-    let mut left = vec![f32::NEG_INFINITY; b.len()];
-    order.iter().for_each(|&c| left[c] = b[c]);
-    let token = match params.is_greedy() {
-        true => order[0],
-        false => draw_of(&left, params),
-    };
+    let left = only(b, &order);
+    let greedy = params.is_greedy().then(|| order[0]);
+    let token = greedy.unwrap_or_else(|| draw_of(&left, params));
+    let rank = order.iter().position(|&c| c == token);
     Drawn {
         token: token as u32,
-        rank: order
-            .iter()
-            .position(|&c| c == token)
-            .map_or(NO_TOKEN, |rank| rank as u32),
+        rank: rank.map_or(NO_TOKEN, |rank| rank as u32),
         kept: order.len() as u32,
     }
 }

@@ -58,6 +58,9 @@ pub(super) struct Tally<'g> {
     check: Check,
     total_ulp: f64,
     measured: usize,
+    /// Whether a case has failed, for those who look at it from outside.
+    #[cfg(feature = "shaders-from-folder")]
+    pub(super) has_failed: std::rc::Rc<std::cell::Cell<bool>>,
 }
 
 impl<'g> Tally<'g> {
@@ -72,6 +75,8 @@ impl<'g> Tally<'g> {
             },
             total_ulp: 0.0,
             measured: 0,
+            #[cfg(feature = "shaders-from-folder")]
+            has_failed: std::rc::Rc::default(),
         }
     }
 
@@ -94,6 +99,8 @@ impl<'g> Tally<'g> {
         self.check.cases += 1;
         if let Err(failure) = verdict {
             self.check.failed += 1;
+            #[cfg(feature = "shaders-from-folder")]
+            self.has_failed.set(true);
             self.check.first_failure.get_or_insert(failure);
         }
     }

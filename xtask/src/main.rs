@@ -1,11 +1,12 @@
 //! `cargo xtask demo` and `cargo xtask test`: everything from a fresh clone, the graphics driver included. `tidy`, `features`,
-//! `compilers`, `gpu-code`, `mpi` and `web` are steps of `test` that can be run alone.
+//! `compilers`, `gpu-code`, `mpi`, `mutate` and `web` are steps of `test` that can be run alone.
 
 mod adapters;
 mod compilers;
 mod features;
 mod gpu_code;
 mod mpi;
+mod mutate;
 mod report;
 mod run;
 mod test;
@@ -18,7 +19,7 @@ use run::cargo;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask demo | test [--all] | tidy | features | compilers | mpi | gpu-code [--json | --write] [GPU …] \
-     | web [--serve | --package | --test TEXT | --verify [TEXT]]";
+     | mutate [--sample | TEXT …] | web [--serve | --package | --test TEXT | --verify [TEXT]]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         ["tidy"] => Report::of("tidy", tidy::run()).conclude(),
         ["features"] => Report::of("features", features::run()).conclude(),
         ["compilers"] => test::compilers(),
+        ["mutate"] => mutate_alone(mutate::Which::All),
+        ["mutate", "--sample"] => mutate_alone(mutate::Which::Sample),
+        ["mutate", ref texts @ ..] => mutate_alone(mutate::Which::Named(texts)),
         ["mpi"] => mpi::run_alone(),
         ["web", ..] => web::run_alone(&words[1..]),
         ["gpu-code", "--check"] => gpu_code::check().conclude(),
@@ -44,6 +48,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn mutate_alone(which: mutate::Which<'_>) -> Result<(), String> {
+    Report::of("mutate", mutate::run(which)).conclude()
 }
 
 fn demo() -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`, and its step `compilers`.
 
 use crate::adapters::{self, Adapter};
+use crate::mutate::{self, Which};
 use crate::report::{Counts, Outcome, Report};
 use crate::run::{cargo, run, run_tagged};
 use crate::{compilers, features, gpu_code, mpi, tidy, web};
@@ -81,6 +82,7 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
     let on_adapters = on_each(&adapters)?;
     let has_run = on_adapters.total().passed > 0;
     report.extend(on_adapters);
+    report.add("mutate", mutate::run(if all { Which::All } else { Which::Sample }));
     if all {
         report.extend(once(BURN, &variants));
         let (name, outcome) = on_swiftshader();
@@ -92,7 +94,8 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
         // What compiles here may not compile there.
         report.extend(web::check_clippy());
         println!(
-            "not asked for: DXC, SwiftShader, compilers of real GPUs, the crates for Burn, MPI and browsers, with cargo xtask test --all"
+            "not asked for: DXC, all faults of xtask/mutations.txt, SwiftShader, compilers of real GPUs, the crates for Burn, MPI and \
+             browsers, with cargo xtask test --all"
         );
     }
     let total = report.conclude();

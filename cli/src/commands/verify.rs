@@ -24,9 +24,6 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
-    plot::check(args.plot.as_deref())?;
-    let gpu = Gpu::with_options(&global.gpu_options())?;
-    print_heading(global, &gpu)?;
     let verify = Verify {
         most_elements: args.most_elements,
         only: args.only.clone(),
@@ -37,6 +34,9 @@ pub(crate) fn run(global: &Global, args: &VerifyArgs) -> Result<(), Failure> {
             args.only
         )));
     }
+    plot::check(args.plot.as_deref())?;
+    let gpu = Gpu::with_options(&global.gpu_options())?;
+    print_heading(global, &gpu)?;
     let bar = Bar::new(verify.count(), "checks");
     let show_progress = bar.on_progress();
     let (mut done, mut printed) = (0, Ok(()));
