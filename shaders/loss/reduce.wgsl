@@ -45,6 +45,20 @@ const SUM_WEIGHTS: u32 = 2u;
 @group(0) @binding(ARGMAX) var<storage, read_write> argmax: array<u32>;
 //#end
 
+//#if HAS_ROW_CLASSES
+// Rows of unequal length: the classes of each.
+const ROW_TABLE: u32 = 45u;
+@group(0) @binding(ROW_TABLE) var<storage, read> row_classes: array<u32>;
+
+fn classes_of_row(row: u32) -> u32 {
+    return row_classes[offset_of(ROW_TABLE) + row];
+}
+//#else
+fn classes_of_row(row: u32) -> u32 {
+    return params.classes;
+}
+//#end
+
 // A row's word in a sum, as bits of f32.
 fn word_of_row(kind: u32, row: u32) -> u32 {
     //#if SUMS_LOSSES
@@ -58,7 +72,7 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
     }
     //#end
     let target_class = targets_at(row);
-    let counts = target_class < params.classes && target_class != params.ignore_index;
+    let counts = target_class < classes_of_row(row) && target_class != params.ignore_index;
     return select(0u, bitcast<u32>(weights_at(select(0u, target_class, counts))), counts);
 }
 
@@ -66,7 +80,7 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
 fn counts_of(row: u32) -> Counts {
     let target_class = targets_at(row);
     let is_ignored = target_class == params.ignore_index;
-    let is_class = target_class < params.classes;
+    let is_class = target_class < classes_of_row(row);
     var counts = no_counts();
     if COUNTS_TARGETS {
         let is_bad = !is_class && !is_ignored;

@@ -1,22 +1,19 @@
 //! logsumexp and its backward pass.
 
 mod buffers;
+mod host;
 
 pub use buffers::{LogSumExpBuffers, LogSumExpGradBuffers};
 
-use super::adjust::{Adjust, AdjustBuffers, Adjusted};
+use super::adjust::{Adjust, Adjusted};
 use super::row_op::{FullyMasked, check_in_place, matrix_operands};
-use super::shard::{ShardStatistics, StatisticsBuffer};
-use crate::dispatch::{Bound, Extent, HostBatch, HostMatrix, NewlyBound, Operand, Recorded, RowKernel, require_iff};
+use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, require_iff};
 use crate::dtype::{Element, Storage};
-use crate::error::{EncodeError, RunError, check_length};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::gpu::block_on;
-use crate::gpu::{Gpu, Wait};
-use crate::rows::Rows;
+use crate::error::EncodeError;
+use crate::gpu::Gpu;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
-use wgpu::BufferUsages as Usage;
 
 /// Options of logsumexp and its backward pass.
 ///
@@ -116,12 +113,12 @@ impl LogSumExp {
     fn kernel(
         &self,
         gpu: &Gpu,
-        rows: Rows,
+        layout: RowLayout,
         spec: impl Fn(&Self, &Adjusted) -> RowSpec,
     ) -> Result<LogSumExpKernel, EncodeError> {
-        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.adjust)?;
         Ok(LogSumExpKernel {
-            kernel: RowKernel::new(gpu, rows, spec(self, &adjusted), self.schedule)?,
+            kernel: RowKernel::new(gpu, layout, spec(self, &adjusted), self.schedule)?,
             params: self.params(&adjusted),
             adjusted,
         })
@@ -131,17 +128,17 @@ impl LogSumExp {
     ///
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpKernel, EncodeError> {
-        self.kernel(gpu, rows, Self::spec)
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<LogSumExpKernel, EncodeError> {
+        self.kernel(gpu, rows.into(), Self::spec)
     }
 
     /// As [`LogSumExp::prepare`], for the backward pass.
     ///
     /// # Errors
     /// As [`LogSumExp::prepare`].
-    pub fn prepare_grad(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpGradKernel, EncodeError> {
+    pub fn prepare_grad(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<LogSumExpGradKernel, EncodeError> {
         check_in_place(self.in_place, self.storage)?;
-        self.kernel(gpu, rows, Self::grad_spec).map(LogSumExpGradKernel)
+        self.kernel(gpu, rows.into(), Self::grad_spec).map(LogSumExpGradKernel)
     }
 }
 
@@ -171,7 +168,8 @@ impl LogSumExpKernel {
         self.newly_bound(buffers).map(|new| new.encode(encoder))
     }
 
-    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in [`LogSumExpBuffers::statistics`], as
+    /// For rows that are a shard ([`Rows::shard`](crate::Rows::shard)): binds what leaves their statistics in
+    /// [`LogSumExpBuffers::statistics`], as
     /// [`SoftmaxKernel::bind_statistics`](crate::SoftmaxKernel::bind_statistics) does.
     ///
     /// # Errors
@@ -244,144 +242,6 @@ impl LogSumExpGradKernel {
         ));
         operands.extend(adjusted.operands(&buffers.adjust)?);
         kernel.bind(&operands, self.0.params)
-    }
-}
-
-impl Gpu {
-    /// logsumexp of each row of a batch on the host: see [`LogSumExp`].
-    ///
-    /// # Errors
-    /// A shape that is invalid or does not fit the slice, and whatever the device reports.
-    ///
-    /// ```
-    /// # use wgpu_softmax::{Gpu, LogSumExp, Rows};
-    /// # let gpu = Gpu::new()?;
-    /// let lse = gpu.logsumexp(&[0f32, 0.0], Rows::new(1, 2), &LogSumExp::default())?;
-    /// assert!((lse[0] - 2f32.ln()).abs() < 1e-6);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn logsumexp<T: Element>(&self, logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f32>, RunError> {
-        block_on(self.run_logsumexp(logits, rows, None, options, Wait::Blocking))
-    }
-
-    /// [`Gpu::logsumexp`] for callers with a runtime: the device is waited for on a thread of its own.
-    ///
-    /// # Errors
-    /// As [`Gpu::logsumexp`].
-    pub async fn logsumexp_async<T: Element>(
-        &self,
-        logits: &[T],
-        rows: Rows,
-        options: &LogSumExp,
-    ) -> Result<Vec<f32>, RunError> {
-        self.run_logsumexp(logits, rows, None, options, Wait::OnThread).await
-    }
-
-    /// The backward pass of [`Gpu::logsumexp`], from its result and an upstream gradient for each row.
-    ///
-    /// # Errors
-    /// A shape that is invalid or does not fit the slices, and whatever the device reports.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn logsumexp_grad<T: Element>(
-        &self,
-        logits: &[T],
-        lse: &[f32],
-        upstream: &[f32],
-        rows: Rows,
-        options: &LogSumExp,
-    ) -> Result<Vec<T>, RunError> {
-        block_on(self.run_logsumexp_grad(logits, [lse, upstream], rows, options, Wait::Blocking))
-    }
-
-    /// [`Gpu::logsumexp_grad`] for callers with a runtime: the device is waited for on a thread of its own.
-    ///
-    /// # Errors
-    /// As [`Gpu::logsumexp_grad`].
-    pub async fn logsumexp_grad_async<T: Element>(
-        &self,
-        logits: &[T],
-        lse: &[f32],
-        upstream: &[f32],
-        rows: Rows,
-        options: &LogSumExp,
-    ) -> Result<Vec<T>, RunError> {
-        self.run_logsumexp_grad(logits, [lse, upstream], rows, options, Wait::OnThread)
-            .await
-    }
-
-    pub(super) async fn run_logsumexp<T: Element>(
-        &self,
-        logits: &[T],
-        rows: Rows,
-        all: Option<&ShardStatistics>,
-        options: &LogSumExp,
-        wait: Wait,
-    ) -> Result<Vec<f32>, RunError> {
-        let gpu = &self.leasing();
-        let _lock = gpu.gl_call_lock().await;
-        let options = options.on_host::<T>();
-        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
-        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
-        let lse = gpu.buffer("lse", rows.count() as u64 * 4, Usage::STORAGE | Usage::COPY_SRC)?;
-        let mut others = adjusted.operands(&AdjustBuffers::default())?;
-        others.push(Operand::written(Slot::Lse, "lse", lse.slice(..), Extent::Row));
-        let spec = options.spec(&adjusted);
-        let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
-        others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
-        let batch = HostBatch {
-            rows,
-            spec,
-            schedule: options.schedule,
-            params: options.params(&adjusted),
-            others,
-            is_statistics: false,
-            wait,
-        };
-        gpu.stream::<T>(matrices.into_iter().chain(mask).collect(), &batch)
-            .await?;
-        gpu.elements(&lse, rows.count(), wait).await
-    }
-
-    async fn run_logsumexp_grad<T: Element>(
-        &self,
-        logits: &[T],
-        by_row: [&[f32]; 2],
-        rows: Rows,
-        options: &LogSumExp,
-        wait: Wait,
-    ) -> Result<Vec<T>, RunError> {
-        let gpu = &self.leasing();
-        let _lock = gpu.gl_call_lock().await;
-        let options = options.on_host::<T>();
-        let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
-        let matrices = [HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
-        let mut uploads = Vec::new();
-        for (what, values) in ["lse", "upstream"].into_iter().zip(by_row) {
-            check_length(what, rows.count(), values.len())?;
-            uploads.push(gpu.buffer_of(what, bytemuck::cast_slice(values), Usage::STORAGE)?);
-        }
-        let spec = options.grad_spec(&adjusted);
-        let mut others = adjusted.operands(&AdjustBuffers::default())?;
-        if spec.stats == RowStatsNeed::SavedLse {
-            others.push(Operand::read(Slot::SavedLse, "lse", uploads[0].slice(..), Extent::Row));
-        }
-        others.push(Operand::read(
-            Slot::GradScale,
-            "upstream",
-            uploads[1].slice(..),
-            Extent::Row,
-        ));
-        let batch = HostBatch {
-            rows,
-            spec,
-            schedule: options.schedule,
-            params: options.params(&adjusted),
-            others,
-            is_statistics: false,
-            wait,
-        };
-        gpu.stream(matrices.into_iter().chain(mask).collect(), &batch).await
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::{EncodeError, RunError};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
 
@@ -95,10 +95,11 @@ impl SoftmaxGrad {
     ///
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxGradKernel, EncodeError> {
-        let adjusted = Adjusted::new(gpu, rows, &self.derivative())?;
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<SoftmaxGradKernel, EncodeError> {
+        let layout = rows.into();
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.derivative())?;
         Ok(SoftmaxGradKernel {
-            kernel: RowKernel::new(gpu, rows, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
+            kernel: RowKernel::new(gpu, layout, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
             adjusted,
             softcap: self.adjust.softcap.is_some(),
         })
@@ -178,10 +179,15 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         logits: Option<&[T]>,
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
-        block_on(self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::Blocking))
+        block_on(self.run_softmax_grad(
+            [Some(saved), Some(upstream), logits],
+            rows.into(),
+            options,
+            Wait::Blocking,
+        ))
     }
 
     /// [`Gpu::softmax_grad`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -193,21 +199,26 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         logits: Option<&[T]>,
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
-        self.run_softmax_grad([Some(saved), Some(upstream), logits], rows, options, Wait::OnThread)
-            .await
+        self.run_softmax_grad(
+            [Some(saved), Some(upstream), logits],
+            rows.into(),
+            options,
+            Wait::OnThread,
+        )
+        .await
     }
 
     async fn run_softmax_grad<T: Element>(
         &self,
         slices: [Option<&[T]>; 3],
-        rows: Rows,
+        layout: RowLayout,
         options: &SoftmaxGrad,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        let gpu = &self.leasing();
+        let (gpu, rows) = (&self.leasing(), layout.rows);
         let _lock = gpu.gl_call_lock().await;
         require_logits(slices[2], options.adjust.softcap.is_some())?;
         let options = SoftmaxGrad {
@@ -227,7 +238,7 @@ impl Gpu {
             .filter_map(|(name, slice)| Some((name, slice?)));
         let matrices = given.map(|((slot, name), slice)| HostMatrix::new(slot, name, slice, &rows));
         let batch = HostBatch {
-            rows,
+            rows: layout,
             spec: options.spec(&adjusted, ResultPlace::InPlace),
             schedule: options.schedule,
             params: adjusted.params,

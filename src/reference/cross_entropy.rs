@@ -8,7 +8,7 @@ use crate::ops::cross_entropy::TargetIndex;
 use crate::ops::cross_entropy::{CrossEntropy, Input};
 use crate::ops::loss::Reduction;
 use crate::ops::values::check_finite;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 
 /// The result of [`cross_entropy`] and [`cross_entropy_soft`].
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,6 +56,9 @@ pub struct LossScales {
 }
 
 fn first_max(x: &[f64]) -> usize {
+    if x.is_empty() {
+        return i32::MAX as usize;
+    }
     let nan = x.iter().position(|v| v.is_nan());
     let better = |best: usize, i: usize| if x[i] > x[best] { i } else { best };
     nan.unwrap_or_else(|| (0..x.len()).fold(0, better))
@@ -81,20 +84,21 @@ enum Target {
 pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
     logits: &[T],
     targets: &[I],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, &rows)?;
-    check_length("targets", rows.count(), targets.len())?;
-    let target = |index: &I| match index.value() {
+    let layout = rows.into();
+    check_logits(logits, &layout.rows)?;
+    check_length("targets", layout.rows.count(), targets.len())?;
+    let target = |(row, index): (usize, &I)| match index.value() {
         value if value == i128::from(options.ignore_index) => Target::Ignored,
         value => usize::try_from(value)
             .ok()
-            .filter(|&t| t < rows.classes())
+            .filter(|&t| t < layout.classes_of(row))
             .map_or(Target::OutOfRange, Target::Class),
     };
-    let targets: Vec<Target> = targets.iter().map(target).collect();
-    reference_loss(logits, &targets, &[], &rows, options)
+    let targets: Vec<Target> = targets.iter().enumerate().map(target).collect();
+    reference_loss(logits, &targets, &[], &layout, options)
 }
 
 /// [`cross_entropy`] for soft targets: `probabilities` are laid out as the logits are.
@@ -104,10 +108,11 @@ pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
 pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     logits: &[T],
     probabilities: &[U],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, &rows)?;
+    let layout = rows.into();
+    check_logits(logits, &layout.rows)?;
     check_length("probabilities", logits.len(), probabilities.len())?;
     if options.input == Input::LogProbs {
         return Err(EncodeError::Conflict {
@@ -117,15 +122,15 @@ pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         });
     }
     let soft_targets: Vec<f64> = probabilities.iter().map(|&q| q.into()).collect();
-    let targets = vec![Target::Probabilities; rows.count()];
-    reference_loss(logits, &targets, &soft_targets, &rows, options)
+    let targets = vec![Target::Probabilities; layout.rows.count()];
+    reference_loss(logits, &targets, &soft_targets, &layout, options)
 }
 
 fn reference_loss<T: Copy + Into<f64>>(
     logits: &[T],
     targets: &[Target],
     soft_targets: &[f64],
-    rows: &Rows,
+    rows: &RowLayout,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_finite("weights", options.weights.as_ref())?;
@@ -134,10 +139,10 @@ fn reference_loss<T: Copy + Into<f64>>(
         soft_targets,
         rows,
         options,
-        adjuster: Adjuster::new(&options.adjust, rows)?,
-        weights: class_values(options.weights.as_ref(), "weights", rows)?,
+        adjuster: Adjuster::new(&options.adjust, &rows.rows)?,
+        weights: class_values(options.weights.as_ref(), "weights", &rows.rows)?,
     };
-    let upstream = upstream_of(&options.upstream, options.reduction, rows)?;
+    let upstream = upstream_of(&options.upstream, options.reduction, &rows.rows)?;
     let (counted, weight_sum) = batch.counted(targets);
     let own = (weight_sum, counted as f64);
     let (loss_denominator, z_denominator) =
@@ -173,7 +178,7 @@ fn reference_loss<T: Copy + Into<f64>>(
         out.log_probs.push(log_prob);
         out.lse.push(row.row.lse());
         out.entropies.push(row.row.entropy());
-        let is_odd = a.iter().any(|v| v.is_nan() || *v == f64::INFINITY) || a[argmax] == f64::NEG_INFINITY;
+        let is_odd = a.iter().all(|&v| v == f64::NEG_INFINITY) || a.iter().any(|v| v.is_nan() || *v == f64::INFINITY);
         out.correct += usize::from(target == Target::Class(argmax) && !is_odd);
         out.argmax.push(argmax);
     }
@@ -187,7 +192,7 @@ fn reference_loss<T: Copy + Into<f64>>(
 struct Batch<'a, T> {
     logits: &'a [T],
     soft_targets: &'a [f64],
-    rows: &'a Rows,
+    rows: &'a RowLayout,
     options: &'a CrossEntropy,
     adjuster: Adjuster<'a>,
     weights: Option<&'a [f32]>,
@@ -236,7 +241,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// `−w_t a_t`, where the values are log-probabilities already.
     fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, out: &mut CrossEntropyReference) -> RowLoss {
         let w = weight_of(self.weights, t);
-        for (c, i) in places(self.rows, row.number).enumerate().filter(|&(c, _)| c == t) {
+        for (c, i) in self.rows.places(row.number).enumerate().filter(|&(c, _)| c == t) {
             out.gradient[i] = self
                 .adjuster
                 .grad(-w * row.loss_scale, row.number, c, self.logits[i].into());
@@ -251,7 +256,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
 
     /// A row for which no formula holds: `value` is its loss and each element of its gradient.
     fn constant_loss(&self, row: &TargetRow, value: f64, gradient: &mut [f64]) -> RowLoss {
-        places(self.rows, row.number).for_each(|i| gradient[i] = value);
+        self.rows.places(row.number).for_each(|i| gradient[i] = value);
         RowLoss {
             loss: value,
             z_loss: if self.options.input == Input::LogProbs {
@@ -311,7 +316,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         let others = sums_of_others(&weights);
         let is_nan = weights.iter().any(|q| q.is_nan());
         let class_sum: f64 = class_weights.iter().sum();
-        for (c, i) in places(self.rows, *number).enumerate() {
+        for (c, i) in self.rows.places(*number).enumerate() {
             if !is_nan && row.is_masked(c) && target.is_none_or(|(_, t)| t != c) && class_weights[c] == 0.0 {
                 continue;
             }
@@ -346,13 +351,13 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// The weight of each class's `−ln y_c`: its soft target, or what label smoothing gives every class.
     fn class_weights(&self, number: usize, target: Option<usize>) -> Vec<f64> {
         let smoothing = f64::from(self.options.label_smoothing);
-        let smoothing_per_class = smoothing / self.rows.classes() as f64;
+        let smoothing_per_class = smoothing / self.rows.classes_of(number) as f64;
         let of_class = |(c, i): (usize, usize)| match target {
             None => weight_of(self.weights, c) * ((1.0 - smoothing) * self.soft_targets[i] + smoothing_per_class),
             Some(_) if smoothing_per_class == 0.0 => 0.0,
             Some(_) => weight_of(self.weights, c) * smoothing_per_class,
         };
-        places(self.rows, number).enumerate().map(of_class).collect()
+        self.rows.places(number).enumerate().map(of_class).collect()
     }
 }
 

@@ -6,19 +6,26 @@ use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Adjust;
 use crate::ops::row_op::FullyMasked;
 use crate::ops::softmax::Softmax;
+use crate::ragged::RowLayout;
 use crate::rows::Rows;
 
 /// Softmax, and with [`Softmax::log`] log-softmax: the formulas and special values are those of [`Softmax`].
 ///
 /// # Errors
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
-pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<f64>, EncodeError> {
+pub fn softmax<T: Copy + Into<f64>>(
+    logits: &[T],
+    rows: impl Into<RowLayout>,
+    options: &Softmax,
+) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows = layout.rows;
     check_logits(logits, &rows)?;
     let adjuster = Adjuster::new(&options.adjust, &rows)?;
     let mut result = vec![0.0; logits.len()];
     for number in 0..rows.count() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), options.fully_masked);
-        for (c, i) in places(&rows, number).enumerate() {
+        let row = Row::new(&adjuster.row(logits, &layout, number), options.fully_masked);
+        for (c, i) in layout.places(number).enumerate() {
             result[i] = if options.log {
                 row.log_probability(c)
             } else {
@@ -41,10 +48,12 @@ pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax)
 pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     result: &[T],
     g: &[U],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     log: bool,
     logits_and_adjust: Option<(&[f64], &Adjust)>,
 ) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows = layout.rows;
     check_length("result", rows.elements()?, result.len())?;
     check_length("upstream", result.len(), g.len())?;
     let adjusted = match logits_and_adjust {
@@ -58,7 +67,7 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     let mut gradient = vec![0.0; result.len()];
     for row in 0..rows.count() {
         let (mut sum, mut is_nan_row) = (0.0, false);
-        for i in places(&rows, row) {
+        for i in layout.places(row) {
             let (y, g): (f64, f64) = (result[i].into(), g[i].into());
             is_nan_row |= y.is_nan() || y == f64::INFINITY;
             if y != masked {
@@ -66,7 +75,7 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             }
         }
         is_nan_row |= sum.is_nan();
-        for (c, i) in places(&rows, row).enumerate() {
+        for (c, i) in layout.places(row).enumerate() {
             let (y, g): (f64, f64) = (result[i].into(), g[i].into());
             let g = if is_nan_row {
                 f64::NAN
@@ -110,7 +119,7 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
     let elements = Rows::new(rows.count().saturating_mul(classes), classes).elements()?;
     let mut jacobian = Vec::with_capacity(elements);
     for number in 0..rows.count() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), options.fully_masked);
+        let row = Row::new(&adjuster.row(logits, &rows.into(), number), options.fully_masked);
         for i in 0..classes {
             for (j, place) in places(&rows, number).enumerate() {
                 if row.is_masked(i) || row.is_masked(j) {
@@ -132,13 +141,15 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
 pub fn logsumexp<T: Copy + Into<f64>>(
     logits: &[T],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     adjust: &Adjust,
     fully_masked: FullyMasked,
 ) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows = layout.rows;
     check_logits(logits, &rows)?;
     let adjuster = Adjuster::new(adjust, &rows)?;
-    let lse = |row| Row::new(&adjuster.row(logits, &rows, row), fully_masked).lse();
+    let lse = |row| Row::new(&adjuster.row(logits, &layout, row), fully_masked).lse();
     Ok((0..rows.count()).map(lse).collect())
 }
 
@@ -150,17 +161,19 @@ pub fn logsumexp<T: Copy + Into<f64>>(
 pub fn logsumexp_grad<T: Copy + Into<f64>>(
     logits: &[T],
     g: &[f64],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     adjust: &Adjust,
     fully_masked: FullyMasked,
 ) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows = layout.rows;
     check_logits(logits, &rows)?;
     check_length("upstream", rows.count(), g.len())?;
     let adjuster = Adjuster::new(adjust, &rows)?;
     let mut gradient = vec![0.0; logits.len()];
     for (number, g) in g.iter().enumerate() {
-        let row = Row::new(&adjuster.row(logits, &rows, number), fully_masked);
-        for (c, i) in places(&rows, number).enumerate() {
+        let row = Row::new(&adjuster.row(logits, &layout, number), fully_masked);
+        for (c, i) in layout.places(number).enumerate() {
             if !row.is_masked(c) {
                 gradient[i] = adjuster.grad(g * row.probability(c), number, c, logits[i].into());
             }

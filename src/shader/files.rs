@@ -92,6 +92,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "row/shard_target",
     "row/spans",
     "row/stats",
+    "row/table",
     "row/target_terms",
     "row/upstream_terms",
     "sample/divide",

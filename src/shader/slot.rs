@@ -52,6 +52,7 @@ pub(crate) enum Slot {
     DraftProbs = 42,
     Accepted = 43,
     Searches = 44,
+    RowTable = 45,
 }
 
 impl Slot {
@@ -80,6 +81,7 @@ impl Slot {
         (Self::Kept, "HAS_KEPT"),
         (Self::TopIds, "HAS_TOP"),
         (Self::DraftProbs, "HAS_DRAFT_PROBS"),
+        (Self::RowTable, "IS_RAGGED"),
     ];
 
     /// Whether what it holds is laid out, and stored, as the logits are.

@@ -217,7 +217,7 @@ impl RowSpec {
     /// Whether the first pass over a split row binds `slot`.
     pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
         match slot {
-            Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,
+            Slot::RowTable | Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix => true,
             Slot::Mask | Slot::Bias | Slot::RowScale => self.adjust.is_adjusted,
             Slot::Targets => self.has_shard_target(),
             Slot::Weights => matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums),
@@ -250,6 +250,8 @@ pub(crate) struct LossPass {
     pub(crate) sums_losses: bool,
     pub(crate) sums_z_losses: bool,
     pub(crate) sums_weights: bool,
+    /// Whether each row has a number of classes of its own, which its target is compared with.
+    pub(crate) row_classes: bool,
 }
 
 impl LossPass {

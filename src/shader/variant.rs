@@ -156,6 +156,7 @@ impl Variant {
                     ("SUMS_WEIGHTS", pass.sums_weights),
                     ("HAS_TARGETS", *from_rows && pass.reads_targets()),
                     ("HAS_WEIGHTS", *from_rows && pass.sums_weights),
+                    ("HAS_ROW_CLASSES", *from_rows && pass.row_classes),
                     ("HAS_UPSTREAM", is_last(|last| last.writes_scale)),
                     (
                         "HAS_NORMALIZER_BUFFER",

@@ -10,7 +10,7 @@ use crate::error::RunError;
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::shard::ShardStatistics;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 
 impl Gpu {
     /// Cross-entropy of a batch on the host with class indices as targets, and with [`CrossEntropy::gradient`] its
@@ -37,10 +37,10 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_indices(logits, targets, (rows, None), options, Wait::Blocking))
+        block_on(self.with_indices(logits, targets, (rows.into(), None), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -51,10 +51,10 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_indices(logits, targets, (rows, None), options, Wait::OnThread)
+        self.with_indices(logits, targets, (rows.into(), None), options, Wait::OnThread)
             .await
     }
 
@@ -67,10 +67,10 @@ impl Gpu {
         &self,
         logits: &[T],
         probabilities: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_probabilities(logits, probabilities, (rows, None), options, Wait::Blocking))
+        block_on(self.with_probabilities(logits, probabilities, (rows.into(), None), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy_soft`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -81,10 +81,10 @@ impl Gpu {
         &self,
         logits: &[T],
         probabilities: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_probabilities(logits, probabilities, (rows, None), options, Wait::OnThread)
+        self.with_probabilities(logits, probabilities, (rows.into(), None), options, Wait::OnThread)
             .await
     }
 
@@ -92,7 +92,7 @@ impl Gpu {
         &self,
         logits: &[T],
         probabilities: &[T],
-        (rows, all): (Rows, Option<&ShardStatistics>),
+        (layout, all): (RowLayout, Option<&ShardStatistics>),
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
@@ -100,7 +100,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(Targets::Probabilities).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, layout, &options)?;
         call.run(gpu, &targets, all, wait).await
     }
 
@@ -108,16 +108,16 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        (rows, all): (Rows, Option<&ShardStatistics>),
+        (layout, all): (RowLayout, Option<&ShardStatistics>),
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let value = |row: usize| targets.get(row).map_or(0, |t| t.value());
-        let targets = HostTargets::Indices(target_words(targets, &rows, options), &value);
+        let targets = HostTargets::Indices(target_words(targets, &layout, options), &value);
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(Targets::Indices).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, layout, &options)?;
         call.run(gpu, &targets, all, wait).await
     }
 }

@@ -5,6 +5,7 @@ use crate::ops::adjust::{Adjust, Adjusted};
 use crate::ops::loss::{EmptyMean, Gradient, LossSpec, Normalizer, Reduction, RowOutputs, Upstream};
 use crate::ops::row_op::FullyMasked;
 use crate::ops::values::Values;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{CrossEntropySpec, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
@@ -149,6 +150,14 @@ impl Default for CrossEntropy {
 impl CrossEntropy {
     pub(super) fn is_soft(&self) -> bool {
         self.targets == Targets::Probabilities
+    }
+
+    /// Rows, whose classes share the label smoothing.
+    pub(super) fn of_rows(&self, layout: RowLayout) -> RowLayout {
+        RowLayout {
+            smoothing: self.label_smoothing,
+            ..layout
+        }
     }
 
     /// What the caller wants of each row.

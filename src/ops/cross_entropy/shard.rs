@@ -59,7 +59,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_indices(logits, targets, (rows, Some(all)), options, Wait::Blocking))
+        block_on(self.with_indices(logits, targets, (rows.into(), Some(all)), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -74,7 +74,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_indices(logits, targets, (rows, Some(all)), options, Wait::OnThread)
+        self.with_indices(logits, targets, (rows.into(), Some(all)), options, Wait::OnThread)
             .await
     }
 
@@ -121,7 +121,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        block_on(self.with_probabilities(logits, probabilities, (rows, Some(all)), options, Wait::Blocking))
+        block_on(self.with_probabilities(logits, probabilities, (rows.into(), Some(all)), options, Wait::Blocking))
     }
 
     /// [`Gpu::cross_entropy_soft_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -136,7 +136,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
-        self.with_probabilities(logits, probabilities, (rows, Some(all)), options, Wait::OnThread)
+        self.with_probabilities(logits, probabilities, (rows.into(), Some(all)), options, Wait::OnThread)
             .await
     }
 
@@ -148,7 +148,7 @@ impl Gpu {
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<ShardStatistics, RunError> {
-        let words = target_words(targets, &rows, options);
+        let words = target_words(targets, &rows.into(), options);
         let options = options.with_targets(Targets::Indices);
         let targets = HostTargets::Indices(words, &|_| 0);
         self.statistics_of(logits, targets, rows, options, wait).await
@@ -178,7 +178,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, rows.into(), &options)?;
         call.statistics::<T>(gpu, wait).await
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::dtype::{Dtype, Storage};
-use crate::plan::{Capabilities, Plan, VectorWidth};
+use crate::plan::{Capabilities, Plan, RowShape, VectorWidth};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 
@@ -209,6 +209,21 @@ fn loss_passes() -> Vec<(LossPass, FinalStep)> {
             }
         }
     }
+    let of_ragged = |(pass, last): &(LossPass, FinalStep)| {
+        (
+            LossPass {
+                row_classes: true,
+                ..*pass
+            },
+            *last,
+        )
+    };
+    let ragged: Vec<_> = all
+        .iter()
+        .filter(|(pass, _)| pass.reads_targets())
+        .map(of_ragged)
+        .collect();
+    all.extend(ragged);
     all
 }
 
@@ -281,6 +296,30 @@ fn shard_variants(spec: RowSpec, plan: &Plan, all: &mut Vec<Variant>) {
     }
 }
 
+/// An operation on rows of unequal length, in one vector width.
+fn ragged_variants(spec: RowSpec, plan: &Plan, all: &mut Vec<Variant>) {
+    if matches!(spec.op, RowOp::BinaryCrossEntropy { .. }) {
+        return;
+    }
+    let spec = RowSpec {
+        slots: spec.slots.with([Slot::RowTable]),
+        ..spec
+    };
+    let plan = Plan {
+        shape: RowShape {
+            is_full: false,
+            classes: 0,
+            ..plan.shape
+        },
+        ..*plan
+    };
+    let width = [VectorWidth::X1, VectorWidth::X2, VectorWidth::X4][all.len() % 3];
+    all.push(Variant::row(spec, width, false, &plan));
+    if matches!(plan.schedule, Schedule::Split { .. }) && spec.stats == RowStatsNeed::Sums {
+        all.push(Variant::row(spec, width, true, &plan));
+    }
+}
+
 /// A rasteriser without subgroups, and a GPU with them.
 pub(super) fn adapters() -> [Capabilities; 2] {
     [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)].map(|(subgroups, device_type)| {
@@ -301,6 +340,9 @@ pub(super) fn all() -> Vec<Variant> {
                 let words = spec.span_words() as usize;
                 let plan = Plan::new(&Rows::new(4, classes), &adapter, words, false, Some(schedule)).unwrap();
                 row_variants(spec, &plan, turn, &mut all);
+                if classes >= 100 {
+                    ragged_variants(spec, &plan, &mut all);
+                }
                 if matches!(schedule, Schedule::Split { .. }) {
                     shard_variants(spec, &plan, &mut all);
                 }
