@@ -13,8 +13,8 @@ use std::sync::Arc;
 ///
 /// - What is laid out as the logits are, soft targets, full masks and gradients, has the same offsets. What has one number for each row
 ///   has one for empty rows too. What has one for each class, biases, masks and weights, has as many as the longest row has classes.
-/// - A schedule that is asked for runs all rows, planned for the longest; else rows of similar length are run together, in up to 20
-///   dispatches or twice as many.
+/// - Rows of similar length are run together, in as many dispatches as there are such lengths, but for lengths of few rows. A schedule
+///   that is asked for runs all rows, planned for the longest.
 /// - Label smoothing, and the values of [`FullyMasked::Uniform`](crate::FullyMasked::Uniform), follow from each row's own number of
 ///   classes.
 /// - An empty row is like a row of −∞ alone, so that it shows: its lse, entropy, and loss of soft targets are NaN unless

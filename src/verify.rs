@@ -6,6 +6,7 @@ mod check;
 mod confident;
 mod fast;
 mod layouts;
+mod ragged;
 mod shards;
 mod special;
 mod tally;
@@ -91,6 +92,7 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("strides_and_axes", layouts::strides_and_axes),
     check!("many_rows", layouts::many_rows),
     check!("long_rows", layouts::long_rows),
+    check!("unequal_rows", ragged::rows),
     check!("twin/softmax", bits::softmax_twin),
     check!("twin/cross_entropy", bits::cross_entropy_twin),
     check!("twin/sample", bits::sample_twin),

@@ -54,7 +54,7 @@ impl RowTable {
             let mut of_part = Vec::new();
             for (length, numbers) in sorted(&part, planning.schedule.is_some()) {
                 of_part.push(Bin {
-                    plan: planning.plan(&part, numbers.len(), length)?,
+                    plan: planning.plan(&part, &numbers, length)?,
                     rows: Rows::new(numbers.len(), length),
                     count: numbers.len(),
                     first_entry: entries.len(),
@@ -102,9 +102,18 @@ impl Planning<'_> {
         )
     }
 
-    /// The plan for so many rows of a part, none of which has more classes than `length`.
-    fn plan(&self, part: &RaggedRows, count: usize, length: usize) -> Result<Plan, EncodeError> {
-        let plan = self.of_equal(&Rows::new(count, length))?;
+    /// The plan for some rows of a part, none of which has more classes than `length`.
+    fn plan(&self, part: &RaggedRows, numbers: &[usize], length: usize) -> Result<Plan, EncodeError> {
+        let plan = self
+            .of_equal(&Rows::new(numbers.len(), length))
+            .map_err(|error| match error {
+                EncodeError::Schedule { schedule, why, .. } => EncodeError::Schedule {
+                    schedule,
+                    classes: numbers.iter().map(|&row| part.classes(row)).max().unwrap_or(0),
+                    why,
+                },
+                other => other,
+            })?;
         if equal_length(part).is_some() {
             return Ok(plan);
         }

@@ -25,7 +25,7 @@ fn all_outputs(rows: &RaggedRows, random: &mut Random) -> CrossEntropy {
     }
 }
 
-fn losses(rows: &RaggedRows, random: &mut Random) -> [CrossEntropy; 3] {
+fn losses(rows: &RaggedRows, random: &mut Random) -> [CrossEntropy; 2] {
     let plain = all_outputs(rows, random);
     let by_class = random.logits(rows.longest(), 1.0);
     [
@@ -39,15 +39,15 @@ fn losses(rows: &RaggedRows, random: &mut Random) -> [CrossEntropy; 3] {
         },
         CrossEntropy {
             fully_masked: FullyMasked::Uniform,
+            entropy: false,
             adjust: Adjust {
                 softcap: Some(4.0),
                 scale: Scale::PerRow(Values::from(random.logits(rows.count(), 1.0))),
                 bias: Some(Values::from(by_class)),
                 mask: Mask::Causal { group: 4, offset: 500 },
             },
-            ..plain.clone()
+            ..plain
         },
-        plain,
     ]
 }
 
@@ -101,7 +101,7 @@ fn of_empty_row(options: &CrossEntropy) -> Vec<u32> {
         FullyMasked::Zeros => [f32::NEG_INFINITY, 0.0],
         _ => [f32::NAN; 2],
     };
-    let floats = [0.0, 0.0, lse, 0.0, entropy];
+    let floats = [0.0, 0.0, lse, 0.0, if options.entropy { entropy } else { 0.0 }];
     bits(&floats).into_iter().chain([i32::MAX as u32]).collect()
 }
 
@@ -147,26 +147,31 @@ fn loss_of_type<T: Stored>(all: &[CrossEntropy], rows: &RaggedRows) {
 #[test]
 fn losses_are_those_of_rows_alone() {
     let rows = of_lengths(&SHORT);
-    loss_of_type::<f32>(&losses(&rows, &mut Random(411)), &rows);
+    let [weighted, ..] = losses(&rows, &mut Random(411));
+    loss_of_type::<f32>(&[weighted], &rows);
 }
 
 #[test]
 fn losses_of_16_bits_are_those_of_rows_alone() {
     let rows = of_lengths(&SHORT);
-    let [.., plain] = losses(&rows, &mut Random(413));
-    loss_of_type::<half::f16>(std::slice::from_ref(&plain), &rows);
-    loss_of_type::<half::bf16>(&[plain], &rows);
+    let [_, capped] = losses(&rows, &mut Random(413));
+    loss_of_type::<half::bf16>(&[capped], &rows);
 }
 
 #[test]
 fn gradients_from_an_lse_and_losses_of_log_probs_are_those_of_rows_alone() {
     let rows = of_lengths(&SHORT);
     let x: Vec<f32> = logits(&mut Random(412), &rows);
-    let lse = gpu().logsumexp(&x, &rows, &LogSumExp::default()).unwrap();
+    let lse_options = LogSumExp {
+        schedule: SCHEDULE,
+        ..LogSumExp::default()
+    };
+    let lse = gpu().logsumexp(&x, &rows, &lse_options).unwrap();
     let plain = CrossEntropy {
         gradient: Gradient::Apart,
         reduction: Reduction::None,
         ignore_index: IGNORED,
+        schedule: SCHEDULE,
         ..CrossEntropy::default()
     };
     let from_lse = CrossEntropy {

@@ -14,10 +14,10 @@ fn the_reference_takes_rows_as_they_are_alone() {
     let options = Softmax::default();
     let y = reference::softmax(&x, &rows, &options).unwrap();
     let lse = reference::logsumexp(&x, &rows, &Adjust::default(), FullyMasked::Nan).unwrap();
-    for number in 0..rows.count() {
+    for (number, lse) in lse.iter().enumerate() {
         let x = row(&x, &rows, number);
         if x.is_empty() {
-            assert!(lse[number].is_nan(), "lse of empty row {number}: {}", lse[number]);
+            assert!(lse.is_nan(), "lse of empty row {number}: {lse}");
             continue;
         }
         let alone = Rows::new(1, x.len());
@@ -28,7 +28,7 @@ fn the_reference_takes_rows_as_they_are_alone() {
             "row {number}"
         );
         let expected = reference::logsumexp(x, alone, &Adjust::default(), FullyMasked::Nan).unwrap();
-        assert!(same(&lse[number], &expected[0]), "lse of row {number}");
+        assert!(same(lse, &expected[0]), "lse of row {number}");
     }
 }
 
