@@ -252,6 +252,43 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_unequal_length_are_cut_at_rows() {
+        let offsets = [0, 0, 100, 350, 350, 351, 601, 610, 610];
+        let rows = Rows::ragged(offsets).unwrap();
+        let limit = 1256;
+        let cut: Vec<_> = ragged_parts(&rows, &limits(limit)).unwrap();
+        let of = |part: &Part| (part.first_row, part.rows, part.first_element, part.elements);
+        // 250 elements fill a part; empty rows go with those before them.
+        let expected = [
+            (0, 2, 0, 100),
+            (2, 2, 100, 250),
+            (4, 1, 350, 1),
+            (5, 1, 351, 250),
+            (6, 2, 601, 9),
+        ];
+        assert_eq!(cut.iter().map(of).collect::<Vec<_>>(), expected);
+        assert!(matches!(
+            ragged_parts(&rows, &limits(1000)),
+            Err(EncodeError::RowTooLong {
+                classes: 250,
+                limit: 744,
+                ..
+            })
+        ));
+        // The table has 16 bytes for each row, also for empty ones.
+        let empty = Rows::ragged(vec![0; 200]).unwrap();
+        let rows_of_parts: Vec<_> = ragged_parts(&empty, &limits(limit))
+            .unwrap()
+            .iter()
+            .map(|part| part.rows)
+            .collect();
+        assert_eq!(rows_of_parts, [62, 62, 62, 13]);
+        let host = host_parts(&rows.into(), 1, 1000).unwrap();
+        let ranges: Vec<_> = host.iter().flat_map(HostPart::ranges).flatten().collect();
+        assert_eq!(ranges, (0..610).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn host_parts_cover_every_element_once() {
         for (rows, limit) in [
             (Rows::new(10, 3), 40),

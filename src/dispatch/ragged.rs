@@ -186,8 +186,8 @@ fn can_join(length: usize, longer: usize, count: usize, left: &mut usize) -> boo
     can
 }
 
-/// The length that a row is planned for: of few lengths, because each may have a kernel of its own, and of at most a third more groups
-/// of four classes, or chunks, than the row has. Only rows whose spans have as many chunks as one another are run together.
+/// The length that a row is planned for: of few lengths, because each may have a kernel of its own, and less than half as many groups
+/// of four classes, or chunks, again as the row has. Only rows whose spans have as many chunks as one another are run together.
 fn planned(classes: usize) -> usize {
     let unit = if classes <= CHUNK { 4 } else { CHUNK };
     let units = classes.max(1).div_ceil(unit);
@@ -197,4 +197,74 @@ fn planned(classes: usize) -> usize {
     let power = units.next_power_of_two();
     let between = power / 4 * 3;
     unit * if units <= between { between } else { power }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn of_lengths(lengths: &[usize]) -> RaggedRows {
+        let ends = lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        Rows::ragged(std::iter::once(0).chain(ends).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn every_row_is_run_once_and_as_no_shorter_one() {
+        let mixed: Vec<usize> = (0..5000).map(|row| (row * 7919) % 3000 / (1 + row % 40)).collect();
+        for (lengths, is_forced) in [
+            (mixed.clone(), false),
+            (mixed, true),
+            (vec![7, 2_000_000, 0, 1_048_577], true),
+        ] {
+            let rows = of_lengths(&lengths);
+            let lists = sorted(&rows, is_forced);
+            let mut all: Vec<usize> = lists.iter().flat_map(|(_, numbers)| numbers.clone()).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..lengths.len()).collect::<Vec<_>>());
+            for (length, numbers) in &lists {
+                assert!(numbers.iter().all(|&row| lengths[row] <= *length));
+                let grid = Rows::shard_grid(*length);
+                assert!(numbers.iter().all(|&row| Rows::shard_grid(lengths[row].max(1)) == grid));
+            }
+        }
+    }
+
+    /// What is planned for is at most half as many groups of four classes, or chunks, again.
+    #[test]
+    fn short_rows_do_not_pay_for_long_ones() {
+        let lengths: Vec<usize> = (0..20_000)
+            .map(|row| if row % 100 == 0 { 5000 } else { row % 50 })
+            .collect();
+        let lists = sorted(&of_lengths(&lengths), false);
+        let planned: usize = lists.iter().map(|(length, numbers)| length * numbers.len()).sum();
+        let units: usize = lengths
+            .iter()
+            .map(|&n| {
+                if n > CHUNK {
+                    n.next_multiple_of(CHUNK)
+                } else {
+                    n.max(1).next_multiple_of(4)
+                }
+            })
+            .sum();
+        assert!(
+            planned * 2 <= units * 3,
+            "{planned} classes planned for {units} in {} lists",
+            lists.len()
+        );
+        assert!(lists.len() > 3 && lists.len() < 12, "{} lists", lists.len());
+        for classes in 1..5000 {
+            let unit = if classes > CHUNK { CHUNK } else { 4 };
+            let units = classes.div_ceil(unit);
+            let of = super::planned(classes);
+            assert!(
+                of >= classes && of.div_ceil(unit) * 2 <= units * 3,
+                "{classes} classes planned as {of}"
+            );
+        }
+    }
 }
