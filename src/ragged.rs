@@ -8,13 +8,17 @@ use std::sync::Arc;
 /// Rows of unequal length in one buffer, without gaps: the neighbours of the nodes of a graph, or packed sequences. The softmax of each
 /// is also called a segment softmax.
 ///
-/// [`Rows::ragged`] makes them of offsets like those of a CSR matrix, and calls and kernels take them in place of [`Rows`]. A row has
-/// the bits that it has alone, as `Rows::new(1, length)`, whatever the other rows are.
+/// [`Rows::ragged`] makes them of offsets like those of a CSR matrix. Softmax, logsumexp, cross-entropy and their gradients take them, or
+/// a reference to them, in place of [`Rows`], on host slices and for kernels on device buffers, with the same formulas and accuracy: a
+/// row has the bits that it has alone, as `Rows::new(1, length)`, whatever the other rows are. Shards, sampling, binary cross-entropy
+/// and the Jacobian take [`Rows`] alone.
 ///
 /// - What is laid out as the logits are, soft targets, full masks and gradients, has the same offsets. What has one number for each row
 ///   has one for empty rows too. What has one for each class, biases, masks and weights, has as many as the longest row has classes.
 /// - Rows of similar length are run together, in as many dispatches as there are such lengths, but for lengths of few rows. A schedule
 ///   that is asked for runs all rows, planned for the longest.
+/// - A kernel is prepared for the offsets, of which it keeps 16 bytes a row on the device, 20 with class indices as targets. It need
+///   not be compiled again for others: rows are planned for few lengths.
 /// - Label smoothing, and the values of [`FullyMasked::Uniform`](crate::FullyMasked::Uniform), follow from each row's own number of
 ///   classes.
 /// - An empty row is like a row of −∞ alone, so that it shows: its lse, entropy, and loss of soft targets are NaN unless
