@@ -2,7 +2,7 @@
 // src/shader/params.rs; a test compares the two layouts.
 
 struct Params {
-    // Rows of this dispatch, and classes of each.
+    // Rows of this dispatch, and classes of each, or with IS_RAGGED those of the longest, or somewhat more.
     rows: u32,
     classes: u32,
     // Element (row, class) is at (row / inner) * outer_stride + row % inner + class * inner, plus its buffer's offset.
@@ -88,7 +88,11 @@ fn class_count() -> u32 {
     if CLASSES > 0u {
         return CLASSES;
     }
+    //#if IS_RAGGED
+    return row_classes;
+    //#else
     return params.classes;
+    //#end
 }
 
 //#if IS_SHARD

@@ -4,6 +4,7 @@ mod binding;
 mod bound;
 mod host_stream;
 mod partition;
+mod ragged;
 mod record;
 mod row_kernel;
 

@@ -50,6 +50,19 @@ pub enum EncodeError {
     /// A softmax over nothing is not defined.
     #[error("rows have 0 classes; at least 1 is needed")]
     NoClasses,
+    /// Rows of unequal length without offsets.
+    #[error("there are no offsets; n rows have n + 1, the first of which is 0")]
+    NoOffsets,
+    /// An offset of rows of unequal length that does not ascend from 0.
+    #[error("offsets[{index}] is {offset}, but must be {}", offset_rule(*index, *before))]
+    BadOffset {
+        /// Which offset, the first that is wrong.
+        index: usize,
+        /// What it is.
+        offset: usize,
+        /// The offset before it.
+        before: usize,
+    },
     /// A shard that is not where one can be.
     #[error("a shard of {held} classes from class {first} of {classes}: {why}; the grid is {grid} classes")]
     BadShard {
@@ -323,7 +336,7 @@ pub enum RunError {
         instead: &'static str,
     },
     /// Targets that name no class.
-    #[error("row {row} has target {target}, but there are {classes} classes (0 to {}){}", classes - 1, more_rows(*count))]
+    #[error("row {row} has target {target}, but {}{}", class_range(*classes), more_rows(*count))]
     TargetOutOfRange {
         /// First row with such a target.
         row: usize,
@@ -346,6 +359,22 @@ pub enum RunError {
         /// What it said.
         message: String,
     },
+}
+
+/// What an offset must be.
+fn offset_rule(index: usize, before: usize) -> String {
+    match index {
+        0 => "0, where the first row begins".into(),
+        _ => format!("at least {before}, which is offsets[{}]", index - 1),
+    }
+}
+
+/// The classes that there are.
+fn class_range(classes: usize) -> String {
+    match classes {
+        0 => "the row is empty".into(),
+        _ => format!("there are {classes} classes (0 to {})", classes - 1),
+    }
 }
 
 /// What is said of the rows besides the first.

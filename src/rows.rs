@@ -26,6 +26,8 @@ pub struct Rows {
     inner: usize,
     row_stride: Option<usize>,
     shard: Option<Shard>,
+    /// How many elements rows of unequal length have; `classes` are then those of the longest.
+    ragged_elements: Option<usize>,
 }
 
 /// Where the classes that are here lie in a row of which others are elsewhere.
@@ -44,6 +46,7 @@ impl Rows {
             inner: 1,
             row_stride: None,
             shard: None,
+            ragged_elements: None,
         }
     }
 
@@ -72,6 +75,7 @@ impl Rows {
             inner: inner.unwrap_or(usize::MAX),
             row_stride: None,
             shard: None,
+            ragged_elements: None,
         };
         if outer.is_none() || inner.is_none() {
             return Err(rows.too_large());
@@ -191,6 +195,9 @@ impl Rows {
     /// An invalid shape: [`EncodeError::NoClasses`], [`EncodeError::TooLarge`], [`EncodeError::RowStrideTooSmall`],
     /// [`EncodeError::RowStrideNeedsLastAxis`], [`EncodeError::BadShard`].
     pub fn elements(&self) -> Result<usize, EncodeError> {
+        if let Some(elements) = self.ragged_elements {
+            return Ok(elements);
+        }
         if self.classes == 0 {
             return Err(EncodeError::NoClasses);
         }
@@ -293,6 +300,14 @@ impl Rows {
         self.classes * self.inner
     }
 
+    /// Rows of unequal length as if all were as long as the longest, which have no more elements than those.
+    pub(crate) fn envelope(count: usize, longest: usize, elements: usize) -> Self {
+        Self {
+            ragged_elements: Some(elements),
+            ..Self::new(count, longest.max(1))
+        }
+    }
+
     /// Outer blocks.
     pub(crate) fn outer(&self) -> usize {
         self.outer
@@ -306,6 +321,7 @@ impl Rows {
             inner,
             row_stride: None,
             shard: self.shard,
+            ragged_elements: None,
         }
     }
 }

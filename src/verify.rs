@@ -12,6 +12,7 @@ mod fast;
 mod layouts;
 mod limits;
 mod losses;
+mod ragged;
 mod recorded;
 mod recorded_sampling;
 mod reports;
@@ -100,6 +101,7 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("strides_and_axes", layouts::strides_and_axes),
     check!("many_rows", layouts::many_rows),
     check!("long_rows", layouts::long_rows),
+    check!("unequal_rows", ragged::rows),
     check!("twin/softmax", bits::softmax_twin),
     check!("twin/cross_entropy", bits::cross_entropy_twin),
     check!("twin/sample", bits::sample_twin),

@@ -217,9 +217,13 @@ fn classes_of(index: u32) -> vec4<u32> {
 
 // The element at which a row begins.
 fn row_start(row: u32) -> u32 {
+    //#if IS_RAGGED
+    return row_first;
+    //#else
     // Divisions are slow, so this case does without.
     if params.inner == 1u {
         return row * params.outer_stride;
     }
     return (row / params.inner) * params.outer_stride + row % params.inner;
+    //#end
 }

@@ -48,6 +48,20 @@ const SUM_ROW_WEIGHTS: u32 = 3u;
 @group(0) @binding(ARGMAX) var<storage, read_write> argmax: array<u32>;
 //#end
 
+//#if HAS_ROW_CLASSES
+// Rows of unequal length: the classes of each.
+const ROW_TABLE: u32 = 45u;
+@group(0) @binding(ROW_TABLE) var<storage, read> row_classes: array<u32>;
+
+fn classes_of_row(row: u32) -> u32 {
+    return row_classes[offset_of(ROW_TABLE) + row];
+}
+//#else
+fn classes_of_row(row: u32) -> u32 {
+    return params.classes;
+}
+//#end
+
 // A row's word in a sum, as bits of f32.
 fn word_of_row(kind: u32, row: u32) -> u32 {
     //#if SUMS_LOSSES
@@ -61,7 +75,7 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
     }
     //#end
     let target_class = targets_at(row);
-    let counts = !HAS_TARGETS || (target_class < params.classes && target_class != params.ignore_index);
+    let counts = !HAS_TARGETS || (target_class < classes_of_row(row) && target_class != params.ignore_index);
     var weight = weights_at(select(0u, target_class, counts));
     if HAS_ROW_WEIGHTS {
         weight = select(mul(weight, row_weights_at(row)), row_weights_at(row), kind == SUM_ROW_WEIGHTS);
@@ -73,7 +87,7 @@ fn word_of_row(kind: u32, row: u32) -> u32 {
 fn counts_of(row: u32) -> Counts {
     let target_class = targets_at(row);
     let is_ignored = (HAS_TARGETS && target_class == params.ignore_index) || is_left_out(row);
-    let is_class = !HAS_TARGETS || target_class < params.classes;
+    let is_class = !HAS_TARGETS || target_class < classes_of_row(row);
     var counts = no_counts();
     if COUNTS_TARGETS {
         let is_bad = !is_class && !is_ignored;

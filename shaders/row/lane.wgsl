@@ -3,6 +3,9 @@
 // work-group memory otherwise and between subgroups. A kernel of rows has a `run(lane: Lane)`.
 
 //#import "math"
+//#if IS_RAGGED
+//#import "row/table"
+//#end
 
 // Invocations of a work-group, and those of them that share a row, or a chunk of it: a power of two.
 override WORKGROUP_SIZE: u32 = 64u;
@@ -35,7 +38,12 @@ fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
     let rows = WORKGROUP_SIZE / LANES / ROW_CHUNKS;
     let row = (group / params.pieces) * rows + segment / ROW_CHUNKS;
     let chunk = segment % ROW_CHUNKS;
+    //#if IS_RAGGED
+    let number = find_row(min(row, params.rows - 1u));
+    return Lane(index, chunk, number, row < params.rows, group % params.pieces, segment * LANES);
+    //#else
     return Lane(index, chunk, min(row, params.rows - 1u), row < params.rows, group % params.pieces, segment * LANES);
+    //#end
 }
 
 // Two halves, used in turn: one may be read while the next is being written, so one barrier a step is enough.

@@ -64,7 +64,12 @@ var<private> lane_max_key: i32;
 //#end
 
 fn row_chunks() -> u32 {
+    //#if IS_RAGGED
+    // An empty row has a chunk too, whose lanes write what belongs to the row.
+    return (max(class_count(), 1u) + CHUNK - 1u) / CHUNK;
+    //#else
     return (class_count() + CHUNK - 1u) / CHUNK;
+    //#end
 }
 
 //#if IS_SHARD
@@ -88,7 +93,12 @@ fn chunks_here() -> u32 {
 
 // Chunks of a span: a row has at most 1,024 spans, all of this many chunks except that the last may be shorter.
 fn span_chunks() -> u32 {
+    //#if IS_RAGGED
+    // All rows of a dispatch have the same, which compilers must know where there are barriers.
+    return ((params.classes + CHUNK - 1u) / CHUNK + CHUNK - 1u) / CHUNK;
+    //#else
     return (row_chunks() + CHUNK - 1u) / CHUNK;
+    //#end
 }
 
 fn vec4_index_of(reg: u32, chunk: u32, lane: Lane) -> u32 {

@@ -96,9 +96,17 @@ const STATS_SUM: u32 = SUM;
 fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.max_key = chunk_max(lane);
+    //#if IS_RAGGED
+    // An empty row is like one of -inf alone; but it has no values that could count as equal.
+    let is_empty = class_count() == 0u;
+    s.max_key = select(s.max_key, ordered_key(NAN), is_empty && params.fully_masked == FULLY_MASKED_UNIFORM);
+    //#end
     let view = ChunkView(start, chunk, exp_base(s.max_key));
     if HAS_ARGMAX {
         s.argmax = chunk_argmax(s.max_key, chunk, lane);
+        //#if IS_RAGGED
+        s.argmax = select(s.argmax, NO_CLASS, is_empty);
+        //#end
     }
     if HAS_ENTROPY_SUM {
         s.entropy_sum = chunk_sums(ENTROPY_SUM, view, lane).x;

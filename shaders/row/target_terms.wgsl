@@ -5,7 +5,11 @@
 //#import "io/load"
 
 fn soft_target_vec4(start: u32, index: u32) -> vec4<f32> {
+    //#if IS_RAGGED
+    var s = vec4<f32>(row_smoothing);
+    //#else
     var s = vec4<f32>(params.smoothing_per_class);
+    //#end
     if HAS_SOFT_TARGETS {
         let q = bitcast<vec4<f32>>(source_vec4(SOFT_TARGETS, start, index, 0u));
         s = mul_add4(q, vec4<f32>(params.one_minus_smoothing), s);

@@ -26,6 +26,10 @@ fn load_span_word(i: u32) -> u32 {
 }
 
 fn span_index_of(span: u32, lane: Lane) -> u32 {
+    //#if IS_RAGGED
+    return row_place * params.spans + span;
+    //#else
     return lane.row * params.spans + span;
+    //#end
 }
 //#end

@@ -8,6 +8,7 @@ use crate::dtype::Element;
 use crate::error::{EncodeError, RunError, check_length};
 use crate::gpu::readback::Readback;
 use crate::gpu::{Gpu, Wait};
+use crate::ragged::RowLayout;
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowSpec, Slot};
@@ -42,7 +43,7 @@ impl<'a> HostMatrix<'a> {
 
     /// A buffer with all of it, without what lies between rows.
     pub(crate) fn whole(&self, gpu: &Gpu, rows: &Rows) -> Result<wgpu::Buffer, EncodeError> {
-        let parts = host_parts(rows, 1, u64::MAX)?;
+        let parts = host_parts(&(*rows).into(), 1, u64::MAX)?;
         let ranges = parts.iter().flat_map(HostPart::ranges);
         let pieces: Vec<&[u8]> = ranges.map(|range| self.bytes_of(range)).collect();
         match pieces.as_slice() {
@@ -78,17 +79,17 @@ impl<'a, T: Element> Stream<'a, T> {
     /// are in one part.
     pub(crate) fn new(
         gpu: &Gpu,
-        rows: Rows,
+        layout: &RowLayout,
         group: usize,
         matrices: Vec<HostMatrix<'a>>,
         has_result: bool,
         wait: Wait,
     ) -> Result<Self, EncodeError> {
-        let elements = rows.elements()?;
+        let elements = layout.rows.elements()?;
         Ok(Self {
             gpu: gpu.clone(),
             matrices,
-            parts: host_parts(&rows, group, gpu.part_bytes())?,
+            parts: host_parts(layout, group, gpu.part_bytes())?,
             result: has_result.then(|| zeros(elements)).transpose()?,
             wait,
         })
@@ -126,7 +127,11 @@ impl<'a, T: Element> Stream<'a, T> {
                 });
             }
             encode(part, &mut encoder, &operands)?;
-            let elements = if self.result.is_some() { part.elements() } else { 1 };
+            let elements = if self.result.is_some() {
+                part.elements().max(1)
+            } else {
+                1
+            };
             let bytes = (elements * size_of::<T>()) as u64;
             let readback = (self.gpu).submit_and_read(encoder, uploads, &buffers[0], bytes.next_multiple_of(4))?;
             if let Some((part, readback)) = in_flight.replace((part, readback)) {
@@ -167,7 +172,9 @@ impl<'a, T: Element> Stream<'a, T> {
         view.slice(at..end).fill(0);
         drop(view);
         upload.unmap();
-        encoder.copy_buffer_to_buffer(&upload, 0, buffer, 0, end as u64);
+        if end > 0 {
+            encoder.copy_buffer_to_buffer(&upload, 0, buffer, 0, end as u64);
+        }
         Ok(Some(upload))
     }
 
@@ -224,7 +231,7 @@ fn zeros<T: Element>(elements: usize) -> Result<Vec<T>, EncodeError> {
 
 /// A batch on the host, and the kernel that runs over it.
 pub(crate) struct HostBatch<'a> {
-    pub(crate) rows: Rows,
+    pub(crate) rows: RowLayout,
     pub(crate) spec: RowSpec,
     pub(crate) schedule: Option<Schedule>,
     pub(crate) params: Params,
@@ -245,16 +252,23 @@ impl Gpu {
     ) -> Result<Vec<T>, RunError> {
         let has_result = batch.spec.place != ResultPlace::None && !batch.is_statistics;
         let params = Params {
-            batch_rows: batch.rows.count() as u32,
+            batch_rows: batch.rows.rows.count() as u32,
             ..batch.params
         };
-        let mut stream = Stream::new(self, batch.rows, 1, matrices, has_result, batch.wait)?;
+        let mut stream = Stream::new(self, &batch.rows, 1, matrices, has_result, batch.wait)?;
         let mut kernel: Option<RowKernel> = None;
+        let is_ragged = batch.rows.ragged.is_some();
         stream
             .run(|host_part, encoder, matrices| {
                 let kernel = match &kernel {
-                    Some(same) if same.rows == host_part.rows => same,
-                    _ => kernel.insert(RowKernel::new(self, host_part.rows, batch.spec, batch.schedule)?),
+                    Some(same) if same.rows == host_part.rows && !is_ragged => same,
+                    _ => {
+                        let layout = RowLayout {
+                            smoothing: batch.rows.smoothing,
+                            ..host_part.layout()
+                        };
+                        kernel.insert(RowKernel::new(self, layout, batch.spec, batch.schedule)?)
+                    }
                 };
                 let operands: Vec<_> = matrices.iter().chain(&batch.others).copied().collect();
                 let dispatches = match batch.is_statistics {

@@ -2,11 +2,15 @@
 //! once.
 
 use crate::error::EncodeError;
+use crate::ragged::{RaggedRows, RowLayout};
 use crate::rows::{ELEMENT_BYTES, Rows};
 use std::ops::Range;
 
 /// wgpu's backends cut a binding off at 2 GiB, whatever the limit says.
 const BINDING_MAX: u64 = 1 << 31;
+
+/// Bytes of an entry of the table of rows of unequal length.
+pub(super) const ENTRY_BYTES: u64 = 16;
 
 /// The most bytes that one binding may have.
 pub(crate) fn bindable_bytes(limits: &wgpu::Limits) -> u64 {
@@ -31,6 +35,8 @@ pub(crate) struct HostPart {
     whole: Rows,
     outer: Range<usize>,
     inner: Range<usize>,
+    /// Rows of unequal length, and their elements in the whole batch.
+    ragged: Option<(RaggedRows, Range<usize>)>,
 }
 
 impl HostPart {
@@ -47,6 +53,10 @@ impl HostPart {
             _ => inner.len(),
         };
         let first = self.outer.start * whole.outer_stride() + inner.start;
+        let (blocks, pieces, first, length) = match &self.ragged {
+            Some((_, elements)) => (1, 1, elements.start, elements.len()),
+            None => (blocks, pieces, first, length),
+        };
         (0..blocks).flat_map(move |block| {
             (0..pieces).map(move |piece| {
                 let start = first + block * whole.outer_stride() + piece * whole.inner();
@@ -56,7 +66,18 @@ impl HostPart {
     }
 
     pub(crate) fn elements(&self) -> usize {
-        self.rows.count() * self.rows.classes()
+        match &self.ragged {
+            Some((_, elements)) => elements.len(),
+            None => self.rows.count() * self.rows.classes(),
+        }
+    }
+
+    /// Where its rows lie on the device.
+    pub(crate) fn layout(&self) -> RowLayout {
+        match &self.ragged {
+            Some((rows, _)) => rows.into(),
+            None => self.rows.into(),
+        }
     }
 }
 
@@ -99,7 +120,11 @@ fn blocks_within(rows: &Rows, limit: u64) -> Option<usize> {
 }
 
 /// Cuts a batch on the host into dense parts of at most `limit` bytes, or of `group` rows where these take more.
-pub(crate) fn host_parts(rows: &Rows, group: usize, limit: u64) -> Result<Vec<HostPart>, EncodeError> {
+pub(crate) fn host_parts(layout: &RowLayout, group: usize, limit: u64) -> Result<Vec<HostPart>, EncodeError> {
+    let rows = &layout.rows;
+    if let Some(ragged) = &layout.ragged {
+        return Ok(ragged_host_parts(ragged, limit));
+    }
     if rows.elements()? == 0 {
         return Ok(Vec::new());
     }
@@ -127,6 +152,21 @@ pub(crate) fn host_parts(rows: &Rows, group: usize, limit: u64) -> Result<Vec<Ho
     Ok(parts)
 }
 
+fn ragged_host_parts(whole: &RaggedRows, limit: u64) -> Vec<HostPart> {
+    let part = |range: Range<usize>| {
+        let rows = whole.part(range.clone());
+        HostPart {
+            rows: rows.envelope(),
+            first_row: range.start,
+            whole: whole.envelope(),
+            outer: range.clone(),
+            inner: 0..1,
+            ragged: Some((rows, whole.elements_of(range))),
+        }
+    };
+    cut(whole, limit).into_iter().map(part).collect()
+}
+
 fn host_part(rows: &Rows, outer: Range<usize>, inner: Range<usize>) -> HostPart {
     HostPart {
         rows: rows.dense(outer.len(), inner.len()),
@@ -134,7 +174,50 @@ fn host_part(rows: &Rows, outer: Range<usize>, inner: Range<usize>) -> HostPart 
         whole: *rows,
         outer,
         inner,
+        ragged: None,
     }
+}
+
+/// Cuts rows into runs of at most `limit` bytes of elements, and of entries, or of one row where that takes more.
+fn cut(rows: &RaggedRows, limit: u64) -> Vec<Range<usize>> {
+    let most_rows = usize::try_from(limit / ENTRY_BYTES).unwrap_or(usize::MAX).max(1);
+    let most = usize::try_from(limit / ELEMENT_BYTES).unwrap_or(usize::MAX);
+    let (mut runs, mut start) = (Vec::new(), 0);
+    for row in 0..rows.count() {
+        let is_too_much = rows.elements_of(start..row + 1).len() > most || row - start == most_rows;
+        if row > start && is_too_much {
+            runs.push(start..row);
+            start = row;
+        }
+    }
+    if start < rows.count() {
+        runs.push(start..rows.count());
+    }
+    runs
+}
+
+/// [`parts`] of rows of unequal length.
+pub(super) fn ragged_parts(rows: &RaggedRows, limits: &wgpu::Limits) -> Result<Vec<Part>, EncodeError> {
+    let limit = bindable_bytes(limits).saturating_sub(limits.min_storage_buffer_offset_alignment.into());
+    let needed = rows.longest() as u64 * ELEMENT_BYTES;
+    if needed > limit {
+        return Err(EncodeError::RowTooLong {
+            classes: rows.longest(),
+            inner: 1,
+            needed,
+            limit,
+        });
+    }
+    let part = |run: Range<usize>| {
+        let elements = rows.elements_of(run.clone());
+        Part {
+            first_row: run.start,
+            rows: run.len(),
+            first_element: elements.start,
+            elements: elements.len(),
+        }
+    };
+    Ok(cut(rows, limit).into_iter().map(part).collect())
 }
 
 #[cfg(test)]
@@ -169,6 +252,43 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_unequal_length_are_cut_at_rows() {
+        let offsets = [0, 0, 100, 350, 350, 351, 601, 610, 610];
+        let rows = Rows::ragged(offsets).unwrap();
+        let limit = 1256;
+        let cut: Vec<_> = ragged_parts(&rows, &limits(limit)).unwrap();
+        let of = |part: &Part| (part.first_row, part.rows, part.first_element, part.elements);
+        // 250 elements fill a part; empty rows go with those before them.
+        let expected = [
+            (0, 2, 0, 100),
+            (2, 2, 100, 250),
+            (4, 1, 350, 1),
+            (5, 1, 351, 250),
+            (6, 2, 601, 9),
+        ];
+        assert_eq!(cut.iter().map(of).collect::<Vec<_>>(), expected);
+        assert!(matches!(
+            ragged_parts(&rows, &limits(1000)),
+            Err(EncodeError::RowTooLong {
+                classes: 250,
+                limit: 744,
+                ..
+            })
+        ));
+        // The table has 16 bytes for each row, also for empty ones.
+        let empty = Rows::ragged(vec![0; 200]).unwrap();
+        let rows_of_parts: Vec<_> = ragged_parts(&empty, &limits(limit))
+            .unwrap()
+            .iter()
+            .map(|part| part.rows)
+            .collect();
+        assert_eq!(rows_of_parts, [62, 62, 62, 13]);
+        let host = host_parts(&rows.into(), 1, 1000).unwrap();
+        let ranges: Vec<_> = host.iter().flat_map(HostPart::ranges).flatten().collect();
+        assert_eq!(ranges, (0..610).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn host_parts_cover_every_element_once() {
         for (rows, limit) in [
             (Rows::new(10, 3), 40),
@@ -179,7 +299,7 @@ mod tests {
         ] {
             let mut seen = vec![0; rows.elements().unwrap()];
             let mut next = 0;
-            for part in host_parts(&rows, 1, limit).unwrap() {
+            for part in host_parts(&rows.into(), 1, limit).unwrap() {
                 assert_eq!(part.first_row, next);
                 next += part.rows.count();
                 let taken: usize = part.ranges().map(|s| s.len()).sum();

@@ -1,12 +1,14 @@
 //! [`RowKernel`] turns an operation on rows into dispatches.
 
-use super::binding::{Extent, Operand, Slice, check_apart, require_iff};
+use super::binding::{Extent, Operand, Slice, check_apart, require_iff, window};
 use super::bound::Pipeline;
-use super::partition::{Part, bindable_bytes, parts};
+use super::partition::{ENTRY_BYTES, Part, bindable_bytes, parts, ragged_parts};
+use super::ragged::{Bin, Planning, RowTable};
 use super::record::{Dispatch, NewlyBound, bind};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
 use crate::plan::{Plan, VectorWidth};
+use crate::ragged::RowLayout;
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Variant};
@@ -16,9 +18,13 @@ use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, Slot, Var
 pub(crate) struct RowKernel {
     gpu: Gpu,
     pub(crate) rows: Rows,
+    /// Of rows of unequal length, that of the longest.
     pub(crate) plan: Plan,
     pub(crate) spec: RowSpec,
-    parts: Vec<Part>,
+    parts: Vec<(Part, Vec<Bin>)>,
+    /// Of rows of unequal length.
+    table: Option<RowTable>,
+    width: VectorWidth,
     scratch: Option<wgpu::Buffer>,
 }
 
@@ -26,13 +32,16 @@ impl RowKernel {
     /// Rows that may be a shard need their maximum and sums.
     pub(crate) fn new(
         gpu: &Gpu,
-        rows: Rows,
+        layout: impl Into<RowLayout>,
         mut spec: RowSpec,
         schedule: Option<Schedule>,
     ) -> Result<Self, EncodeError> {
+        let layout = layout.into();
+        let rows = layout.rows;
         if rows.is_shard() {
             spec.stats = shard_stats(&rows, &spec)?;
         }
+        spec.slots = spec.slots.with(layout.ragged.as_ref().map(|_| Slot::RowTable));
         // This is checked first, because the list of the parts of a batch that is too large for any buffer might not
         // fit in memory.
         let bytes = rows.elements()? as u64 * spec.storage.logits.bytes();
@@ -42,42 +51,78 @@ impl RowKernel {
         if bytes > gpu.limits().max_buffer_size {
             return Err(EncodeError::OutOfMemory { what: "logits", bytes });
         }
-        let parts = parts(&rows, 1, gpu.limits())?;
-        let (capabilities, words) = (gpu.capabilities(), spec.span_words() as usize);
-        let plan = match rows.is_shard() {
-            true => Plan::of_shard,
-            false => Plan::new,
+        let planning = Planning {
+            gpu,
+            spec: &spec,
+            schedule,
         };
-        let plan = plan(&rows, capabilities, words, spec.compiles_slowly(), schedule)?;
-        let largest = parts.iter().map(|p| p.rows).max().unwrap_or(0);
-        let scratch = scratch(gpu, &spec, &plan, largest)?;
-        let bytes = statistics_words(&rows, &spec, false) as u64 * ELEMENT_BYTES;
-        if rows.is_shard() && bytes > bindable_bytes(gpu.limits()) {
-            let what = "the statistics of all shards, which are bound at once";
-            return Err(EncodeError::OutOfMemory { what, bytes });
-        }
-        let is_split = needs_first_pass(&spec, &plan) || rows.is_shard();
-        let bound = spec.slots.len() + u32::from(is_split);
-        let available = gpu.limits().max_storage_buffers_per_shader_stage;
-        if bound > available {
-            return Err(EncodeError::TooManyBuffers { bound, available });
-        }
+        let (parts, table, bins) = match &layout.ragged {
+            Some(ragged) => {
+                let parts = ragged_parts(ragged, gpu.limits())?;
+                let (table, bins) = RowTable::new(ragged, &parts, layout.smoothing, &planning)?;
+                (parts, Some(table), bins)
+            }
+            None => {
+                let parts = parts(&rows, 1, gpu.limits())?;
+                let plan = planning.of_equal(&rows)?;
+                let bins = parts
+                    .iter()
+                    .map(|part| vec![Bin::of_equal(&rows, part, plan)])
+                    .collect();
+                (parts, None, bins)
+            }
+        };
+        let longest = bins.iter().flatten().max_by_key(|bin: &&Bin| bin.rows.classes());
+        let plan = longest.map_or_else(|| planning.of_equal(&rows), |bin| Ok(bin.plan))?;
+        let width = table.as_ref().map_or(VectorWidth::of_rows(&rows), |table| table.width);
         let kernel = Self {
+            scratch: scratch(gpu, &spec, &bins)?,
             gpu: gpu.clone(),
             rows,
             plan,
             spec,
-            parts,
-            scratch,
+            parts: parts.into_iter().zip(bins).collect(),
+            table,
+            width,
         };
+        kernel.check_bindings()?;
         // The pipelines are compiled now rather than in the caller's first step.
-        kernel.pipelines(VectorWidth::of_rows(&rows))?;
+        for plan in kernel.plans() {
+            kernel.pipelines(width, plan)?;
+        }
         Ok(kernel)
+    }
+
+    /// The plan of every dispatch, and that of no rows.
+    fn plans(&self) -> impl Iterator<Item = &Plan> {
+        let bins = self.parts.iter().flat_map(|(_, bins)| bins);
+        std::iter::once(&self.plan).chain(bins.map(|bin| &bin.plan))
+    }
+
+    /// What the kernel would bind must be within the device's limits.
+    fn check_bindings(&self) -> Result<(), EncodeError> {
+        let (rows, spec, limits) = (&self.rows, &self.spec, self.gpu.limits());
+        let bytes = statistics_words(rows, spec, false) as u64 * ELEMENT_BYTES;
+        if rows.is_shard() && bytes > bindable_bytes(limits) {
+            let what = "the statistics of all shards, which are bound at once";
+            return Err(EncodeError::OutOfMemory { what, bytes });
+        }
+        let is_split = rows.is_shard() || self.plans().any(|plan| needs_first_pass(spec, plan));
+        let bound = spec.slots.len() + u32::from(is_split);
+        let available = limits.max_storage_buffers_per_shader_stage;
+        if bound > available {
+            return Err(EncodeError::TooManyBuffers { bound, available });
+        }
+        Ok(())
     }
 
     /// Checks the caller's buffers: each by itself, then whether they can be bound together.
     pub(crate) fn check(&self, operands: &[Operand<'_>]) -> Result<(), EncodeError> {
-        let (rows, elements) = (self.rows.count(), self.rows.elements()?);
+        let (rows, mut elements) = (self.rows.count(), self.rows.elements()?);
+        if self.table.is_some() {
+            // Rows that are all empty have results of their own, and no buffer can be bound without a byte.
+            elements = elements.max(usize::from(rows > 0));
+        }
         for operand in operands {
             operand.check(rows, elements)?;
         }
@@ -155,7 +200,7 @@ impl RowKernel {
             .collect())
     }
 
-    /// The dispatches of each part: the one that leaves statistics, if there is one, and the one that writes.
+    /// The dispatches of each part, or of each bin of one: the one that leaves statistics, if there is one, and the one that writes.
     fn of_parts<'a>(
         &'a self,
         operands: &[Operand<'a>],
@@ -163,38 +208,43 @@ impl RowKernel {
         params: Params,
     ) -> Result<Vec<Vec<Dispatch<'a>>>, EncodeError> {
         self.check_statistics(operands)?;
-        let of_part = |part| self.part_dispatches(part, operands, first_row, params);
-        self.parts.iter().map(of_part).collect()
+        let mut all = Vec::new();
+        for (part, bins) in &self.parts {
+            for bin in bins {
+                all.push(self.bin_dispatches((part, bin), operands, first_row, params)?);
+            }
+        }
+        Ok(all)
     }
 
     /// The pipeline of the dispatch that writes, and that of the dispatch before it if the schedule has one.
-    fn pipelines(&self, width: VectorWidth) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
-        let variant = |first_pass| Variant::row(self.spec, width, first_pass, &self.plan);
+    fn pipelines(&self, width: VectorWidth, plan: &Plan) -> Result<(Pipeline, Option<Pipeline>), EncodeError> {
+        let variant = |first_pass| Variant::row(self.spec, width, first_pass, plan);
         let main = self.gpu.pipeline(&variant(false))?;
-        let has_first = self.scratch.is_some() || self.rows.is_shard();
+        let has_first = self.rows.is_shard() || (needs_first_pass(&self.spec, plan) && self.rows.count() > 0);
         let first = has_first.then(|| self.gpu.pipeline(&variant(true)));
         Ok((main, first.transpose()?))
     }
 
-    fn part_dispatches<'a>(
+    fn bin_dispatches<'a>(
         &'a self,
-        part: &Part,
+        (part, bin): (&Part, &Bin),
         operands: &[Operand<'a>],
         first_row: usize,
         params: Params,
     ) -> Result<Vec<Dispatch<'a>>, EncodeError> {
         let mut params = Params {
-            rows: part.rows as u32,
+            rows: bin.count as u32,
             first_row: (first_row + part.first_row) as u32,
             batch_rows: match params.batch_rows {
                 0 => self.rows.count() as u32,
                 of_batch => of_batch,
             },
-            pieces: self.plan.pieces(),
-            ..params.of_rows(&self.rows)
+            pieces: bin.plan.pieces(),
+            ..params.of_rows(&bin.rows)
         };
         let mut bindings = Vec::new();
-        let mut width = VectorWidth::of_rows(&self.rows);
+        let mut width = self.width;
         for operand in operands {
             let (binding, offset) = operand.window(&self.gpu, part, first_row);
             params.offsets[operand.slot as usize] = offset;
@@ -207,11 +257,22 @@ impl RowKernel {
         if self.spec.place == ResultPlace::InPlace && has_result {
             params.offsets[Slot::Logits as usize] = params.offsets[Slot::Result as usize];
         }
-        if let Some(scratch) = &self.scratch {
+        let (main, first) = self.pipelines(width, &bin.plan)?;
+        if let Some(scratch) = self.scratch.as_ref().filter(|_| first.is_some()) {
             bindings.push((Slot::Scratch, scratch.as_entire_buffer_binding()));
         }
-        let (main, first) = self.pipelines(width)?;
-        let groups = part.rows.div_ceil(self.plan.shape.rows()) * self.plan.pieces() as usize;
+        if let Some(table) = &self.table {
+            let entries = window(
+                &self.gpu,
+                table.buffer.slice(..),
+                bin.first_entry,
+                bin.count,
+                ENTRY_BYTES,
+            );
+            params.offsets[Slot::RowTable as usize] = entries.1;
+            bindings.push((Slot::RowTable, entries.0));
+        }
+        let groups = bin.count.div_ceil(bin.plan.shape.rows()) * bin.plan.pieces() as usize;
         let mut dispatches = Vec::new();
         if let Some(pipeline) = first {
             let read = bindings
@@ -274,12 +335,11 @@ fn needs_first_pass(spec: &RowSpec, plan: &Plan) -> bool {
     spec.stats == RowStatsNeed::Sums && matches!(plan.schedule, Schedule::Split { .. })
 }
 
-/// The buffer in which the first pass leaves those statistics, for parts of up to `rows` rows.
-fn scratch(gpu: &Gpu, spec: &RowSpec, plan: &Plan, rows: usize) -> Result<Option<wgpu::Buffer>, EncodeError> {
-    if !needs_first_pass(spec, plan) || rows == 0 {
-        return Ok(None);
-    }
-    let bytes = rows as u64 * u64::from(plan.spans * spec.span_words()) * ELEMENT_BYTES;
+/// The buffer in which the first pass leaves those statistics, of each bin in turn.
+fn scratch(gpu: &Gpu, spec: &RowSpec, bins: &[Vec<Bin>]) -> Result<Option<wgpu::Buffer>, EncodeError> {
+    let split = bins.iter().flatten().filter(|bin| needs_first_pass(spec, &bin.plan));
+    let words = |bin: &Bin| bin.count as u64 * u64::from(bin.plan.spans * spec.span_words());
     let what = "the sums of the parts of long rows";
-    gpu.buffer(what, bytes, wgpu::BufferUsages::STORAGE).map(Some)
+    let buffer = |words: u64| gpu.buffer(what, words * ELEMENT_BYTES, wgpu::BufferUsages::STORAGE);
+    split.map(words).max().map(buffer).transpose()
 }

@@ -194,7 +194,7 @@ impl BinaryCrossEntropy {
         let loss_spec = self.loss_spec(elements, rows.count() * classes);
         Ok(BinaryCrossEntropyKernel {
             kernel: RowKernel::new(gpu, rows, self.row_spec(&loss_spec), None)?,
-            passes: LossPasses::new(gpu, Rows::new(elements, 1), loss_spec, Params::default())?,
+            passes: LossPasses::new(gpu, &Rows::new(elements, 1).into(), loss_spec, Params::default())?,
             options: self.clone(),
             weight,
             pos_weight: positive.transpose()?,

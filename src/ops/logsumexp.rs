@@ -12,7 +12,7 @@ use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, r
 use crate::dtype::{Element, Storage};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
@@ -126,13 +126,13 @@ impl LogSumExp {
     fn kernel(
         &self,
         gpu: &Gpu,
-        rows: Rows,
+        layout: RowLayout,
         spec: impl Fn(&Self, &Adjusted) -> RowSpec,
     ) -> Result<LogSumExpKernel, EncodeError> {
-        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
-        let sink = SinkOption::new(gpu, rows, self.sink.as_ref())?;
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.adjust)?;
+        let sink = SinkOption::new(gpu, layout.rows, self.sink.as_ref())?;
         Ok(LogSumExpKernel {
-            kernel: RowKernel::new(gpu, rows, spec(self, &adjusted), self.schedule)?,
+            kernel: RowKernel::new(gpu, layout, spec(self, &adjusted), self.schedule)?,
             params: sink.params(self.params(&adjusted)),
             adjusted,
             sink,
@@ -143,17 +143,17 @@ impl LogSumExp {
     ///
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpKernel, EncodeError> {
-        self.kernel(gpu, rows, Self::spec)
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<LogSumExpKernel, EncodeError> {
+        self.kernel(gpu, rows.into(), Self::spec)
     }
 
     /// As [`LogSumExp::prepare`], for the backward pass.
     ///
     /// # Errors
     /// As [`LogSumExp::prepare`].
-    pub fn prepare_grad(&self, gpu: &Gpu, rows: Rows) -> Result<LogSumExpGradKernel, EncodeError> {
+    pub fn prepare_grad(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<LogSumExpGradKernel, EncodeError> {
         check_in_place(self.in_place, self.storage)?;
-        self.kernel(gpu, rows, Self::grad_spec).map(LogSumExpGradKernel)
+        self.kernel(gpu, rows.into(), Self::grad_spec).map(LogSumExpGradKernel)
     }
 }
 
@@ -183,7 +183,8 @@ impl LogSumExpKernel {
         self.newly_bound(buffers).map(|new| new.encode(encoder))
     }
 
-    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in [`LogSumExpBuffers::statistics`], as
+    /// For rows that are a shard ([`Rows::shard`](crate::Rows::shard)): binds what leaves their statistics in
+    /// [`LogSumExpBuffers::statistics`], as
     /// [`SoftmaxKernel::bind_statistics`](crate::SoftmaxKernel::bind_statistics) does.
     ///
     /// # Errors

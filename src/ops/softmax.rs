@@ -12,7 +12,7 @@ use crate::error::{EncodeError, RunError};
 #[cfg(not(target_arch = "wasm32"))]
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{Params, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
@@ -168,12 +168,13 @@ impl Softmax {
     ///
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxKernel, EncodeError> {
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<SoftmaxKernel, EncodeError> {
         check_in_place(self.in_place, self.storage)?;
-        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?;
-        let sink = SinkOption::new(gpu, rows, self.sink.as_ref())?;
+        let layout = rows.into();
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.adjust)?;
+        let sink = SinkOption::new(gpu, layout.rows, self.sink.as_ref())?;
         Ok(SoftmaxKernel {
-            kernel: RowKernel::new(gpu, rows, self.spec(&adjusted), self.schedule)?,
+            kernel: RowKernel::new(gpu, layout, self.spec(&adjusted), self.schedule)?,
             params: sink.params(self.params(&adjusted)),
             adjusted,
             sink,
@@ -212,7 +213,7 @@ impl SoftmaxKernel {
         self.kernel.bind(&self.operands(buffers)?, self.params)
     }
 
-    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in
+    /// For rows that are a shard ([`Rows::shard`](crate::Rows::shard)): binds what leaves their statistics in
     /// [`SoftmaxBuffers::statistics`], before those of all shards are brought together; of the others it needs the logits and
     /// the adjustment's alone.
     ///
@@ -267,8 +268,13 @@ impl Gpu {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn softmax<T: Element>(&self, logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<T>, RunError> {
-        block_on(self.run_softmax(logits, rows, None, options, Wait::Blocking))
+    pub fn softmax<T: Element>(
+        &self,
+        logits: &[T],
+        rows: impl Into<RowLayout>,
+        options: &Softmax,
+    ) -> Result<Vec<T>, RunError> {
+        block_on(self.run_softmax(logits, rows.into(), None, options, Wait::Blocking))
     }
 
     /// [`Gpu::softmax`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -278,21 +284,22 @@ impl Gpu {
     pub async fn softmax_async<T: Element>(
         &self,
         logits: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &Softmax,
     ) -> Result<Vec<T>, RunError> {
-        self.run_softmax(logits, rows, None, options, Wait::OnThread).await
+        self.run_softmax(logits, rows.into(), None, options, Wait::OnThread)
+            .await
     }
 
     pub(super) async fn run_softmax<T: Element>(
         &self,
         logits: &[T],
-        rows: Rows,
+        layout: RowLayout,
         all: Option<&ShardStatistics>,
         options: &Softmax,
         wait: Wait,
     ) -> Result<Vec<T>, RunError> {
-        let gpu = &self.leasing();
+        let (gpu, rows) = (&self.leasing(), layout.rows);
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
@@ -303,7 +310,7 @@ impl Gpu {
         let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
-            rows,
+            rows: layout,
             spec,
             schedule: options.schedule,
             params: sink.params(options.params(&adjusted)),

@@ -9,7 +9,7 @@ use crate::dispatch::{Bound, Extent, NewlyBound, Operand, Recorded, RowKernel, S
 use crate::dtype::Storage;
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{AdjustSpec, ResultPlace, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot};
 
@@ -29,10 +29,11 @@ pub struct SoftmaxGrad {
     /// The forward pass's sink, for its gradient: `dσ = −e^(σ − lse) Σ g y` for each row, and with `log` `−e^(σ − lse) Σ g`. The gradient
     /// of the logits does not need it, because y has it in it.
     pub sink: Option<Sink>,
-    /// The product of a Hessian and a direction v takes the gradient's place: of `Σ g y` with a constant g, `y_c ((v_c − t)(g_c − s) − u)`
-    /// with `t = Σ y v`, `s = Σ y g` and `u = Σ y v g − t s`; with `log` of `Σ g ln y`, `−e^(y_c) (v_c − t) Σ g`; times da/dx twice. It is what
-    /// a second backward pass adds to the gradient of the logits; that of g is the gradient itself, of v in the place of g. Without a
-    /// softcap and a sink. Off by at most 2e-6 times the largest |g| and the largest |v| of a row, with `log` times Σ |g| instead.
+    /// The product of a Hessian and a direction v takes the gradient's place: of `Σ g y` with a constant g,
+    /// `y_c ((v_c − t)(g_c − s) − u)` with `t = Σ y v`, `s = Σ y g` and `u = Σ y v g − t s`; with `log` of `Σ g ln y`,
+    /// `−e^(y_c) (v_c − t) Σ g`; times da/dx twice. It is what a second backward pass adds to the gradient of the logits; that of g is
+    /// the gradient itself, of v in the place of g. Without a softcap and a sink. Off by at most 2e-6 times the largest |g| and the
+    /// largest |v| of a row, with `log` times Σ |g| instead.
     pub hessian_vector: bool,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,
@@ -155,13 +156,15 @@ impl SoftmaxGrad {
     ///
     /// # Errors
     /// An invalid shape, schedule or option, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<SoftmaxGradKernel, EncodeError> {
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<SoftmaxGradKernel, EncodeError> {
         self.validate()?;
-        let adjusted = Adjusted::new(gpu, rows, &self.derivative())?;
+        let layout = rows.into();
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.derivative())?;
+        let sink = SinkOption::new(gpu, layout.rows, self.sink.as_ref())?;
         Ok(SoftmaxGradKernel {
-            kernel: RowKernel::new(gpu, rows, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
+            kernel: RowKernel::new(gpu, layout, self.spec(&adjusted, ResultPlace::Apart), self.schedule)?,
             adjusted,
-            sink: SinkOption::new(gpu, rows, self.sink.as_ref())?,
+            sink,
             softcap: self.adjust.softcap.is_some(),
         })
     }

@@ -3,14 +3,13 @@
 use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::{Adjust, Mask, Scale};
 use crate::ops::values::{Values, check_finite};
+use crate::ragged::RowLayout;
 use crate::rows::Rows;
 
 /// Indices of a row's elements in the batch, in the order of its classes.
 #[doc(hidden)]
 pub fn places(rows: &Rows, row: usize) -> impl Iterator<Item = usize> + use<> {
-    let (outer, step) = (row / rows.inner(), rows.inner());
-    let start = outer * rows.outer_stride() + row % rows.inner();
-    (0..rows.classes()).map(move |class| start + class * step)
+    RowLayout::from(*rows).places(row)
 }
 
 pub(super) fn check_logits<T>(logits: &[T], rows: &Rows) -> Result<(), EncodeError> {
@@ -187,8 +186,8 @@ impl<'a> Adjuster<'a> {
     }
 
     /// A row's adjusted values.
-    pub(super) fn row<T: Copy + Into<f64>>(&self, logits: &[T], rows: &Rows, row: usize) -> Vec<f64> {
-        places(rows, row)
+    pub(super) fn row<T: Copy + Into<f64>>(&self, logits: &[T], rows: &RowLayout, row: usize) -> Vec<f64> {
+        rows.places(row)
             .enumerate()
             .map(|(c, i)| self.adjust(row, c, i, logits[i].into()))
             .collect()
@@ -204,7 +203,7 @@ pub fn adjusted<T: Copy + Into<f64>>(logits: &[T], rows: Rows, adjust: &Adjust) 
     let adjuster = Adjuster::new(adjust, &rows)?;
     let mut result = vec![0.0; logits.len()];
     for row in 0..rows.count() {
-        for (i, a) in places(&rows, row).zip(adjuster.row(logits, &rows, row)) {
+        for (i, a) in places(&rows, row).zip(adjuster.row(logits, &rows.into(), row)) {
             result[i] = a;
         }
     }

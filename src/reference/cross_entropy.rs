@@ -15,10 +15,13 @@ use crate::error::{EncodeError, check_length};
 use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, check_row_weights};
 use crate::ops::loss::Reduction;
 use crate::ops::values::check_finite;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use terms::{divergence_of, loss_of};
 
 fn first_max(x: &[f64]) -> usize {
+    if x.is_empty() {
+        return i32::MAX as usize;
+    }
     let nan = x.iter().position(|v| v.is_nan());
     let better = |best: usize, i: usize| if x[i] > x[best] { i } else { best };
     nan.unwrap_or_else(|| (0..x.len()).fold(0, better))
@@ -44,34 +47,34 @@ enum Target {
 pub fn cross_entropy<T: Copy + Into<f64>, I: TargetIndex>(
     logits: &[T],
     targets: &[I],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    with_indices(logits, targets, &rows, options, None)
+    with_indices(logits, targets, &rows.into(), options, None)
 }
 
 fn with_indices<T: Copy + Into<f64>, I: TargetIndex>(
     logits: &[T],
     targets: &[I],
-    rows: &Rows,
+    layout: &RowLayout,
     options: &CrossEntropy,
     direction: Option<&[f64]>,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, rows)?;
-    check_length("targets", rows.count(), targets.len())?;
-    let target = |index: &I| match index.value() {
+    check_logits(logits, &layout.rows)?;
+    check_length("targets", layout.rows.count(), targets.len())?;
+    let target = |(row, index): (usize, &I)| match index.value() {
         value if value == i128::from(options.ignore_index) => Target::Ignored,
         value => usize::try_from(value)
             .ok()
-            .filter(|&t| t < rows.classes())
+            .filter(|&t| t < layout.classes_of(row))
             .map_or(Target::OutOfRange, Target::Class),
     };
-    let targets: Vec<Target> = targets.iter().map(target).collect();
+    let targets: Vec<Target> = targets.iter().enumerate().map(target).collect();
     let matrices = Matrices {
         direction,
         ..Matrices::default()
     };
-    reference_loss(logits, &targets, matrices, rows, options)
+    reference_loss(logits, &targets, matrices, layout, options)
 }
 
 /// [`cross_entropy`] for soft targets: `probabilities` are laid out as the logits are.
@@ -81,20 +84,20 @@ fn with_indices<T: Copy + Into<f64>, I: TargetIndex>(
 pub fn cross_entropy_soft<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     logits: &[T],
     probabilities: &[U],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    with_probabilities(logits, probabilities, &rows, options, None)
+    with_probabilities(logits, probabilities, &rows.into(), options, None)
 }
 
 fn with_probabilities<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     logits: &[T],
     probabilities: &[U],
-    rows: &Rows,
+    layout: &RowLayout,
     options: &CrossEntropy,
     direction: Option<&[f64]>,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_logits(logits, rows)?;
+    check_logits(logits, &layout.rows)?;
     check_length("probabilities", logits.len(), probabilities.len())?;
     if options.input == Input::LogProbs {
         return Err(EncodeError::Conflict {
@@ -106,13 +109,13 @@ fn with_probabilities<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     // What is below 0 has no logarithm.
     let target = |q: f64| if options.divergence && q < 0.0 { f64::NAN } else { q };
     let soft_targets: Vec<f64> = probabilities.iter().map(|&q| target(q.into())).collect();
-    let targets = vec![Target::Probabilities; rows.count()];
+    let targets = vec![Target::Probabilities; layout.rows.count()];
     let matrices = Matrices {
         soft_targets: &soft_targets,
         direction,
         ..Matrices::default()
     };
-    reference_loss(logits, &targets, matrices, rows, options)
+    reference_loss(logits, &targets, matrices, layout, options)
 }
 
 /// What is laid out as the logits are.
@@ -129,7 +132,7 @@ fn reference_loss<T: Copy + Into<f64>>(
     logits: &[T],
     targets: &[Target],
     matrices: Matrices<'_>,
-    rows: &Rows,
+    rows: &RowLayout,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_finite("weights", options.weights.as_ref())?;
@@ -144,16 +147,16 @@ fn reference_loss<T: Copy + Into<f64>>(
         matrices,
         rows,
         options,
-        adjuster: Adjuster::new(&options.adjust, rows)?,
-        weights: class_values(options.weights.as_ref(), "weights", rows)?,
+        adjuster: Adjuster::new(&options.adjust, &rows.rows)?,
+        weights: class_values(options.weights.as_ref(), "weights", &rows.rows)?,
         row_weights: options
             .row_weights
             .as_ref()
-            .map(|values| on_host(values, "row_weights", rows.count()))
+            .map(|values| on_host(values, "row_weights", rows.rows.count()))
             .transpose()?,
     };
     let targets = &batch.without_weightless(targets);
-    let upstream = upstream_of(&options.upstream, options.reduction, rows)?;
+    let upstream = upstream_of(&options.upstream, options.reduction, &rows.rows)?;
     let Counted { rows: counted, own } = batch.counted(targets);
     let (loss_denominator, z_denominator) =
         denominators(options.reduction, options.normalizer, options.empty_mean, own)?;
@@ -182,7 +185,7 @@ fn reference_loss<T: Copy + Into<f64>>(
         out.log_probs.push(log_prob);
         out.lse.push(row.row.lse());
         out.entropies.push(row.row.entropy());
-        let is_odd = a.iter().any(|v| v.is_nan() || *v == f64::INFINITY) || a[argmax] == f64::NEG_INFINITY;
+        let is_odd = a.iter().all(|&v| v == f64::NEG_INFINITY) || a.iter().any(|v| v.is_nan() || *v == f64::INFINITY);
         out.correct += usize::from(target == Target::Class(argmax) && !is_odd);
         out.argmax.push(argmax);
     }
@@ -196,7 +199,7 @@ fn reference_loss<T: Copy + Into<f64>>(
 struct Batch<'a, T> {
     logits: &'a [T],
     matrices: Matrices<'a>,
-    rows: &'a Rows,
+    rows: &'a RowLayout,
     options: &'a CrossEntropy,
     adjuster: Adjuster<'a>,
     weights: Option<&'a [f32]>,
@@ -274,7 +277,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// `−w_t a_t`, where the values are log-probabilities already.
     fn nll_loss(&self, row: &TargetRow, t: usize, log_prob: f64, out: &mut CrossEntropyReference) -> RowLoss {
         let w = weight_of(self.weights, t);
-        for (c, i) in places(self.rows, row.number).enumerate().filter(|&(c, _)| c == t) {
+        for (c, i) in self.rows.places(row.number).enumerate().filter(|&(c, _)| c == t) {
             out.gradient[i] = self
                 .adjuster
                 .grad(-w * row.loss_scale, row.number, c, self.logits[i].into());
@@ -289,7 +292,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
 
     /// A row for which no formula holds: `value` is its loss and each element of its gradient.
     fn constant_loss(&self, row: &TargetRow, value: f64, gradient: &mut [f64]) -> RowLoss {
-        places(self.rows, row.number).for_each(|i| gradient[i] = value);
+        self.rows.places(row.number).for_each(|i| gradient[i] = value);
         RowLoss {
             loss: value,
             z_loss: if self.options.input == Input::LogProbs {
@@ -336,11 +339,13 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     }
 
     fn divergence(&self, TargetRow { number, row, .. }: &TargetRow) -> f64 {
-        let q: Vec<f64> = places(self.rows, *number)
+        let q: Vec<f64> = self
+            .rows
+            .places(*number)
             .map(|i| self.matrices.soft_targets[i])
             .collect();
         let ln_q: Vec<f64> = match self.matrices.ln_teacher {
-            Some(ln_q) => places(self.rows, *number).map(|i| ln_q[i]).collect(),
+            Some(ln_q) => self.rows.places(*number).map(|i| ln_q[i]).collect(),
             None => q.iter().map(|q| q.ln()).collect(),
         };
         let scale = f64::from(self.options.divergence_scale());
@@ -350,7 +355,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// The weight of each class's `−ln y_c`: its soft target, or what label smoothing gives every class.
     fn class_weights(&self, number: usize, target: Option<usize>) -> Vec<f64> {
         let smoothing = f64::from(self.options.label_smoothing);
-        let smoothing_per_class = smoothing / self.rows.classes() as f64;
+        let smoothing_per_class = smoothing / self.rows.classes_of(number) as f64;
         let of_class = |(c, i): (usize, usize)| match target {
             _ if self.is_divergence() => f64::from(self.options.divergence_scale()) * self.matrices.soft_targets[i],
             None => {
@@ -359,6 +364,6 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
             Some(_) if smoothing_per_class == 0.0 => 0.0,
             Some(_) => weight_of(self.weights, c) * smoothing_per_class,
         };
-        places(self.rows, number).enumerate().map(of_class).collect()
+        self.rows.places(number).enumerate().map(of_class).collect()
     }
 }

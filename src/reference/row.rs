@@ -73,6 +73,7 @@ impl Row {
         let max = a.iter().chain(&sink).copied().fold(f64::NEG_INFINITY, f64::max);
         if max == f64::NEG_INFINITY {
             return match fully_masked {
+                _ if a.is_empty() && fully_masked == FullyMasked::Uniform => Self::Nan,
                 FullyMasked::Nan => Self::Nan,
                 FullyMasked::Zeros => Self::Zeros,
                 FullyMasked::Uniform => Self::Ordinary(Ordinary {

@@ -70,7 +70,7 @@ pub fn sample<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Sample) -
         margins: Vec::with_capacity(rows.count()),
     };
     for number in 0..rows.count() {
-        let a = adjuster.row(logits, &rows, number);
+        let a = adjuster.row(logits, &rows.into(), number);
         let params = all.params(number);
         let b = all.values(&a, number, params);
         let Candidates { kept, margin } = Candidates::of_row(&b, params, options.joint);

@@ -9,18 +9,24 @@ use crate::ops::row_op::FullyMasked;
 use crate::ops::sink::Sink;
 use crate::ops::softmax::Softmax;
 use crate::ops::values::Values;
+use crate::ragged::RowLayout;
 use crate::rows::Rows;
 
 /// Softmax, and with [`Softmax::log`] log-softmax: the formulas and special values are those of [`Softmax`].
 ///
 /// # Errors
 /// An invalid shape, slices that do not fit it, and [`Values::Buffer`](crate::Values::Buffer).
-pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax) -> Result<Vec<f64>, EncodeError> {
-    let rows_of = SinkRows::of(logits, &rows, options)?;
+pub fn softmax<T: Copy + Into<f64>>(
+    logits: &[T],
+    rows: impl Into<RowLayout>,
+    options: &Softmax,
+) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows_of = SinkRows::of(logits, &layout, options)?;
     let mut result = vec![0.0; logits.len()];
-    for number in 0..rows.count() {
+    for number in 0..layout.rows.count() {
         let row = rows_of.row(number);
-        for (c, i) in places(&rows, number).enumerate() {
+        for (c, i) in layout.places(number).enumerate() {
             result[i] = if options.log {
                 row.log_probability(c)
             } else {
@@ -43,10 +49,12 @@ pub fn softmax<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &Softmax)
 pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     result: &[T],
     g: &[U],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     log: bool,
     logits_and_adjust: Option<(&[f64], &Adjust)>,
 ) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
+    let rows = layout.rows;
     check_length("result", rows.elements()?, result.len())?;
     check_length("upstream", result.len(), g.len())?;
     let adjusted = match logits_and_adjust {
@@ -60,7 +68,7 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     let mut gradient = vec![0.0; result.len()];
     for row in 0..rows.count() {
         let (mut sum, mut is_nan_row) = (0.0, false);
-        for i in places(&rows, row) {
+        for i in layout.places(row) {
             let (y, g): (f64, f64) = (result[i].into(), g[i].into());
             is_nan_row |= y.is_nan() || y == f64::INFINITY;
             if y != masked {
@@ -68,7 +76,7 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             }
         }
         is_nan_row |= sum.is_nan();
-        for (c, i) in places(&rows, row).enumerate() {
+        for (c, i) in layout.places(row).enumerate() {
             let (y, g): (f64, f64) = (result[i].into(), g[i].into());
             let g = if is_nan_row {
                 f64::NAN
@@ -93,8 +101,8 @@ pub fn softmax_grad<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     Ok(gradient)
 }
 
-/// The product of the Hessian of `Σ g y`, or with `log` of `Σ g ln y`, and a direction v, from the result of [`softmax`]: the formulas are those
-/// of [`SoftmaxGrad::hessian_vector`](crate::SoftmaxGrad::hessian_vector), for logits used as they are.
+/// The product of the Hessian of `Σ g y`, or with `log` of `Σ g ln y`, and a direction v, from the result of [`softmax`]: the formulas
+/// are those of [`SoftmaxGrad::hessian_vector`](crate::SoftmaxGrad::hessian_vector), for logits used as they are.
 ///
 /// # Errors
 /// An invalid shape, and slices that do not fit it.
@@ -144,7 +152,8 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
     rows: Rows,
     options: &Softmax,
 ) -> Result<Vec<f64>, EncodeError> {
-    let rows_of = SinkRows::of(logits, &rows, options)?;
+    let layout = rows.into();
+    let rows_of = SinkRows::of(logits, &layout, options)?;
     let classes = rows.classes();
     let elements = Rows::new(rows.count().saturating_mul(classes), classes).elements()?;
     let mut jacobian = Vec::with_capacity(elements);
@@ -168,7 +177,7 @@ pub fn softmax_jacobian<T: Copy + Into<f64>>(
 /// The rows of a batch, with their sinks.
 struct SinkRows<'a, T> {
     logits: &'a [T],
-    rows: &'a Rows,
+    layout: &'a RowLayout,
     adjuster: Adjuster<'a>,
     sink: Option<&'a Sink>,
     fully_masked: FullyMasked,
@@ -177,26 +186,26 @@ struct SinkRows<'a, T> {
 impl<'a, T: Copy + Into<f64>> SinkRows<'a, T> {
     fn new(
         logits: &'a [T],
-        rows: &'a Rows,
+        layout: &'a RowLayout,
         (adjust, sink, fully_masked): (&'a Adjust, Option<&'a Sink>, FullyMasked),
     ) -> Result<Self, EncodeError> {
-        check_logits(logits, rows)?;
+        check_logits(logits, &layout.rows)?;
         if let Some(Sink::PerRow(values)) = sink {
-            on_host(values, "sink", rows.count())?;
+            on_host(values, "sink", layout.rows.count())?;
         }
         Ok(Self {
             logits,
-            rows,
-            adjuster: Adjuster::new(adjust, rows)?,
+            layout,
+            adjuster: Adjuster::new(adjust, &layout.rows)?,
             sink,
             fully_masked,
         })
     }
 
-    fn of(logits: &'a [T], rows: &'a Rows, options: &'a Softmax) -> Result<Self, EncodeError> {
+    fn of(logits: &'a [T], layout: &'a RowLayout, options: &'a Softmax) -> Result<Self, EncodeError> {
         Self::new(
             logits,
-            rows,
+            layout,
             (&options.adjust, options.sink.as_ref(), options.fully_masked),
         )
     }
@@ -207,7 +216,7 @@ impl<'a, T: Copy + Into<f64>> SinkRows<'a, T> {
             Some(Sink::PerRow(Values::Host(sinks))) => Some(sinks[number].into()),
             Some(Sink::PerRow(Values::Buffer)) | None => None,
         };
-        let a = self.adjuster.row(self.logits, self.rows, number);
+        let a = self.adjuster.row(self.logits, self.layout, number);
         Row::with_sink(&a, sink, self.fully_masked)
     }
 }
@@ -219,11 +228,12 @@ impl<'a, T: Copy + Into<f64>> SinkRows<'a, T> {
 /// As [`softmax`].
 pub fn sink_probabilities<T: Copy + Into<f64>>(
     logits: &[T],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &Softmax,
 ) -> Result<Vec<f64>, EncodeError> {
-    let rows_of = SinkRows::of(logits, &rows, options)?;
-    Ok((0..rows.count())
+    let layout = rows.into();
+    let rows_of = SinkRows::of(logits, &layout, options)?;
+    Ok((0..layout.rows.count())
         .map(|number| rows_of.row(number).sink_probability())
         .collect())
 }
@@ -232,13 +242,20 @@ pub fn sink_probabilities<T: Copy + Into<f64>>(
 ///
 /// # Errors
 /// As [`softmax`].
-pub fn logsumexp<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f64>, EncodeError> {
+pub fn logsumexp<T: Copy + Into<f64>>(
+    logits: &[T],
+    rows: impl Into<RowLayout>,
+    options: &LogSumExp,
+) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
     let rows_of = SinkRows::new(
         logits,
-        &rows,
+        &layout,
         (&options.adjust, options.sink.as_ref(), options.fully_masked),
     )?;
-    Ok((0..rows.count()).map(|number| rows_of.row(number).lse()).collect())
+    Ok((0..layout.rows.count())
+        .map(|number| rows_of.row(number).lse())
+        .collect())
 }
 
 /// The gradient of [`logsumexp`], `g y_c · da/dx`, with one upstream gradient for each row in `g`. Classes of −∞ get
@@ -249,19 +266,20 @@ pub fn logsumexp<T: Copy + Into<f64>>(logits: &[T], rows: Rows, options: &LogSum
 pub fn logsumexp_grad<T: Copy + Into<f64>>(
     logits: &[T],
     g: &[f64],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &LogSumExp,
 ) -> Result<Vec<f64>, EncodeError> {
+    let layout = rows.into();
     let rows_of = SinkRows::new(
         logits,
-        &rows,
+        &layout,
         (&options.adjust, options.sink.as_ref(), options.fully_masked),
     )?;
-    check_length("upstream", rows.count(), g.len())?;
+    check_length("upstream", layout.rows.count(), g.len())?;
     let mut gradient = vec![0.0; logits.len()];
     for (number, g) in g.iter().enumerate() {
         let row = rows_of.row(number);
-        for (c, i) in places(&rows, number).enumerate() {
+        for (c, i) in layout.places(number).enumerate() {
             if !row.is_masked(c) {
                 gradient[i] = (rows_of.adjuster).grad(g * row.probability(c), number, c, logits[i].into());
             }

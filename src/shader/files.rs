@@ -94,6 +94,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "row/sink",
     "row/spans",
     "row/stats",
+    "row/table",
     "row/target_terms",
     "row/upstream_terms",
     "sample/divide",

@@ -21,6 +21,7 @@ pub(super) const FLAGS: &[&str] = &[
     "HAS_MAXIMA",
     "HAS_NORMALIZER_BUFFER",
     "HAS_RESULT",
+    "HAS_ROW_CLASSES",
     "HAS_SOFTCAP",
     "HAS_SHARD_TARGET",
     "HAS_SPANS",

@@ -56,6 +56,7 @@ pub(crate) enum Slot {
     Sink = 47,
     SinkGrad = 48,
     Direction = 49,
+    RowTable = 45,
 }
 
 impl Slot {
@@ -89,6 +90,7 @@ impl Slot {
         (Self::Kept, "HAS_KEPT"),
         (Self::TopIds, "HAS_TOP"),
         (Self::DraftProbs, "HAS_DRAFT_PROBS"),
+        (Self::RowTable, "IS_RAGGED"),
     ];
 
     /// Whether what it holds is laid out, and stored, as the logits are.

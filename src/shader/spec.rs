@@ -229,7 +229,12 @@ impl RowSpec {
     /// Whether the first pass over a split row binds `slot`.
     pub(crate) fn first_pass_reads(&self, slot: Slot) -> bool {
         match slot {
-            Slot::Scratch | Slot::SoftTargets | Slot::SoftcapLogits | Slot::UpstreamMatrix | Slot::Direction => true,
+            Slot::RowTable
+            | Slot::Scratch
+            | Slot::SoftTargets
+            | Slot::SoftcapLogits
+            | Slot::UpstreamMatrix
+            | Slot::Direction => true,
             Slot::Mask | Slot::Bias | Slot::RowScale => self.adjust.is_adjusted,
             Slot::Targets => self.has_shard_target(),
             Slot::Weights => matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums),
@@ -269,6 +274,8 @@ pub(crate) struct LossPass {
     pub(crate) sums_weights: bool,
     /// The weights of the rows, where they are not summed so.
     pub(crate) sums_row_weights: bool,
+    /// Whether each row has a number of classes of its own, which its target is compared with.
+    pub(crate) row_classes: bool,
 }
 
 impl LossPass {

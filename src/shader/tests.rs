@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod gpu_code;
+mod loss_passes;
 mod sampling;
 mod twins;
 mod variants;
@@ -21,7 +22,8 @@ fn all() -> Vec<Variant> {
     let sampling = variants::adapters()
         .into_iter()
         .flat_map(|adapter| sampling::all(&adapter));
-    variants::all().into_iter().chain(sampling).collect()
+    let losses = loss_passes::variants();
+    losses.into_iter().chain(variants::all()).chain(sampling).collect()
 }
 
 fn source(variant: &Variant) -> String {

@@ -158,6 +158,7 @@ impl Variant {
                     ("SUMS_ROW_WEIGHTS", pass.sums_row_weights),
                     ("HAS_WEIGHTS", *from_rows && pass.reads_weights()),
                     ("HAS_ROW_WEIGHTS", pass.reads_row_weights()),
+                    ("HAS_ROW_CLASSES", *from_rows && pass.row_classes),
                     ("HAS_UPSTREAM", is_last(|last| last.writes_scale)),
                     (
                         "HAS_NORMALIZER_BUFFER",

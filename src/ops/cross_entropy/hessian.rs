@@ -10,7 +10,7 @@ use crate::error::RunError;
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::loss::Gradient;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 
 impl CrossEntropy {
     fn of_hessian(&self) -> Self {
@@ -44,7 +44,7 @@ impl Gpu {
         logits: &[T],
         targets: &[I],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (shape, options) = (HostShape::toward(rows, direction), options.of_hessian());
@@ -60,7 +60,7 @@ impl Gpu {
         logits: &[T],
         targets: &[I],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (shape, options) = (HostShape::toward(rows, direction), options.of_hessian());
@@ -78,7 +78,7 @@ impl Gpu {
         logits: &[T],
         probabilities: &[T],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (shape, options) = (HostShape::toward(rows, direction), options.of_hessian());
@@ -95,7 +95,7 @@ impl Gpu {
         logits: &[T],
         probabilities: &[T],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (shape, options) = (HostShape::toward(rows, direction), options.of_hessian());

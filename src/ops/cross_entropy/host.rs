@@ -10,32 +10,32 @@ use crate::error::RunError;
 use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::shard::ShardStatistics;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 
 /// The rows of a call; for a shard the statistics of all shards; and what a Hessian is multiplied by.
 pub(super) struct HostShape<'a, T> {
-    pub(super) rows: Rows,
+    pub(super) layout: RowLayout,
     pub(super) all: Option<&'a ShardStatistics>,
     direction: Option<&'a [T]>,
 }
 
 impl<'a, T> HostShape<'a, T> {
-    fn whole(rows: Rows) -> Self {
+    fn whole(rows: impl Into<RowLayout>) -> Self {
         Self {
-            rows,
+            layout: rows.into(),
             all: None,
             direction: None,
         }
     }
 
-    pub(super) fn shard(rows: Rows, all: &'a ShardStatistics) -> Self {
+    pub(super) fn shard(rows: impl Into<RowLayout>, all: &'a ShardStatistics) -> Self {
         Self {
             all: Some(all),
             ..Self::whole(rows)
         }
     }
 
-    pub(super) fn toward(rows: Rows, direction: &'a [T]) -> Self {
+    pub(super) fn toward(rows: impl Into<RowLayout>, direction: &'a [T]) -> Self {
         Self {
             direction: Some(direction),
             ..Self::whole(rows)
@@ -68,7 +68,7 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         block_on(self.with_indices(logits, targets, HostShape::whole(rows), options, Wait::Blocking))
@@ -82,7 +82,7 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         self.with_indices(logits, targets, HostShape::whole(rows), options, Wait::OnThread)
@@ -98,7 +98,7 @@ impl Gpu {
         &self,
         logits: &[T],
         probabilities: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         block_on(self.with_probabilities(
@@ -118,7 +118,7 @@ impl Gpu {
         &self,
         logits: &[T],
         probabilities: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         self.with_probabilities(
@@ -155,7 +155,7 @@ impl Gpu {
         &self,
         logits: &[T],
         teacher: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let teacher = (teacher, Targets::TeacherLogits);
@@ -170,7 +170,7 @@ impl Gpu {
         &self,
         logits: &[T],
         teacher: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &CrossEntropy,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let teacher = (teacher, Targets::TeacherLogits);
@@ -182,7 +182,7 @@ impl Gpu {
         &self,
         logits: &[T],
         (probabilities, kind): (&[T], Targets),
-        HostShape { rows, all, direction }: HostShape<'_, T>,
+        HostShape { layout, all, direction }: HostShape<'_, T>,
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
@@ -190,7 +190,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(kind).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?.with_direction(direction)?;
+        let call = HostCall::new(gpu, logits, &targets, layout, &options)?.with_direction(direction)?;
         call.run(gpu, &targets, all, wait).await
     }
 
@@ -198,16 +198,16 @@ impl Gpu {
         &self,
         logits: &[T],
         targets: &[I],
-        HostShape { rows, all, direction }: HostShape<'_, T>,
+        HostShape { layout, all, direction }: HostShape<'_, T>,
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let value = |row: usize| targets.get(row).map_or(0, |t| t.value());
-        let targets = HostTargets::Indices(target_words(targets, &rows, options), &value);
+        let targets = HostTargets::Indices(target_words(targets, &layout, options), &value);
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.with_targets(Targets::Indices).on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?.with_direction(direction)?;
+        let call = HostCall::new(gpu, logits, &targets, layout, &options)?.with_direction(direction)?;
         call.run(gpu, &targets, all, wait).await
     }
 }

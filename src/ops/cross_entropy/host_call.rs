@@ -12,13 +12,14 @@ use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::loss::{CrossEntropySummary, Gradient, LossBuffers, Normalizer, RowOutputs, Upstream};
 use crate::ops::shard::{ShardStatistics, StatisticsBuffer};
 use crate::ops::values::{NO_BUFFER, Values};
+use crate::ragged::RowLayout;
 use crate::rows::{ELEMENT_BYTES, Rows};
 use crate::shader::{RowSpec, Slot};
 use wgpu::BufferUsages as Usage;
 
 /// A call on host slices, made ready.
 pub(super) struct HostCall<'a> {
-    rows: Rows,
+    layout: RowLayout,
     options: &'a CrossEntropy,
     matrices: Vec<HostMatrix<'a>>,
     adjusted: Adjusted,
@@ -32,9 +33,11 @@ impl<'a> HostCall<'a> {
         gpu: &Gpu,
         logits: &'a [T],
         targets: &'a HostTargets<'a, T>,
-        rows: Rows,
+        layout: RowLayout,
         options: &'a CrossEntropy,
     ) -> Result<Self, RunError> {
+        let layout = options.of_rows(layout);
+        let rows = layout.rows;
         let mut matrices = vec![HostMatrix::new(Slot::Logits, "logits", logits, &rows)?];
         let words: &[u32] = match targets {
             HostTargets::Indices(words, _) => {
@@ -51,12 +54,12 @@ impl<'a> HostCall<'a> {
         let adjusted = adjusted.at_temperature(options.temperature);
         matrices.extend(mask);
         Ok(Self {
-            rows,
             options,
             matrices,
-            batch: CrossEntropyBatch::new(gpu, rows, options, IGNORED, adjusted.params)?,
+            batch: CrossEntropyBatch::new(gpu, &layout, options, IGNORED, adjusted.params)?,
             adjusted,
             outputs: HostOutputs::new(gpu, rows, options, words)?,
+            layout,
         })
     }
 
@@ -73,7 +76,7 @@ impl<'a> HostCall<'a> {
     ) -> Result<HostBatch<'b>, RunError> {
         others.extend(self.adjusted.operands(&AdjustBuffers::default())?);
         Ok(HostBatch {
-            rows: self.rows,
+            rows: self.layout.clone(),
             spec: self.spec(),
             schedule: self.options.schedule,
             params: self.batch.passes.params(),
@@ -87,7 +90,12 @@ impl<'a> HostCall<'a> {
     pub(super) fn with_direction<T: Element>(mut self, direction: Option<&'a [T]>) -> Result<Self, RunError> {
         let direction = require_iff(self.options.hessian_vector, "direction", "hessian_vector", direction)?;
         if let Some(direction) = direction {
-            (self.matrices).push(HostMatrix::new(Slot::Direction, "direction", direction, &self.rows)?);
+            (self.matrices).push(HostMatrix::new(
+                Slot::Direction,
+                "direction",
+                direction,
+                &self.layout.rows,
+            )?);
         }
         Ok(self)
     }
@@ -101,7 +109,7 @@ impl<'a> HostCall<'a> {
     ) -> Result<CrossEntropyOutput<T>, RunError> {
         let (batch, outputs) = (&self.batch, &self.outputs);
         let (buffers, mut others) = batch.bind(outputs.buffers(self.options.is_soft()), [None; 3])?;
-        let statistics = StatisticsBuffer::of_all(gpu, &self.rows, &self.spec(), all)?;
+        let statistics = StatisticsBuffer::of_all(gpu, &self.layout.rows, &self.spec(), all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let before = batch.passes.before(&buffers)?;
         if !before.is_empty() {
@@ -115,21 +123,21 @@ impl<'a> HostCall<'a> {
         let mut encoder = gpu.encoder();
         bind(gpu, &batch.passes.after(&buffers)?)?.encode(&mut encoder);
         let summary = outputs.summary(gpu, encoder, wait).await?;
-        targets.check(&summary, self.rows.whole_classes())?;
+        targets.check(&summary, &self.layout)?;
         outputs
-            .read(gpu, self.options, (summary, gradient), self.rows, wait)
+            .read(gpu, self.options, (summary, gradient), self.layout.rows, wait)
             .await
     }
 
     /// The statistics of a shard.
     pub(super) async fn statistics<T: Element>(&self, gpu: &Gpu, wait: Wait) -> Result<ShardStatistics, RunError> {
-        let statistics = StatisticsBuffer::new(gpu, &self.rows, &self.spec(), None)?;
+        let statistics = StatisticsBuffer::new(gpu, &self.layout.rows, &self.spec(), None)?;
         let targets = (!self.options.is_soft()).then(|| self.outputs.targets.slice(..));
         let mut others = self.batch.statistics_operands(targets, None)?;
         others.push(statistics.operand());
         let kernel = self.kernel(others, true, wait)?;
         gpu.stream::<T>(self.matrices.clone(), &kernel).await?;
-        statistics.read(gpu, self.rows, wait).await
+        statistics.read(gpu, self.layout.rows, wait).await
     }
 }
 

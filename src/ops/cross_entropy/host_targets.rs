@@ -3,7 +3,7 @@
 use super::options::CrossEntropy;
 use crate::error::RunError;
 use crate::ops::loss::CrossEntropySummary;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 
 /// A class index on the host: any integer type.
 pub trait TargetIndex: Copy + Send + Sync {
@@ -36,12 +36,12 @@ pub(super) enum HostTargets<'a, T> {
 
 impl<T> HostTargets<'_, T> {
     /// Returns an error that names the first target that is no class, if the kernels have found one.
-    pub(super) fn check(&self, summary: &CrossEntropySummary, classes: usize) -> Result<(), RunError> {
+    pub(super) fn check(&self, summary: &CrossEntropySummary, layout: &RowLayout) -> Result<(), RunError> {
         if let (Some((row, _)), HostTargets::Indices(_, value)) = (summary.first_bad, self) {
             return Err(RunError::TargetOutOfRange {
                 row: row as usize,
                 target: value(row as usize),
-                classes,
+                classes: layout.classes_of(row as usize),
                 count: summary.bad_targets as usize,
             });
         }
@@ -50,15 +50,15 @@ impl<T> HostTargets<'_, T> {
 }
 
 /// The words of the targets for the device.
-pub(super) fn target_words<I: TargetIndex>(targets: &[I], rows: &Rows, options: &CrossEntropy) -> Vec<u32> {
-    let word = |target: &I| {
+pub(super) fn target_words<I: TargetIndex>(targets: &[I], layout: &RowLayout, options: &CrossEntropy) -> Vec<u32> {
+    let word = |(row, target): (usize, &I)| {
         let target = target.value();
-        let class = usize::try_from(target).ok().filter(|&t| t < rows.whole_classes());
+        let class = usize::try_from(target).ok().filter(|&t| t < layout.classes_of(row));
         match class.and_then(|t| u32::try_from(t).ok()) {
             _ if target == i128::from(options.ignore_index) => IGNORED,
             Some(class) => class,
             None => BAD,
         }
     };
-    targets.iter().map(word).collect()
+    targets.iter().enumerate().map(word).collect()
 }

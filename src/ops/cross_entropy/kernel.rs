@@ -10,7 +10,7 @@ use crate::ops::adjust::Adjusted;
 use crate::ops::loss::{Gradient, LossBuffers, LossPasses};
 use crate::ops::row_op::{direction_operand, logits_operand, matrix_operands};
 use crate::ops::values::{OptionBuffer, Values, option_operand};
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{Params, RowStatsNeed, Slot};
 
@@ -31,13 +31,13 @@ impl CrossEntropyBatch {
     /// `params` are those that the logits' adjustment has set.
     pub(super) fn new(
         gpu: &Gpu,
-        rows: Rows,
+        layout: &RowLayout,
         options: &CrossEntropy,
         ignore_word: u32,
         params: Params,
     ) -> Result<Self, EncodeError> {
         options.validate()?;
-        let (count, classes) = (rows.count(), rows.whole_classes());
+        let (count, classes) = (layout.rows.count(), layout.rows.whole_classes());
         let epsilon = options.label_smoothing;
         let params = Params {
             classes: classes as u32,
@@ -51,7 +51,7 @@ impl CrossEntropyBatch {
             loss_scale: options.divergence_scale(),
             ..params
         };
-        let passes = LossPasses::new(gpu, rows, options.loss_spec(), params)?;
+        let passes = LossPasses::new(gpu, layout, options.loss_spec(), params)?;
         let by_class = Extent::Words(classes);
         let [weights, row_weights] = balanced(options);
         let weights = weights.as_ref();
@@ -140,18 +140,19 @@ impl CrossEntropy {
     ///
     /// # Errors
     /// An invalid shape, schedule or combination of options, and everything the driver refuses.
-    pub fn prepare(&self, gpu: &Gpu, rows: Rows) -> Result<CrossEntropyKernel, EncodeError> {
-        rows.elements()?;
+    pub fn prepare(&self, gpu: &Gpu, rows: impl Into<RowLayout>) -> Result<CrossEntropyKernel, EncodeError> {
+        let layout = self.of_rows(rows.into());
+        layout.rows.elements()?;
         let word = i32::try_from(self.ignore_index)
             .map(|i| i as u32)
             .or(u32::try_from(self.ignore_index));
         let ignore_word = word.map_err(|_| EncodeError::IgnoreIndex {
             ignore_index: self.ignore_index,
         })?;
-        let adjusted = Adjusted::new(gpu, rows, &self.adjust)?.at_temperature(self.temperature);
+        let adjusted = Adjusted::new(gpu, layout.rows, &self.adjust)?.at_temperature(self.temperature);
         Ok(CrossEntropyKernel {
-            batch: CrossEntropyBatch::new(gpu, rows, self, ignore_word, adjusted.params)?,
-            kernel: RowKernel::new(gpu, rows, self.row_spec(&adjusted), self.schedule)?,
+            batch: CrossEntropyBatch::new(gpu, &layout, self, ignore_word, adjusted.params)?,
+            kernel: RowKernel::new(gpu, layout, self.row_spec(&adjusted), self.schedule)?,
             adjusted,
         })
     }
@@ -184,7 +185,7 @@ impl CrossEntropyKernel {
         self.newly_bound(buffers).map(|new| new.encode(encoder))
     }
 
-    /// For rows that are a shard ([`Rows::shard`]): binds what leaves their statistics in
+    /// For rows that are a shard ([`Rows::shard`](crate::Rows::shard)): binds what leaves their statistics in
     /// [`CrossEntropyBuffers::statistics`], before those of all shards are brought together; of the others it needs logits,
     /// targets, weights and the adjustment's alone. Weights, biases and masks for each class are those of all classes, and
     /// target classes are numbered in the whole row.

@@ -5,6 +5,7 @@ use crate::ops::adjust::{Adjust, Adjusted};
 use crate::ops::loss::{EmptyMean, Gradient, LossSpec, Normalizer, Reduction, RowOutputs, Upstream};
 use crate::ops::row_op::FullyMasked;
 use crate::ops::values::Values;
+use crate::ragged::RowLayout;
 use crate::schedule::Schedule;
 use crate::shader::{CrossEntropySpec, RowOp, RowSpec, RowStatsNeed, SampleSpec, Slot, Slots};
 
@@ -195,6 +196,14 @@ impl CrossEntropy {
         match self.times_squared_temperature {
             true => self.temperature * self.temperature,
             false => 1.0,
+        }
+    }
+
+    /// Rows, whose classes share the label smoothing.
+    pub(super) fn of_rows(&self, layout: RowLayout) -> RowLayout {
+        RowLayout {
+            smoothing: self.label_smoothing,
+            ..layout
         }
     }
 

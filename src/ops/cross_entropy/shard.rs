@@ -161,7 +161,7 @@ impl Gpu {
         options: &CrossEntropy,
         wait: Wait,
     ) -> Result<ShardStatistics, RunError> {
-        let words = target_words(targets, &rows, options);
+        let words = target_words(targets, &rows.into(), options);
         let options = options.with_targets(Targets::Indices);
         let targets = HostTargets::Indices(words, &|_| 0);
         self.statistics_of(logits, targets, rows, options, wait).await
@@ -191,7 +191,7 @@ impl Gpu {
         let gpu = &self.leasing();
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>()?;
-        let call = HostCall::new(gpu, logits, &targets, rows, &options)?;
+        let call = HostCall::new(gpu, logits, &targets, rows.into(), &options)?;
         call.statistics::<T>(gpu, wait).await
     }
 }

@@ -10,7 +10,7 @@ use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::shard::{ShardStatistics, StatisticsBuffer};
 use crate::ops::sink::{HostSink, SinkOption};
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::shader::{RowStatsNeed, Slot};
 use wgpu::BufferUsages as Usage;
 
@@ -28,8 +28,13 @@ impl Gpu {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn logsumexp<T: Element>(&self, logits: &[T], rows: Rows, options: &LogSumExp) -> Result<Vec<f32>, RunError> {
-        block_on(self.run_logsumexp(logits, rows, None, options, Wait::Blocking))
+    pub fn logsumexp<T: Element>(
+        &self,
+        logits: &[T],
+        rows: impl Into<RowLayout>,
+        options: &LogSumExp,
+    ) -> Result<Vec<f32>, RunError> {
+        block_on(self.run_logsumexp(logits, rows.into(), None, options, Wait::Blocking))
     }
 
     /// [`Gpu::logsumexp`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -39,10 +44,11 @@ impl Gpu {
     pub async fn logsumexp_async<T: Element>(
         &self,
         logits: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &LogSumExp,
     ) -> Result<Vec<f32>, RunError> {
-        self.run_logsumexp(logits, rows, None, options, Wait::OnThread).await
+        self.run_logsumexp(logits, rows.into(), None, options, Wait::OnThread)
+            .await
     }
 
     /// The backward pass of [`Gpu::logsumexp`], from its result and an upstream gradient for each row.
@@ -55,10 +61,10 @@ impl Gpu {
         logits: &[T],
         lse: &[f32],
         upstream: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &LogSumExp,
     ) -> Result<Vec<T>, RunError> {
-        let call = self.run_logsumexp_grad(logits, [lse, upstream], false, rows, options, Wait::Blocking);
+        let call = self.run_logsumexp_grad(logits, [lse, upstream], false, rows.into(), options, Wait::Blocking);
         block_on(call).map(|(dx, _)| dx)
     }
 
@@ -71,10 +77,10 @@ impl Gpu {
         logits: &[T],
         lse: &[f32],
         upstream: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &LogSumExp,
     ) -> Result<Vec<T>, RunError> {
-        let call = self.run_logsumexp_grad(logits, [lse, upstream], false, rows, options, Wait::OnThread);
+        let call = self.run_logsumexp_grad(logits, [lse, upstream], false, rows.into(), options, Wait::OnThread);
         call.await.map(|(dx, _)| dx)
     }
 
@@ -88,10 +94,10 @@ impl Gpu {
         logits: &[T],
         lse: &[f32],
         upstream: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &LogSumExp,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        block_on(self.run_logsumexp_grad(logits, [lse, upstream], true, rows, options, Wait::Blocking))
+        block_on(self.run_logsumexp_grad(logits, [lse, upstream], true, rows.into(), options, Wait::Blocking))
     }
 
     /// [`Gpu::logsumexp_grad_with_sink`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -103,22 +109,22 @@ impl Gpu {
         logits: &[T],
         lse: &[f32],
         upstream: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &LogSumExp,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        self.run_logsumexp_grad(logits, [lse, upstream], true, rows, options, Wait::OnThread)
+        self.run_logsumexp_grad(logits, [lse, upstream], true, rows.into(), options, Wait::OnThread)
             .await
     }
 
     pub(crate) async fn run_logsumexp<T: Element>(
         &self,
         logits: &[T],
-        rows: Rows,
+        layout: RowLayout,
         all: Option<&ShardStatistics>,
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<Vec<f32>, RunError> {
-        let gpu = &self.leasing();
+        let (gpu, rows) = (&self.leasing(), layout.rows);
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
@@ -132,7 +138,7 @@ impl Gpu {
         let statistics = StatisticsBuffer::of_all(gpu, &rows, &spec, all)?;
         others.extend(statistics.as_ref().map(StatisticsBuffer::operand));
         let batch = HostBatch {
-            rows,
+            rows: layout,
             spec,
             schedule: options.schedule,
             params: sink.params(options.params(&adjusted)),
@@ -150,11 +156,11 @@ impl Gpu {
         logits: &[T],
         by_row: [&[f32]; 2],
         with_sink: bool,
-        rows: Rows,
+        layout: RowLayout,
         options: &LogSumExp,
         wait: Wait,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        let gpu = &self.leasing();
+        let (gpu, rows) = (&self.leasing(), layout.rows);
         let _lock = gpu.gl_call_lock().await;
         let options = options.on_host::<T>();
         let (adjusted, mask) = Adjusted::on_host(gpu, rows, &options.adjust)?;
@@ -178,7 +184,7 @@ impl Gpu {
             Extent::Row,
         ));
         let batch = HostBatch {
-            rows,
+            rows: layout,
             spec,
             schedule: options.schedule,
             params: of_sink.sink.params(options.params(&adjusted)),

@@ -8,7 +8,8 @@ use super::summary::CrossEntropySummary;
 use crate::dispatch::{Dispatch, Extent, NewlyBound, Operand, RowKernel, Slice, bind, check_apart, require_iff};
 use crate::error::EncodeError;
 use crate::gpu::Gpu;
-use crate::rows::{ELEMENT_BYTES, Rows};
+use crate::ragged::{RaggedRows, RowLayout};
+use crate::rows::ELEMENT_BYTES;
 use crate::shader::{Params, Slot};
 use wgpu::BufferUsages as Usage;
 
@@ -31,8 +32,9 @@ pub(crate) struct LossPasses {
 
 impl LossPasses {
     /// `params` are those that the options have set so far.
-    pub(crate) fn new(gpu: &Gpu, rows: Rows, spec: LossSpec, params: Params) -> Result<Self, EncodeError> {
+    pub(crate) fn new(gpu: &Gpu, layout: &RowLayout, spec: LossSpec, params: Params) -> Result<Self, EncodeError> {
         spec.validate()?;
+        let (rows, classes) = (&layout.rows, classes_of_rows(gpu, layout, &spec)?);
         let count = rows.count();
         if u32::try_from(count).is_err() {
             return Err(rows.too_large());
@@ -56,7 +58,10 @@ impl LossPasses {
             argmax: words("argmax", spec.correct && !wanted.argmax)?,
             ..RowOutputs::default()
         };
-        let pass = |pass: Option<_>| pass.map(|pass| reduce::Reduction::new(gpu, pass, count)).transpose();
+        let pass = |pass: Option<_>| {
+            pass.map(|pass| reduce::Reduction::new(gpu, pass, count, classes.clone()))
+                .transpose()
+        };
         Ok(Self {
             gpu: gpu.clone(),
             rows: count,
@@ -199,6 +204,17 @@ impl LossPasses {
         };
         pass.dispatches(self.params, buffers, &outputs, &numbers)
     }
+}
+
+/// The number of classes of each row, which its target is compared with, where rows are of unequal length.
+fn classes_of_rows(gpu: &Gpu, layout: &RowLayout, spec: &LossSpec) -> Result<Option<wgpu::Buffer>, EncodeError> {
+    let of_rows = |ragged: &RaggedRows| {
+        let lengths = ragged.offsets().windows(2).map(|pair| (pair[1] - pair[0]) as u32);
+        let words: Vec<u32> = lengths.collect();
+        gpu.buffer_of("classes of rows", bytemuck::cast_slice(&words), Usage::STORAGE)
+    };
+    let ragged = layout.ragged.as_ref().filter(|_| !spec.soft_targets);
+    ragged.map(of_rows).transpose()
 }
 
 /// The denominator of the loss of no rows: 0 where that loss is the mean over nothing, else anything that leaves it 0.

@@ -27,6 +27,8 @@ pub(super) struct Reduction {
     last: FinalStep,
     rows: usize,
     is_wide: bool,
+    /// The classes of each row, where they differ.
+    classes: Option<wgpu::Buffer>,
     partials: Vec<wgpu::Buffer>,
 }
 
@@ -38,7 +40,13 @@ pub(super) struct Numbers<'a> {
 
 impl Reduction {
     /// Chooses the dispatches and compiles their kernels.
-    pub(super) fn new(gpu: &Gpu, (pass, last): (LossPass, FinalStep), rows: usize) -> Result<Self, EncodeError> {
+    pub(super) fn new(
+        gpu: &Gpu,
+        (mut pass, last): (LossPass, FinalStep),
+        rows: usize,
+        classes: Option<wgpu::Buffer>,
+    ) -> Result<Self, EncodeError> {
+        pass.row_classes = pass.reads_targets() && classes.is_some();
         let (is_software, invocations) = (
             gpu.capabilities().is_software,
             gpu.limits().max_compute_invocations_per_workgroup,
@@ -50,6 +58,7 @@ impl Reduction {
             last,
             rows: if pass.reads_rows() { rows } else { 0 },
             is_wide: !is_software && invocations >= 256,
+            classes,
             partials: Vec::new(),
         };
         let (mut count, mut words) = (reduction.rows, 1);
@@ -119,7 +128,7 @@ impl Reduction {
 
     /// Binds what a dispatch reads: the rows `range`, or so many of the partial results `from`.
     fn bind_inputs<'a>(
-        &self,
+        &'a self,
         dispatch: &mut Dispatch<'a>,
         range: &Range<usize>,
         from: Option<&'a wgpu::Buffer>,
@@ -133,8 +142,10 @@ impl Reduction {
             return;
         }
         let classes = 0..dispatch.params.classes as usize;
+        let by_row = self.classes.as_ref().map(|buffer| buffer.slice(..));
         for (slot, slice, words, is_read) in [
             (Slot::Targets, buffers.targets, range, self.pass.reads_targets()),
+            (Slot::RowTable, by_row, range, self.pass.row_classes),
             (Slot::Weights, buffers.weights, &classes, self.pass.reads_weights()),
             (
                 Slot::RowWeights,

@@ -166,7 +166,7 @@ impl Gpu {
         let matrices = matrices.into_iter().chain(mask).collect();
         let inputs = Inputs::new(gpu, &rows, &options)?;
         let mut kernel: Option<SampleKernel> = None;
-        let mut stream = Stream::<T>::new(gpu, rows, options.group(), matrices, false, wait)?;
+        let mut stream = Stream::<T>::new(gpu, &rows.into(), options.group(), matrices, false, wait)?;
         stream
             .run(|part, encoder, matrices| {
                 let kernel = match &kernel {

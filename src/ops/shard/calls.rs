@@ -54,7 +54,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &Softmax,
     ) -> Result<Vec<T>, RunError> {
-        block_on(self.run_softmax(logits, rows, Some(all), options, Wait::Blocking))
+        block_on(self.run_softmax(logits, rows.into(), Some(all), options, Wait::Blocking))
     }
 
     /// [`Gpu::softmax_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -68,7 +68,8 @@ impl Gpu {
         all: &ShardStatistics,
         options: &Softmax,
     ) -> Result<Vec<T>, RunError> {
-        self.run_softmax(logits, rows, Some(all), options, Wait::OnThread).await
+        self.run_softmax(logits, rows.into(), Some(all), options, Wait::OnThread)
+            .await
     }
 
     /// [`Gpu::logsumexp`] of whole rows, on every shard, from the statistics of all shards. `logits` are the shard's.
@@ -83,7 +84,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &LogSumExp,
     ) -> Result<Vec<f32>, RunError> {
-        block_on(self.run_logsumexp(logits, rows, Some(all), options, Wait::Blocking))
+        block_on(self.run_logsumexp(logits, rows.into(), Some(all), options, Wait::Blocking))
     }
 
     /// [`Gpu::logsumexp_shard`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -97,7 +98,7 @@ impl Gpu {
         all: &ShardStatistics,
         options: &LogSumExp,
     ) -> Result<Vec<f32>, RunError> {
-        self.run_logsumexp(logits, rows, Some(all), options, Wait::OnThread)
+        self.run_logsumexp(logits, rows.into(), Some(all), options, Wait::OnThread)
             .await
     }
 
@@ -118,7 +119,7 @@ impl Gpu {
         let mut others = adjusted.operands(&AdjustBuffers::default())?;
         others.push(statistics.operand());
         let batch = HostBatch {
-            rows,
+            rows: rows.into(),
             spec,
             schedule: options.schedule,
             params: options.params(&adjusted),

@@ -9,7 +9,7 @@ use crate::gpu::block_on;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{AdjustBuffers, Adjusted};
 use crate::ops::sink::HostSink;
-use crate::rows::Rows;
+use crate::ragged::RowLayout;
 use crate::shader::{ResultPlace, Slot};
 use wgpu::BufferUsages as Usage;
 
@@ -34,11 +34,11 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         logits: Option<&[T]>,
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
         let slices = [Some(saved), Some(upstream), logits, None];
-        block_on(self.run_softmax_grad(slices, None, rows, options, Wait::Blocking)).map(|(dx, _)| dx)
+        block_on(self.run_softmax_grad(slices, None, rows.into(), options, Wait::Blocking)).map(|(dx, _)| dx)
     }
 
     /// [`Gpu::softmax_grad`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -50,11 +50,13 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         logits: Option<&[T]>,
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
         let slices = [Some(saved), Some(upstream), logits, None];
-        let both = self.run_softmax_grad(slices, None, rows, options, Wait::OnThread).await;
+        let both = self
+            .run_softmax_grad(slices, None, rows.into(), options, Wait::OnThread)
+            .await;
         both.map(|(dx, _)| dx)
     }
 
@@ -82,11 +84,11 @@ impl Gpu {
         upstream: &[T],
         logits: Option<&[T]>,
         lse: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
         let slices = [Some(saved), Some(upstream), logits, None];
-        block_on(self.run_softmax_grad(slices, Some(lse), rows, options, Wait::Blocking))
+        block_on(self.run_softmax_grad(slices, Some(lse), rows.into(), options, Wait::Blocking))
     }
 
     /// [`Gpu::softmax_grad_with_sink`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -99,11 +101,11 @@ impl Gpu {
         upstream: &[T],
         logits: Option<&[T]>,
         lse: &[f32],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
         let slices = [Some(saved), Some(upstream), logits, None];
-        self.run_softmax_grad(slices, Some(lse), rows, options, Wait::OnThread)
+        self.run_softmax_grad(slices, Some(lse), rows.into(), options, Wait::OnThread)
             .await
     }
 
@@ -128,11 +130,12 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
         let slices = [Some(saved), Some(upstream), None, Some(direction)];
-        block_on(self.run_softmax_grad(slices, None, rows, &options.of_hessian(), Wait::Blocking)).map(|(hv, _)| hv)
+        block_on(self.run_softmax_grad(slices, None, rows.into(), &options.of_hessian(), Wait::Blocking))
+            .map(|(hv, _)| hv)
     }
 
     /// [`Gpu::softmax_hvp`] for callers with a runtime: the device is waited for on a thread of its own.
@@ -144,12 +147,12 @@ impl Gpu {
         saved: &[T],
         upstream: &[T],
         direction: &[T],
-        rows: Rows,
+        rows: impl Into<RowLayout>,
         options: &SoftmaxGrad,
     ) -> Result<Vec<T>, RunError> {
         let slices = [Some(saved), Some(upstream), None, Some(direction)];
         let options = options.of_hessian();
-        let both = self.run_softmax_grad(slices, None, rows, &options, Wait::OnThread);
+        let both = self.run_softmax_grad(slices, None, rows.into(), &options, Wait::OnThread);
         both.await.map(|(hv, _)| hv)
     }
 
@@ -157,11 +160,11 @@ impl Gpu {
         &self,
         slices: [Option<&[T]>; 4],
         lse: Option<&[f32]>,
-        rows: Rows,
+        layout: RowLayout,
         options: &SoftmaxGrad,
         wait: Wait,
     ) -> Result<(Vec<T>, Vec<f32>), RunError> {
-        let gpu = &self.leasing();
+        let (gpu, rows) = (&self.leasing(), layout.rows);
         let _lock = gpu.gl_call_lock().await;
         require_logits(slices[2], options.adjust.softcap.is_some())?;
         require_iff(options.hessian_vector, "direction", "hessian_vector", slices[3])?;
@@ -196,7 +199,7 @@ impl Gpu {
             .filter_map(|(name, slice)| Some((name, slice?)));
         let matrices = given.map(|((slot, name), slice)| HostMatrix::new(slot, name, slice, &rows));
         let batch = HostBatch {
-            rows,
+            rows: layout,
             spec: options.spec(&adjusted, ResultPlace::InPlace),
             schedule: options.schedule,
             params: of_sink.sink.params(adjusted.params),

@@ -5,21 +5,22 @@ use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Adjust;
 use crate::ops::cross_entropy::CrossEntropy;
 use crate::ops::softmax::Softmax;
+use crate::ragged::RowLayout;
 use crate::reference::softmax::softmax;
-use crate::rows::Rows;
 
-/// Distillation, [`cross_entropy_soft`](crate::reference::cross_entropy_soft) with [`Targets::TeacherLogits`](crate::Targets::TeacherLogits): `teacher` is laid out as the
-/// logits are.
+/// Distillation, [`cross_entropy_soft`](crate::reference::cross_entropy_soft) with
+/// [`Targets::TeacherLogits`](crate::Targets::TeacherLogits): `teacher` is laid out as the logits are.
 ///
 /// # Errors
 /// As [`cross_entropy`](crate::reference::cross_entropy).
 pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     logits: &[T],
     teacher: &[U],
-    rows: Rows,
+    rows: impl Into<RowLayout>,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_length("probabilities", logits.len(), teacher.len())?;
+    let layout = rows.into();
     let scale = options.temperature.recip();
     let adjust = Adjust::scaled(scale);
     let of = |log| {
@@ -28,7 +29,7 @@ pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             adjust: adjust.clone(),
             ..Softmax::default()
         };
-        softmax(teacher, rows, &options)
+        softmax(teacher, layout.clone(), &options)
     };
     let (q, ln_q) = (of(false)?, of(true)?);
     let options = CrossEntropy {
@@ -41,11 +42,11 @@ pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         },
         ..options.clone()
     };
-    let targets = vec![Target::Probabilities; rows.count()];
+    let targets = vec![Target::Probabilities; layout.rows.count()];
     let matrices = Matrices {
         soft_targets: &q,
         ln_teacher: Some(&ln_q),
         direction: None,
     };
-    reference_loss(logits, &targets, matrices, &rows, &options)
+    reference_loss(logits, &targets, matrices, &layout, &options)
 }

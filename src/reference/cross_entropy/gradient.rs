@@ -2,7 +2,7 @@
 
 use super::terms::sums_of_others;
 use super::{Batch, CrossEntropyReference, TargetRow};
-use crate::reference::adjusted::{places, weigh};
+use crate::reference::adjusted::weigh;
 
 impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// The gradient of [`Batch::ordinary_loss`], `Q y_c − q_c` with the weight `q_c` of a class and the sum Q of them all,
@@ -30,7 +30,7 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
             return self.hessian_vector(target_row, direction, weight, &mut out.gradient);
         }
         let class_sum: f64 = class_weights.iter().sum();
-        for (c, i) in places(self.rows, *number).enumerate() {
+        for (c, i) in self.rows.places(*number).enumerate() {
             if !is_nan && row.is_masked(c) && target.is_none_or(|(_, t)| t != c) && class_weights[c] == 0.0 {
                 continue;
             }
@@ -68,8 +68,10 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
         let z_scale = weigh(self.options.z_loss.into(), 2.0 * target_row.z_scale);
         let curvature = weight * target_row.loss_scale + weigh(z_scale, row.lse());
         let of_class = |(c, i): (usize, usize)| weigh(row.probability(c), direction[i]);
-        let mean: f64 = places(self.rows, *number).enumerate().map(of_class).sum();
-        for (c, i) in places(self.rows, *number)
+        let mean: f64 = self.rows.places(*number).enumerate().map(of_class).sum();
+        for (c, i) in self
+            .rows
+            .places(*number)
             .enumerate()
             .filter(|&(c, _)| !row.is_masked(c))
         {

@@ -85,7 +85,7 @@ fn slots_have_the_numbers_of_their_twins() {
     assert_eq!(bindings, slots, "bindings of the shaders, and slots of Rust");
 }
 
-const ALL_SLOTS: [Slot; 48] = [
+const ALL_SLOTS: [Slot; 49] = [
     Slot::Logits,
     Slot::Result,
     Slot::Scratch,
@@ -130,6 +130,7 @@ const ALL_SLOTS: [Slot; 48] = [
     Slot::DraftProbs,
     Slot::Accepted,
     Slot::Searches,
+    Slot::RowTable,
     Slot::RowWeights,
     Slot::Sink,
     Slot::SinkGrad,

@@ -2,7 +2,7 @@
 
 use super::super::*;
 use crate::dtype::{Dtype, Storage};
-use crate::plan::{Capabilities, Plan, VectorWidth};
+use crate::plan::{Capabilities, Plan, RowShape, VectorWidth};
 use crate::rows::Rows;
 use crate::schedule::Schedule;
 
@@ -242,73 +242,6 @@ fn specs() -> impl Iterator<Item = RowSpec> {
     softmax_specs().into_iter().chain(losses)
 }
 
-/// The passes before and after the rows of a loss that there can be, from rows and from partial results.
-fn loss_passes() -> Vec<(LossPass, FinalStep)> {
-    let mut all = Vec::new();
-    for (soft, is_mean, before, flag) in (0..16).map(|i| (i & 1 > 0, i & 2 > 0, i & 4 > 0, i & 8 > 0)) {
-        let kinds = [
-            (NormalizerKind::None, !is_mean && !before),
-            (NormalizerKind::Counted, is_mean),
-            (NormalizerKind::Number, is_mean && !before),
-            (NormalizerKind::Buffer, is_mean),
-        ];
-        for (normalizer, _) in kinds.into_iter().filter(|(_, is_possible)| *is_possible) {
-            let is_counted = normalizer == NormalizerKind::Counted;
-            let targets = LossPass {
-                has_targets: !soft,
-                has_weights: flag && !soft,
-                has_row_weights: soft || flag,
-                counts_targets: !soft || is_counted,
-                sums_weights: is_counted && (soft || flag),
-                sums_row_weights: is_counted && flag && !soft,
-                ..LossPass::default()
-            };
-            let first = FinalStep {
-                normalizer,
-                writes_all: true,
-                writes_scale: before,
-                is_mean: is_mean && !before,
-            };
-            let sums = LossPass {
-                counts_correct: flag && !soft,
-                sums_losses: is_mean || flag,
-                sums_z_losses: flag,
-                ..if before { LossPass::default() } else { targets }
-            };
-            if before {
-                all.push((targets, first));
-                all.push((
-                    sums,
-                    FinalStep {
-                        normalizer: NormalizerKind::Summary,
-                        writes_all: false,
-                        writes_scale: false,
-                        is_mean,
-                    },
-                ));
-            } else {
-                all.push((sums, first));
-            }
-        }
-    }
-    all
-}
-
-/// The kernels that run before and after that of the rows, and the Jacobian.
-fn loss_variants() -> Vec<Variant> {
-    let mut all = vec![Variant::JACOBIAN];
-    for (pass, last) in loss_passes() {
-        all.extend([false, true].map(|is_wide| Variant::loss(pass, true, Some(last), is_wide)));
-        if pass.reads_rows() {
-            all.push(Variant::loss(pass, false, Some(last), false));
-            all.extend([true, false].map(|from_rows| Variant::loss(pass, from_rows, None, from_rows)));
-        }
-    }
-    let mut seen = std::collections::HashSet::new();
-    all.retain(|variant| seen.insert(variant.clone()));
-    all
-}
-
 /// Short rows of every number of registers, and long rows of every schedule.
 fn schedules() -> impl Iterator<Item = (usize, Schedule)> {
     let held = [1, 2, 4, 8, 16, 32].map(|regs| (regs * 32, Schedule::Held { lanes: 8 }));
@@ -363,6 +296,30 @@ fn shard_variants(spec: RowSpec, plan: &Plan, all: &mut Vec<Variant>) {
     }
 }
 
+/// An operation on rows of unequal length, in one vector width.
+fn ragged_variants(spec: RowSpec, plan: &Plan, all: &mut Vec<Variant>) {
+    if matches!(spec.op, RowOp::BinaryCrossEntropy { .. }) {
+        return;
+    }
+    let spec = RowSpec {
+        slots: spec.slots.with([Slot::RowTable]),
+        ..spec
+    };
+    let plan = Plan {
+        shape: RowShape {
+            is_full: false,
+            classes: 0,
+            ..plan.shape
+        },
+        ..*plan
+    };
+    let width = [VectorWidth::X1, VectorWidth::X2, VectorWidth::X4][all.len() % 3];
+    all.push(Variant::row(spec, width, false, &plan));
+    if matches!(plan.schedule, Schedule::Split { .. }) && spec.stats == RowStatsNeed::Sums {
+        all.push(Variant::row(spec, width, true, &plan));
+    }
+}
+
 /// A rasteriser without subgroups, and a GPU with them.
 pub(super) fn adapters() -> [Capabilities; 2] {
     [(false, wgpu::DeviceType::Cpu), (true, wgpu::DeviceType::DiscreteGpu)].map(|(subgroups, device_type)| {
@@ -374,15 +331,18 @@ pub(super) fn adapters() -> [Capabilities; 2] {
     })
 }
 
-/// Every operation but sampling, in every storage, place and schedule.
+/// Every operation on rows but sampling, in every storage, place and schedule.
 pub(super) fn all() -> Vec<Variant> {
-    let mut all = loss_variants();
+    let mut all = Vec::new();
     for adapter in adapters() {
         for (turn, (classes, schedule)) in schedules().enumerate() {
             for spec in specs() {
                 let words = spec.span_words() as usize;
                 let plan = Plan::new(&Rows::new(4, classes), &adapter, words, false, Some(schedule)).unwrap();
                 row_variants(spec, &plan, turn, &mut all);
+                if classes >= 100 {
+                    ragged_variants(spec, &plan, &mut all);
+                }
                 if matches!(schedule, Schedule::Split { .. }) {
                     shard_variants(spec, &plan, &mut all);
                 }
