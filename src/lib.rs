@@ -76,6 +76,7 @@ pub use ops::binary_cross_entropy::{
 pub use ops::cross_entropy::{
     CrossEntropy, CrossEntropyBuffers, CrossEntropyKernel, CrossEntropyOutput, Input, TargetIndex, Targets,
 };
+pub use ops::entropy::{Entropy, EntropyBuffers, EntropyKernel, EntropyOutput};
 pub use ops::logsumexp::{LogSumExp, LogSumExpBuffers, LogSumExpGradBuffers, LogSumExpGradKernel, LogSumExpKernel};
 pub use ops::loss::{CrossEntropySummary, EmptyMean, Gradient, Normalizer, Reduction, Upstream};
 pub use ops::row_op::FullyMasked;

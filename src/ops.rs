@@ -3,6 +3,7 @@
 pub(crate) mod adjust;
 pub(crate) mod binary_cross_entropy;
 pub(crate) mod cross_entropy;
+pub(crate) mod entropy;
 pub(crate) mod logsumexp;
 pub(crate) mod loss;
 pub(crate) mod row_op;

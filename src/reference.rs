@@ -12,6 +12,7 @@ mod adjusted;
 mod binary_cross_entropy;
 mod cross_entropy;
 mod draft;
+mod entropy;
 mod reduction;
 mod row;
 mod sample;
@@ -27,6 +28,7 @@ pub use cross_entropy::distillation::distillation;
 pub use cross_entropy::hessian::{cross_entropy_hvp, cross_entropy_soft_hvp};
 pub use cross_entropy::{CrossEntropyReference, cross_entropy, cross_entropy_soft};
 pub use draft::{DraftReference, verify_draft};
+pub use entropy::entropy;
 pub use sample::{SampleReference, sample};
 pub use softmax::{
     logsumexp, logsumexp_grad, sink_probabilities, softmax, softmax_grad, softmax_hvp, softmax_jacobian,

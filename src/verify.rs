@@ -8,6 +8,7 @@ mod bits;
 mod check;
 mod confident;
 mod corners;
+mod entropies;
 mod fast;
 mod layouts;
 mod limits;
@@ -115,6 +116,9 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("divergences/f16", asked::divergences::<f16>),
     check!("divergences/bf16", asked::divergences::<bf16>),
     check!("hessians", asked::hessians),
+    check!("entropies/f32", entropies::entropies::<f32>),
+    check!("entropies/f16", entropies::entropies::<f16>),
+    check!("entropies/bf16", entropies::entropies::<bf16>),
     check!("schedules", bits::schedules),
     check!("determinism", bits::determinism),
     check!("batch_invariance", bits::batch_invariance),

@@ -14,7 +14,7 @@ use binary::binary_cross_entropy_with_logits;
 use common::{Random, Stored, places, stored};
 use loss::{cross_entropy, cross_entropy_from_lse, cross_entropy_soft, distillation, nll_loss};
 use softmax_family::{
-    log_softmax, log_softmax_grad, logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian,
+    entropy, log_softmax, log_softmax_grad, logsumexp, logsumexp_grad, softmax, softmax_grad, softmax_jacobian,
 };
 use wgpu_softmax::{Adjust, Dtype, Mask, Rows, Scale, Values};
 
@@ -116,6 +116,7 @@ cells! {
     log_softmax_grad: plain scale scales softcap sinks axis row_stride scales_bias_softcap;
     logsumexp_grad: plain scale scales bias softcap mask masks causal sink sinks axis row_stride
         scales_bias_softcap_masks;
+    entropy: plain upstream scale scales bias softcap mask masks causal axis row_stride upstream_scales_bias_softcap_masks;
     softmax_jacobian: plain scale sinks;
     cross_entropy: plain weights rows smoothing z ignored normalizer upstream scale scales bias softcap mask masks causal axis
         row_stride weights_smoothing weights_z smoothing_z weights_rows_z weights_smoothing_z_scales_bias_softcap_masks;

@@ -8,6 +8,9 @@
 
 //#import "bindings"
 //#import "row/stats"
+//#if HAS_ENTROPY
+//#import "row/entropy"
+//#end
 //#import "schedule/$SCHEDULE"
 //#if HAS_SHARD_TARGET
 //#import "row/shard_target"
@@ -217,17 +220,6 @@ fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
 }
 //#end
 
-fn entropy_bits(row: Stats) -> u32 {
-    if has_nan_or_inf(row.max_key) {
-        return NAN;
-    }
-    if row.max_key == KEY_NEG_INF {
-        return fully_masked_bits(0u, ln_class_count());
-    }
-    let ln_sum = ln_sum_of(row);
-    return bitcast<u32>(add(ln_sum.x, mul_add(-row.entropy_sum, inv_sum_of(row), ln_sum.y)));
-}
-
 // The target of a row, and what follows from it for the row's result.
 struct Target {
     class_index: u32,
@@ -278,9 +270,9 @@ fn put_row_outputs(lane: Lane, stats: Stats, t: Target, value: u32, is_masked: b
     put_lse(lane.row, lse_bits(stats));
     let is_odd = MARKS_ODD_ROWS && (has_nan_or_inf(stats.max_key) || stats.max_key == KEY_NEG_INF);
     put_argmax(lane.row, u32(stats.argmax) | select(0u, ODD_ROW, is_odd));
-    if HAS_ENTROPY {
-        put_entropy(lane.row, entropy_bits(stats));
-    }
+    //#if HAS_ENTROPY
+    put_entropy(lane.row, entropy_bits(stats));
+    //#end
 }
 
 fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool) -> Row {

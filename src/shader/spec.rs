@@ -67,6 +67,8 @@ pub(crate) enum RowOp {
         log: bool,
     },
     CrossEntropy(CrossEntropySpec),
+    /// The entropy, and its gradient.
+    Entropy,
     BinaryCrossEntropy {
         weight: MaskKind,
     },
@@ -165,7 +167,10 @@ impl RowSpec {
 
     /// Whether statistics have the sums of entropy and targets too.
     fn has_more_sums(&self) -> bool {
-        matches!(self.op, RowOp::CrossEntropy(op) if op.target_sums || op.entropy || op.divergence)
+        match self.op {
+            RowOp::CrossEntropy(op) => op.target_sums || op.entropy || op.divergence,
+            op => op == RowOp::Entropy,
+        }
     }
 
     fn has_teacher(&self) -> bool {
@@ -177,7 +182,8 @@ impl RowSpec {
         match self.op {
             RowOp::Softmax { log, .. } => !log,
             RowOp::CrossEntropy(op) => !op.nll,
-            RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => false,
+            RowOp::SoftmaxGrad { .. } | RowOp::BinaryCrossEntropy { .. } => false,
+            RowOp::Entropy | RowOp::Sample(_) => false,
         }
     }
 

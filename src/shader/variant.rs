@@ -124,6 +124,7 @@ impl Variant {
                 RowOp::SoftmaxGrad { .. } => "kernels/softmax_grad",
                 RowOp::CrossEntropy(_) => "kernels/cross_entropy",
                 RowOp::BinaryCrossEntropy { .. } => "kernels/binary_cross_entropy",
+                RowOp::Entropy => "kernels/entropy",
                 RowOp::Sample(SampleStep::Edits) => "kernels/sample_edits",
                 RowOp::Sample(SampleStep::Filter) => "kernels/sample_filter",
                 RowOp::Sample(SampleStep::Draw) => "kernels/sample_draw",
@@ -246,6 +247,7 @@ impl RowVariant {
                 ("IS_NLL", op.nll),
                 ("MARKS_ODD_ROWS", op.correct),
             ]),
+            RowOp::Entropy => all.flags.extend([("HAS_ENTROPY_SUM", true)]),
             RowOp::BinaryCrossEntropy { .. } | RowOp::Sample(_) => {}
         }
     }

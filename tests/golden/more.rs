@@ -3,7 +3,7 @@
 use crate::common::{Subject, gpu, near};
 use crate::{adjust_of, cases, exact, golden, loss_options, named, number, numbers, rows_of};
 use serde_json::Value;
-use wgpu_softmax::{CrossEntropy, Gradient, Reduction, Softmax, SoftmaxGrad, reference};
+use wgpu_softmax::{CrossEntropy, Entropy, Gradient, Reduction, Softmax, SoftmaxGrad, reference};
 
 #[test]
 fn distillation() {
@@ -106,16 +106,16 @@ fn hessians_of_softmax() {
 fn entropies() {
     let golden = golden();
     for case in cases(&golden, "entropy", 14) {
-        let options = CrossEntropy {
+        let options = Entropy {
             adjust: adjust_of(&case["options"]),
-            entropy: true,
-            ..CrossEntropy::default()
+            gradient: Gradient::Apart,
+            upstream: Some(numbers(&case["row_upstream"]).into()),
+            ..Entropy::default()
         };
         let rows = rows_of(case);
-        let out = gpu()
-            .cross_entropy(&numbers(&case["logits"]), &vec![0u32; rows.count()], rows, &options)
-            .unwrap();
+        let out = gpu().entropy(&numbers(&case["logits"]), rows, &options).unwrap();
         let subject = Subject::new::<f32>(named("entropy", case), rows, &options);
-        near(&subject, "entropy", &out.entropy.unwrap(), &exact(&case["entropy"]));
+        near(&subject, "entropy", &out.entropies, &exact(&case["entropy"]));
+        near(&subject, "gradient", &out.gradient.unwrap(), &exact(&case["gradient"]));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::common::{FULLY_MASKED, Random, Stored, Subject, gpu, near, places, stored};
 use crate::{adjust, layouts, logits};
-use wgpu_softmax::{LogSumExp, Rows, Sink, Softmax, SoftmaxGrad, reference};
+use wgpu_softmax::{Entropy, Gradient, LogSumExp, Rows, Sink, Softmax, SoftmaxGrad, reference};
 
 /// What the option's name has of sinks: one that is far above the logits of its row is among them.
 fn sink(option: &str, rows: Rows, random: &mut Random) -> Option<Sink> {
@@ -186,5 +186,28 @@ pub(crate) fn softmax_jacobian<T: Stored>(option: &str) {
             &jacobian,
             &exact,
         );
+    }
+}
+
+pub(crate) fn entropy<T: Stored>(option: &str) {
+    let mut random = Random(38);
+    for rows in layouts::<T>(option) {
+        let x: Vec<T> = logits(rows, &mut random);
+        let adjust = adjust(option, rows, &mut random);
+        let g = random.logits(rows.count(), 1.0);
+        for fully_masked in FULLY_MASKED {
+            let options = Entropy {
+                adjust: adjust.clone(),
+                fully_masked,
+                gradient: Gradient::Apart,
+                upstream: option.contains("upstream").then(|| g.clone().into()),
+                ..Entropy::default()
+            };
+            let out = gpu().entropy(&x, rows, &options).unwrap();
+            let (entropies, gradient) = reference::entropy(&x, rows, &options).unwrap();
+            let subject = Subject::new::<T>("entropy", rows, &options);
+            near(&subject, "entropy", &out.entropies, &entropies);
+            near(&subject, "gradient", &out.gradient.unwrap(), &gradient);
+        }
     }
 }

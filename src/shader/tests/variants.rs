@@ -235,11 +235,23 @@ fn loss_specs() -> [RowSpec; 9] {
 }
 
 fn specs() -> impl Iterator<Item = RowSpec> {
+    let entropy = |bound: &[Slot]| RowSpec {
+        op: RowOp::Entropy,
+        slots: slots(bound),
+        ..PLAIN
+    };
+    let entropies = [
+        entropy(&[Slot::Entropy]),
+        RowSpec {
+            adjust: softcap(MaskKind::PerClass),
+            ..entropy(&[Slot::Entropy, Slot::GradScale, Slot::Mask])
+        },
+    ];
     let losses = loss_specs()
         .into_iter()
         .chain(divergence_specs())
         .chain(hessian_specs());
-    softmax_specs().into_iter().chain(losses)
+    softmax_specs().into_iter().chain(losses).chain(entropies)
 }
 
 /// Short rows of every number of registers, and long rows of every schedule.
