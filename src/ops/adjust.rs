@@ -103,8 +103,8 @@ fn causal_numbers(mask: &Mask) -> Result<(u32, i32), EncodeError> {
 /// for.
 ///
 /// Gradients are with respect to the stored logit x: `da/dx = scale · (1 − tanh²((scale · x + bias) / cap))`.
-/// Infinite and NaN logits are recognised by their stored bits: −∞ stays −∞ through a softcap (a negative scale makes
-/// it +∞), and `da/dx` is the scale there.
+/// Infinite and NaN logits are recognised by their stored bits: −∞ stays −∞ through a softcap, where cap · tanh would be −cap (a
+/// negative scale makes it +∞), and `da/dx` is the scale there.
 ///
 /// Finite numbers make no infinity. A sum that is too large for f32 is its largest number, ±3.4028235e38; a product that is too large is
 /// one of the largest 2¹⁷ numbers, within 0.8 % of that: the larger, the larger |x|, of which the last 13 bits do not matter. So

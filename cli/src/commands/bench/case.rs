@@ -15,6 +15,8 @@ pub(crate) enum Op {
     CrossEntropy,
     /// The mean loss alone.
     CrossEntropyLoss,
+    /// The mean divergence from a teacher's logits, and its gradient.
+    Distillation,
     /// The first largest class of each row.
     SampleGreedy,
     /// A class of each row, at temperature 0.8.
@@ -33,7 +35,7 @@ impl Op {
     pub(super) fn is_sampling(self) -> bool {
         match self {
             Self::Softmax | Self::LogSoftmax | Self::SoftmaxGrad | Self::Logsumexp => false,
-            Self::CrossEntropy | Self::CrossEntropyLoss => false,
+            Self::CrossEntropy | Self::CrossEntropyLoss | Self::Distillation => false,
             Self::SampleGreedy | Self::SampleTemperature | Self::SampleFilters => true,
             Self::SampleTopP | Self::SampleReport | Self::SamplePenalties => true,
         }

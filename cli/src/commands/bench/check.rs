@@ -77,6 +77,7 @@ fn expected<T: Element>(work: &Work) -> Result<Vec<f64>, Failure> {
         Op::SoftmaxGrad => reference::softmax_grad(&x, &logits(total * classes), rows, false, None)?,
         Op::Logsumexp => reference::logsumexp(&x, rows, &LogSumExp::default())?,
         Op::CrossEntropy => mean(reference::cross_entropy(&x, &targets, rows, &sum)?.gradient),
+        Op::Distillation => mean(reference::distillation(&x, &logits(total * classes), rows, &sum)?.gradient),
         Op::CrossEntropyLoss if count == total => mean(vec![reference::cross_entropy(&x, &targets, rows, &sum)?.loss]),
         Op::CrossEntropyLoss => Vec::new(),
         // The seeds of the first rows are the same however many there are.

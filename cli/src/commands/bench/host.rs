@@ -34,11 +34,15 @@ pub(crate) fn measure<T: Element>(
                 let out = gpu.cross_entropy(&x, &targets, rows, &options.cross_entropy)?;
                 out.gradient.map_or(4, |g| size_of_val(&g[..]))
             }
+            Op::Distillation => {
+                let out = gpu.distillation(&x, &x, rows, &options.cross_entropy)?;
+                out.gradient.map_or(4, |g| size_of_val(&g[..]))
+            }
             _ => size_of_val(&gpu.sample(&x, rows, &options.sample)?.tokens[..]),
         })
     };
     let inputs: &[&[u8]] = match op {
-        Op::SoftmaxGrad => &[bytemuck::cast_slice(&x), bytemuck::cast_slice(&x)],
+        Op::SoftmaxGrad | Op::Distillation => &[bytemuck::cast_slice(&x), bytemuck::cast_slice(&x)],
         Op::CrossEntropy | Op::CrossEntropyLoss => &[bytemuck::cast_slice(&x), bytemuck::cast_slice(&targets)],
         _ => &[bytemuck::cast_slice(&x)],
     };

@@ -2,7 +2,9 @@
 
 use super::case::Op;
 use super::sampling;
-use wgpu_softmax::{CrossEntropy, Dtype, Gradient, LogSumExp, Rows, Sample, Schedule, Softmax, SoftmaxGrad, Storage};
+use wgpu_softmax::{
+    CrossEntropy, Dtype, Gradient, LogSumExp, Rows, Sample, Schedule, Softmax, SoftmaxGrad, Storage, Targets,
+};
 
 /// The library's options for an operation, the same for calls on device buffers and on host slices.
 pub(super) struct Options {
@@ -34,10 +36,15 @@ impl Options {
                 ..LogSumExp::default()
             },
             cross_entropy: CrossEntropy {
-                gradient: if op == Op::CrossEntropy {
-                    Gradient::Apart
-                } else {
+                gradient: if op == Op::CrossEntropyLoss {
                     Gradient::None
+                } else {
+                    Gradient::Apart
+                },
+                targets: if op == Op::Distillation {
+                    Targets::TeacherLogits
+                } else {
+                    Targets::Indices
                 },
                 storage,
                 schedule,

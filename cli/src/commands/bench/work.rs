@@ -25,7 +25,7 @@ impl Kernel {
             Op::Softmax | Op::LogSoftmax => Self::Softmax(options.softmax.prepare(gpu, rows)?),
             Op::SoftmaxGrad => Self::Grad(options.grad.prepare(gpu, rows)?),
             Op::Logsumexp => Self::LogSumExp(options.logsumexp.prepare(gpu, rows)?),
-            Op::CrossEntropy | Op::CrossEntropyLoss => {
+            Op::CrossEntropy | Op::CrossEntropyLoss | Op::Distillation => {
                 Self::CrossEntropy(Box::new(options.cross_entropy.prepare(gpu, rows)?))
             }
             _ => Self::Sample(Box::new(Sampling::new(gpu, rows, &options.sample)?)),
@@ -64,6 +64,7 @@ impl Work {
             Op::Logsumexp => (words, 4, matrix + words),
             Op::CrossEntropy => (matrix, words, 2 * matrix + words),
             Op::CrossEntropyLoss => (4, words, matrix + words),
+            Op::Distillation => (matrix, matrix, 3 * matrix),
             // Sampling is held to one read, whatever it reports.
             _ => (words, 4, matrix + words),
         };
@@ -92,7 +93,7 @@ impl Work {
         };
         fill(&self.logits, 0);
         match self.op {
-            Op::SoftmaxGrad => fill(&self.other, count * classes),
+            Op::SoftmaxGrad | Op::Distillation => fill(&self.other, count * classes),
             Op::CrossEntropy | Op::CrossEntropyLoss => {
                 let targets: Vec<u32> = (0..count).map(|row| target(row, classes)).collect();
                 write(gpu, &self.other, bytemuck::cast_slice(&targets));
@@ -165,7 +166,7 @@ impl Work {
     fn cross_entropy_buffers(&self) -> CrossEntropyBuffers<'_> {
         let (logits, targets, summary) = (self.logits.slice(..), self.other.slice(..), self.summary.slice(..));
         CrossEntropyBuffers {
-            gradient: (self.op == Op::CrossEntropy).then_some(self.result.slice(..)),
+            gradient: (self.op != Op::CrossEntropyLoss).then_some(self.result.slice(..)),
             ..CrossEntropyBuffers::new(logits, targets, summary)
         }
     }
