@@ -1,8 +1,9 @@
 //! The entropy of rows, and its gradient.
 
 mod host;
+mod output;
 
-pub use host::EntropyOutput;
+pub use output::EntropyOutput;
 
 use super::adjust::{Adjust, AdjustBuffers, Adjusted};
 use super::loss::Gradient;

@@ -1,6 +1,7 @@
 //! The entropy of rows of a batch on the host.
 
 use super::Entropy;
+use super::output::EntropyOutput;
 use crate::dispatch::{Extent, HostBatch, HostMatrix, Operand};
 use crate::dtype::{Element, Storage};
 use crate::error::RunError;
@@ -14,15 +15,6 @@ use crate::ragged::RowLayout;
 use crate::rows::ELEMENT_BYTES;
 use crate::shader::Slot;
 use wgpu::BufferUsages as Usage;
-
-/// The result of [`Gpu::entropy`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct EntropyOutput<T = f32> {
-    /// The entropy of each row.
-    pub entropies: Vec<f32>,
-    /// The gradient, laid out as the logits are, with [`Entropy::gradient`]; padding is 0.
-    pub gradient: Option<Vec<T>>,
-}
 
 impl Gpu {
     /// The entropy of each row of a batch on the host, and its gradient on request: see [`Entropy`].
