@@ -70,19 +70,17 @@ fn teacher_vec4(start: u32, index: u32) -> vec4<u32> {
     //#end
 }
 
-// A term of each class, from the values of both; they are replaced by exponentials, where these are kept.
-fn divergence_reg(reg: u32, view: ChunkView, lane: Lane, part: Stats, ratio: vec2<f32>, inv: vec2<f32>) {
+// A term of each class, from the exponentials of both, and the values, which are loaded again: that takes less than another two
+// exponentials.
+fn divergence_reg(reg: u32, view: ChunkView, lane: Lane, ratio: vec2<f32>, inv: vec2<f32>) {
     if reg < USED_REGS {
-        let e = exp_vec4(regs[reg], view.base);
-        let p = exp_vec4(teacher_regs[reg], exp_base(part.teacher_max_key));
-        let both = two_diff4(bitcast<vec4<f32>>(teacher_regs[reg]), bitcast<vec4<f32>>(regs[reg]));
-        let delta = less_two_float(both, ratio);
-        let terms = divergence_vec4(mul4(p, vec4<f32>(inv.y)), mul4(e, vec4<f32>(inv.x)), delta);
-        sums[reg] = fold_vec4(terms);
-        //#if CACHES_EXP
-        regs[reg] = bitcast<vec4<u32>>(e);
-        teacher_regs[reg] = bitcast<vec4<u32>>(p);
-        //#end
+        let index = vec4_index_of(reg, view.chunk, lane);
+        let a = bitcast<vec4<f32>>(value_vec4(view.start, index, lane));
+        let b = bitcast<vec4<f32>>(teacher_vec4(view.start, index));
+        let delta = less_two_float(two_diff4(b, a), ratio);
+        let q = mul4(bitcast<vec4<f32>>(teacher_regs[reg]), vec4<f32>(inv.y));
+        let y = mul4(bitcast<vec4<f32>>(regs[reg]), vec4<f32>(inv.x));
+        sums[reg] = fold_vec4(divergence_vec4(q, y, delta));
     }
 }
 
@@ -93,18 +91,20 @@ fn chunk_divergence(view: ChunkView, lane: Lane, part: Stats) -> f32 {
     );
     let ratio = log_ratio(part);
     //#unroll REGS_PER_LANE
-    divergence_reg($iu, view, lane, part, ratio, inv);
+    divergence_reg($iu, view, lane, ratio, inv);
     //#end
     return tree_sums(0.0, lane).x;
 }
 
 fn teacher_sum_reg(reg: u32, base: f32) {
     if reg < USED_REGS {
-        sums[reg] = fold_vec4(without_maxima(exp_vec4(teacher_regs[reg], base)));
+        let p = exp_vec4(teacher_regs[reg], base);
+        sums[reg] = fold_vec4(without_maxima(p));
+        teacher_regs[reg] = bitcast<vec4<u32>>(p);
     }
 }
 
-// The teacher's sum over the chunk, and the number of its maxima.
+// The teacher's sum over the chunk, and the number of its maxima; its exponentials take its values' place.
 fn teacher_sums(base: f32, lane: Lane) -> vec2<f32> {
     max_counts = vec4<i32>(0);
     //#unroll REGS_PER_LANE

@@ -214,8 +214,9 @@ fn sum_reg(kind: u32, reg: u32, view: ChunkView, lane: Lane) {
         } else {
             sums[reg] = fold_vec4(terms);
         }
-        // A divergence needs the values once more.
-        if CACHES_EXP && kind == EXP_SUM && !HAS_DIVERGENCE {
+        // The terms of a divergence are found from exponentials that a teacher's are compared with; those from probabilities need the
+        // values once more.
+        if kind == EXP_SUM && (HAS_TEACHER || (CACHES_EXP && !HAS_DIVERGENCE)) {
             regs[reg] = bitcast<vec4<u32>>(terms);
         }
     }

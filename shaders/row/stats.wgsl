@@ -124,13 +124,15 @@ fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     s.direction_dot = chunk_sums(DIRECTION_DOT, view, lane).x;
     //#end
     //#end
+    //#if HAS_TEACHER
+    s.target_error = teacher_error(lane);
+    s.teacher_max_key = teacher_max(lane);
+    //#end
     // This comes last, because the exponentials may take the values' place.
     let sums = chunk_sums(STATS_SUM, view, lane);
     s.sum = sums.x;
     s.max_count = sums.y;
     //#if HAS_TEACHER
-    s.target_error = teacher_error(lane);
-    s.teacher_max_key = teacher_max(lane);
     let of_teacher = teacher_sums(exp_base(s.teacher_max_key), lane);
     s.teacher_sum = of_teacher.x;
     s.teacher_count = of_teacher.y;
