@@ -1,6 +1,7 @@
 //! Empty batches, bad targets, and calls that cannot be done.
 
 use super::*;
+use burn_wgpu_softmax::{WeightTensors, cross_entropy_with, distillation, softmax_with_sink};
 
 /// A message in which `part` is expected.
 #[track_caller]
@@ -56,6 +57,44 @@ fn what_cannot_be_done_says_why() {
     );
     let dtype = message(Box::new(|| drop(softmax(random([2, 3]).cast(DType::F64), 1))));
     says("softmax of f64", &dtype, "f32, f16 or bf16, not F64");
+    let sinks = message(Box::new(|| {
+        let sinks = Tensor::zeros([3], &device());
+        drop(softmax_with_sink(random([2, 3]), sinks, 1, &Softmax::default()));
+    }));
+    says(
+        "3 sinks for 2 rows",
+        &sinks,
+        "have 2 rows, which need a sink each, not 3",
+    );
+    let weights = message(Box::new(|| {
+        let weights = WeightTensors::of_rows(Tensor::zeros([3], &device()));
+        drop(cross_entropy_with(
+            random([2, 3]),
+            targets(2, 3),
+            1,
+            &CrossEntropy::default(),
+            weights,
+        ));
+    }));
+    says(
+        "3 weights for 2 rows",
+        &weights,
+        "have 2 rows, which need a weight each, not 3",
+    );
+    let teacher = message(Box::new(|| {
+        drop(distillation(
+            random([2, 3]),
+            random([3, 2]),
+            1,
+            &CrossEntropy::default(),
+            None,
+        ));
+    }));
+    says(
+        "a teacher of another shape",
+        &teacher,
+        "student and teacher have logits of one shape",
+    );
     let everything = CrossEntropy {
         lse: true,
         argmax: true,
