@@ -19,9 +19,9 @@ use burn_cubecl::tensor::CubeTensor;
 use std::collections::HashSet;
 use wgpu_softmax::wgpu::CommandEncoder;
 use wgpu_softmax::{
-    AdjustBuffers, CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient,
-    Reduction, Rows, Sample, SampleBuffers, Sink, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers,
-    Storage, Targets as Kind, Upstream, Values,
+    CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient, Reduction, Rows, Sample,
+    SampleBuffers, Sink, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage, Targets as Kind,
+    Upstream, Values,
 };
 
 impl SoftmaxBackend for CubeBackend {

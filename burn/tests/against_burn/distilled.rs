@@ -61,7 +61,7 @@ fn beside_burns() {
 #[test]
 fn of_every_reduction_along_another_dimension() {
     let shape = [3, 5, 4];
-    let weights = Tensor::<1>::arange_as_float(12, &device());
+    let weights = Tensor::<1, Int>::arange(0..12, &device()).float();
     for reduction in [Reduction::Mean, Reduction::Sum, Reduction::None] {
         let options = CrossEntropy {
             reduction,

@@ -63,7 +63,7 @@ fn of_every_reduction() {
 fn with_weights_of_classes() {
     let (rows, classes) = (20, 12);
     let targets = targets(rows, classes);
-    let of_classes = Tensor::<1>::arange_as_float(classes, &device());
+    let of_classes = Tensor::<1, Int>::arange(0..classes as i64, &device()).float();
     let weights = WeightTensors {
         classes: Some(of_classes.clone()),
         ..of_rows(rows)
