@@ -1,12 +1,14 @@
 //! The operations on a backend with automatic differentiation.
 
-use crate::backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights};
+use crate::backend::{
+    LossWeights, SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights,
+};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, unary};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, TensorMetadata};
+use burn::backend::{Autodiff, Backend, TensorMetadata};
 use burn::tensor::DType;
 use wgpu_softmax::{CrossEntropy, Reduction, Sample, Softmax, SoftmaxGrad, Upstream};
 
@@ -29,7 +31,7 @@ impl<B: SoftmaxGradBackend> Backward<B, 1> for SoftmaxBackward {
 struct CrossEntropyBackward;
 
 impl<B: SoftmaxGradBackend> Backward<B, 1> for CrossEntropyBackward {
-    type State = (FloatTensor<B>, Targets<B>, Weights<B>, usize, CrossEntropy);
+    type State = (FloatTensor<B>, Targets<B>, LossWeights<B>, usize, CrossEntropy);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let (logits, targets, weights, dim, options) = ops.state;
@@ -54,6 +56,23 @@ impl<B: SoftmaxOnePassBackend> Backward<B, 1> for OnePassBackward {
     }
 }
 
+/// The options of the backward pass of a softmax.
+pub(crate) fn gradient_of(options: &Softmax) -> SoftmaxGrad {
+    SoftmaxGrad {
+        log: options.log,
+        adjust: options.adjust.clone(),
+        ..SoftmaxGrad::default()
+    }
+}
+
+/// Weights without the part of the graph that they come from: they have no gradient.
+pub(crate) fn without_node<B: Backend, C: CheckpointStrategy>(weights: Weights<Autodiff<B, C>>) -> Weights<B> {
+    match weights {
+        Weights::None => Weights::None,
+        Weights::Tensor(weights) => Weights::Tensor(weights.into_primitive()),
+    }
+}
+
 /// Whether the gradient is found with the loss: it is then multiplied by the upstream gradient afterwards, which 16 bits cannot hold.
 fn is_one_pass(logits: DType, options: &CrossEntropy) -> bool {
     logits == DType::F32 && options.reduction != Reduction::None && options.upstream != Upstream::Buffer
@@ -69,11 +88,7 @@ where
         match SoftmaxBackward.prepare::<C>([node]).compute_bound().stateful() {
             OpsKind::UnTracked(prep) => prep.finish(B::fused_softmax(logits, dim, options)),
             OpsKind::Tracked(prep) => {
-                let gradient = SoftmaxGrad {
-                    log: options.log,
-                    adjust: options.adjust.clone(),
-                    ..SoftmaxGrad::default()
-                };
+                let gradient = gradient_of(&options);
                 let needed = gradient.adjust.softcap.map(|_| logits.clone());
                 let result = B::fused_softmax(logits, dim, options);
                 let needed = needed.unwrap_or_else(|| result.clone());
@@ -85,7 +100,7 @@ where
     fn fused_cross_entropy(
         logits: FloatTensor<Self>,
         targets: Targets<Self>,
-        weights: Weights<Self>,
+        weights: LossWeights<Self>,
         dim: usize,
         options: CrossEntropy,
     ) -> FloatTensor<Self> {
@@ -94,10 +109,11 @@ where
         let targets = match targets {
             Targets::Indices(targets) => Targets::Indices(targets),
             Targets::Probabilities(targets) => Targets::Probabilities(targets.into_primitive()),
+            Targets::TeacherLogits(teacher) => Targets::TeacherLogits(teacher.into_primitive()),
         };
-        let weights = match weights {
-            Weights::None => Weights::None,
-            Weights::Tensor(weights) => Weights::Tensor(weights.into_primitive()),
+        let weights = LossWeights {
+            classes: without_node(weights.classes),
+            rows: without_node(weights.rows),
         };
         if is_one_pass(logits.dtype(), &options) {
             return match OnePassBackward.prepare::<C>([node]).compute_bound().stateful() {

@@ -17,16 +17,30 @@ pub enum Targets<B: Backend> {
     Indices(IntTensor<B>),
     /// A probability for each logit.
     Probabilities(FloatTensor<B>),
+    /// A teacher's logit for each logit.
+    TeacherLogits(FloatTensor<B>),
 }
 
-/// The weights of the classes.
+/// Weights, or another tensor that need not be there.
 #[derive(ExtensionType, Clone, Debug)]
 #[extension_type(fusion: cfg(feature = "fusion"))]
 pub enum Weights<B: Backend> {
     /// There is no tensor: the options' weights, if any.
     None,
-    /// A tensor with one weight for each class.
+    /// A tensor with one weight for each class, or for each row.
     Tensor(FloatTensor<B>),
+}
+
+/// The weights of a loss that are tensors.
+#[derive(ExtensionType, Clone, Debug)]
+#[extension_type(fusion: cfg(feature = "fusion"))]
+pub struct LossWeights<B: Backend> {
+    /// One for each class.
+    #[extension_type]
+    pub classes: Weights<B>,
+    /// One for each row.
+    #[extension_type]
+    pub rows: Weights<B>,
 }
 
 /// Operations that have a gradient.
@@ -43,7 +57,7 @@ pub trait SoftmaxBackend: Backend {
     fn fused_cross_entropy(
         logits: FloatTensor<Self>,
         #[extension_type] targets: Targets<Self>,
-        #[extension_type] weights: Weights<Self>,
+        #[extension_type] weights: LossWeights<Self>,
         dim: usize,
         options: CrossEntropy,
     ) -> FloatTensor<Self>;
@@ -68,7 +82,7 @@ pub trait SoftmaxGradBackend: Backend {
     fn fused_cross_entropy_grad(
         logits: FloatTensor<Self>,
         #[extension_type] targets: Targets<Self>,
-        #[extension_type] weights: Weights<Self>,
+        #[extension_type] weights: LossWeights<Self>,
         upstream: FloatTensor<Self>,
         dim: usize,
         options: CrossEntropy,
@@ -86,7 +100,7 @@ pub trait SoftmaxOnePassBackend: Backend {
     fn fused_cross_entropy_with_grad(
         logits: FloatTensor<Self>,
         #[extension_type] targets: Targets<Self>,
-        #[extension_type] weights: Weights<Self>,
+        #[extension_type] weights: LossWeights<Self>,
         dim: usize,
         options: CrossEntropy,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
@@ -113,7 +127,12 @@ pub(crate) fn rows_shape(logits: &Shape) -> Shape {
 /// The shape of a loss.
 pub(crate) fn loss_shape(logits: &Shape, dim: usize, options: &CrossEntropy) -> Shape {
     match options.reduction {
-        Reduction::None => [(logits.num_elements()).checked_div(logits[dim]).unwrap_or(0)].into(),
+        Reduction::None => rows_along(logits, dim),
         _ => [1].into(),
     }
+}
+
+/// One element for each row of classes along a dimension.
+pub(crate) fn rows_along(logits: &Shape, dim: usize) -> Shape {
+    [logits.num_elements().checked_div(logits[dim]).unwrap_or(0)].into()
 }

@@ -2,7 +2,8 @@
 //! Burn itself uses.
 
 use crate::backend::{
-    SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights, loss_shape, rows_shape,
+    LossWeights, SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights,
+    loss_shape, rows_along, rows_shape,
 };
 use crate::device::gpu_of;
 use crate::scale::scale_in_place;
@@ -18,33 +19,20 @@ use burn_cubecl::tensor::CubeTensor;
 use std::collections::HashSet;
 use wgpu_softmax::wgpu::CommandEncoder;
 use wgpu_softmax::{
-    AdjustBuffers, CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient,
-    Reduction, Rows, Sample, SampleBuffers, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage,
-    Targets as Kind, Upstream, Values,
+    CrossEntropy, CrossEntropyBuffers, CrossEntropySummary, Dtype, EncodeError, Gpu, Gradient, Reduction, Rows, Sample,
+    SampleBuffers, Sink, Slice, Softmax, SoftmaxBuffers, SoftmaxGrad, SoftmaxGradBuffers, Storage, Targets as Kind,
+    Upstream, Values,
 };
 
 impl SoftmaxBackend for CubeBackend {
     fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self> {
-        let logits = into_contiguous(logits);
-        let options = Softmax {
-            storage: storage(logits.dtype),
-            in_place: is_ours_alone(&logits),
-            ..options
-        };
-        let result = (!options.in_place).then(|| empty(&logits, logits.meta.shape().clone(), logits.dtype));
-        let tensors: Vec<_> = std::iter::once(&logits).chain(&result).collect();
-        launch(&tensors, |gpu, encoder, slices| {
-            let kernel = options.prepare(gpu, rows(&logits, dim)?)?;
-            let buffers = SoftmaxBuffers::new(slices[0], slices.get(1).copied());
-            kernel.encode(encoder, &buffers)
-        });
-        result.unwrap_or(logits)
+        softmax(logits, None, dim, Softmax { lse: false, ..options }).0
     }
 
     fn fused_cross_entropy(
         logits: FloatTensor<Self>,
         targets: Targets<Self>,
-        weights: Weights<Self>,
+        weights: LossWeights<Self>,
         dim: usize,
         options: CrossEntropy,
     ) -> FloatTensor<Self> {
@@ -55,6 +43,41 @@ impl SoftmaxBackend for CubeBackend {
         };
         Batch::new(logits, targets, weights, dim, options).run(None).0
     }
+}
+
+/// The softmax, with a tensor of sinks if there is one, and the lse of each row if it is asked for.
+pub(crate) fn softmax(
+    logits: CubeTensor,
+    sink: Option<CubeTensor>,
+    dim: usize,
+    options: Softmax,
+) -> (CubeTensor, Option<CubeTensor>) {
+    let logits = into_contiguous(logits);
+    let sink = sink.map(as_f32);
+    let per_row = sink.as_ref().map(|_| Sink::PerRow(Values::Buffer));
+    let options = Softmax {
+        storage: storage(logits.dtype),
+        in_place: is_ours_alone(&logits),
+        sink: per_row.or(options.sink),
+        ..options
+    };
+    let shape = logits.meta.shape();
+    let result = (!options.in_place).then(|| empty(&logits, shape.clone(), logits.dtype));
+    let lse = (options.lse).then(|| empty(&logits, rows_along(shape, dim), DType::F32));
+    let optional = [&result, &sink, &lse];
+    let tensors: Vec<_> = std::iter::once(&logits).chain(optional.into_iter().flatten()).collect();
+    launch(&tensors, |gpu, encoder, slices| {
+        let mut buffers = SoftmaxBuffers::new(slices[0], None);
+        [buffers.result, buffers.sink, buffers.lse] = spread(&slices[1..], optional);
+        options.prepare(gpu, rows(&logits, dim)?)?.encode(encoder, &buffers)
+    });
+    (result.unwrap_or(logits), lse)
+}
+
+/// The slices of tensors that need not be there, of which those that are there have one.
+fn spread<'a, const N: usize>(slices: &[Slice<'a>], tensors: [&Option<CubeTensor>; N]) -> [Option<Slice<'a>>; N] {
+    let mut rest = slices.iter().copied();
+    tensors.map(|tensor| tensor.as_ref().and_then(|_| rest.next()))
 }
 
 impl SoftmaxGradBackend for CubeBackend {
@@ -86,7 +109,7 @@ impl SoftmaxGradBackend for CubeBackend {
     fn fused_cross_entropy_grad(
         logits: FloatTensor<Self>,
         targets: Targets<Self>,
-        weights: Weights<Self>,
+        weights: LossWeights<Self>,
         upstream: FloatTensor<Self>,
         dim: usize,
         options: CrossEntropy,
@@ -105,7 +128,7 @@ impl SoftmaxOnePassBackend for CubeBackend {
     fn fused_cross_entropy_with_grad(
         logits: FloatTensor<Self>,
         targets: Targets<Self>,
-        weights: Weights<Self>,
+        weights: LossWeights<Self>,
         dim: usize,
         options: CrossEntropy,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
@@ -165,7 +188,7 @@ impl SampleBackend for CubeBackend {
 pub(crate) struct Batch {
     logits: CubeTensor,
     targets: CubeTensor,
-    weights: Option<CubeTensor>,
+    weights: [Option<CubeTensor>; 2],
     dim: usize,
     options: CrossEntropy,
 }
@@ -174,7 +197,7 @@ impl Batch {
     pub(crate) fn new(
         logits: CubeTensor,
         targets: Targets<CubeBackend>,
-        weights: Weights<CubeBackend>,
+        weights: LossWeights<CubeBackend>,
         dim: usize,
         options: CrossEntropy,
     ) -> Self {
@@ -185,16 +208,19 @@ impl Batch {
                 _ => (Kind::Indices, to_i32(targets)),
             },
             Targets::Probabilities(targets) => (Kind::Probabilities, cast(targets, logits.dtype)),
+            Targets::TeacherLogits(teacher) => (Kind::TeacherLogits, cast(teacher, logits.dtype)),
         };
-        let weights = match weights {
+        let weights = [weights.classes, weights.rows].map(|weights| match weights {
             Weights::None => None,
-            Weights::Tensor(weights) => Some(into_contiguous(cast(weights, DType::F32))),
-        };
+            Weights::Tensor(weights) => Some(as_f32(weights)),
+        });
+        let [of_classes, of_rows] = weights.each_ref().map(|w| w.as_ref().map(|_| Values::Buffer));
         Self {
             options: CrossEntropy {
                 storage: storage(logits.dtype),
                 targets: kind,
-                weights: weights.as_ref().map(|_| Values::Buffer).or(options.weights),
+                weights: of_classes.or(options.weights),
+                row_weights: of_rows.or(options.row_weights),
                 ..options
             },
             targets: into_contiguous(targets),
@@ -209,7 +235,7 @@ impl Batch {
         let Self {
             logits,
             targets,
-            weights,
+            weights: [classes, of_rows],
             dim,
             options,
         } = self;
@@ -220,16 +246,22 @@ impl Batch {
         let losses = is_none.then(|| like(loss_shape(logits.meta.shape(), dim, &options), DType::F32));
         let apart = options.gradient == Gradient::Apart;
         let gradient = apart.then(|| like(logits.meta.shape().clone(), logits.dtype));
-        let upstream = upstream.map(|u| into_contiguous(cast(u, DType::F32)));
+        let upstream = upstream.map(as_f32);
 
         let mut tensors = vec![&logits, &targets, &summary];
-        let optional = [&gradient, &upstream, &weights, &losses];
+        let optional = [&gradient, &upstream, &classes, &of_rows, &losses];
         tensors.extend(optional.into_iter().flatten());
         launch(&tensors, |gpu, encoder, slices| {
-            let mut buffers = CrossEntropyBuffers::new(slices[0], slices[1], slices[2]);
-            let mut rest = slices[3..].iter().copied();
-            let mut next = |tensor: &Option<CubeTensor>| tensor.as_ref().and_then(|_| rest.next());
-            [buffers.gradient, buffers.upstream, buffers.weights, buffers.row_losses] = optional.map(&mut next);
+            let all = spread(&slices[3..], optional);
+            let [gradient, upstream, weights, row_weights, row_losses] = all;
+            let buffers = CrossEntropyBuffers {
+                gradient,
+                upstream,
+                weights,
+                row_weights,
+                row_losses,
+                ..CrossEntropyBuffers::new(slices[0], slices[1], slices[2])
+            };
             let kernel = options.prepare(gpu, rows(&logits, dim)?)?;
             kernel.encode(encoder, &buffers)
         });
@@ -250,7 +282,12 @@ pub(crate) fn empty(like: &CubeTensor, shape: Shape, dtype: DType) -> CubeTensor
     empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), shape, dtype)
 }
 
-fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
+/// Contiguous f32, as the kernels read numbers that are not logits.
+pub(crate) fn as_f32(tensor: CubeTensor) -> CubeTensor {
+    into_contiguous(cast(tensor, DType::F32))
+}
+
+pub(crate) fn cast(tensor: CubeTensor, dtype: DType) -> CubeTensor {
     if tensor.dtype == dtype {
         return tensor;
     }
@@ -293,7 +330,7 @@ pub(crate) fn storage(dtype: DType) -> Storage {
     })
 }
 
-fn rows(tensor: &CubeTensor, dim: usize) -> Result<Rows, EncodeError> {
+pub(crate) fn rows(tensor: &CubeTensor, dim: usize) -> Result<Rows, EncodeError> {
     Rows::of_shape(tensor.meta.shape(), dim as isize)
 }
 
@@ -301,7 +338,7 @@ fn rows(tensor: &CubeTensor, dim: usize) -> Result<Rows, EncodeError> {
 ///
 /// # Panics
 /// If the commands cannot be recorded, as Burn's own operations do.
-fn launch<T>(
+pub(crate) fn launch<T>(
     tensors: &[&CubeTensor],
     record: impl FnOnce(&Gpu, &mut CommandEncoder, &[Slice<'_>]) -> Result<T, EncodeError>,
 ) {

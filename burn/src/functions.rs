@@ -1,6 +1,6 @@
 //! The operations as functions of tensors.
 
-use crate::backend::{SampleBackend, SoftmaxBackend, Targets, Weights};
+use crate::backend::{LossWeights, SampleBackend, SoftmaxBackend, Targets, Weights};
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 use wgpu_softmax::{CrossEntropy, LogProbs, Sample, Softmax};
@@ -22,7 +22,8 @@ pub fn log_softmax<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
     softmax_with(logits, dim, &Softmax::log())
 }
 
-/// Like [`softmax`], with options: those that are numbers or host slices. `storage` and `in_place` follow from the tensor.
+/// Like [`softmax`], with options: those that are numbers or host slices. `storage` and `in_place` follow from the tensor, and `lse` is
+/// ignored. A [sink](Softmax::sink) in the options has no gradient; [`softmax_with_sink`](crate::softmax_with_sink) has one.
 ///
 /// # Panics
 /// As [`softmax`], and if options contradict each other.
@@ -51,6 +52,76 @@ pub fn cross_entropy<const D: usize, const E: usize>(
     dim: usize,
     options: &CrossEntropy,
 ) -> Tensor<1> {
+    cross_entropy_with(logits, targets, dim, options, WeightTensors::default())
+}
+
+/// Weights of a loss as tensors of floats, which take the place of those in the options, without a trip to the host. They have no
+/// gradient.
+#[derive(Debug, Clone, Default)]
+pub struct WeightTensors {
+    /// One for each class, `[classes]`: see [`CrossEntropy::weights`].
+    pub classes: Option<Tensor<1>>,
+    /// One for each row, `[rows]`, in the order of `targets`: see [`CrossEntropy::row_weights`]. Whether they are at least 0 is not
+    /// checked.
+    pub rows: Option<Tensor<1>>,
+}
+
+impl WeightTensors {
+    /// Weights of rows alone.
+    pub fn of_rows(rows: Tensor<1>) -> Self {
+        Self {
+            classes: None,
+            rows: Some(rows),
+        }
+    }
+
+    fn check<const D: usize>(&self, logits: &Tensor<D>, dim: usize) {
+        if let Some(rows) = &self.rows {
+            check_rows(logits, dim, rows, "weight");
+        }
+        if let Some(classes) = &self.classes {
+            let (given, expected) = (classes.dims()[0], logits.dims()[dim]);
+            assert!(
+                given == expected,
+                "{expected} classes need a weight for each, not {given}"
+            );
+        }
+    }
+
+    fn into_dispatch(self) -> LossWeights<Dispatch> {
+        let [classes, rows] = [self.classes, self.rows]
+            .map(|weights| weights.map_or(Weights::None, |weights| Weights::Tensor(weights.into_dispatch())));
+        LossWeights { classes, rows }
+    }
+}
+
+/// Like [`cross_entropy`], with weights as tensors. With weights r of rows, loss and gradient of row i are multiplied by `r_i`, and a
+/// mean divides by `Σ r_i w_t` over the rows that are not ignored: `Σ r_i w_t ξ_i / Σ r_i w_t`. A row of weight 0 takes no part,
+/// whatever it holds, and its gradient is 0; where all weights are 0 the mean is NaN, or what [`CrossEntropy::empty_mean`] says.
+///
+/// ```no_run
+/// use burn::tensor::{Int, Tensor};
+/// use burn_wgpu_softmax::{WeightTensors, cross_entropy_with};
+/// use wgpu_softmax::CrossEntropy;
+///
+/// let device = burn_wgpu_softmax::device()?.autodiff();
+/// let logits = Tensor::<2>::from_floats([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], &device).require_grad();
+/// let targets = Tensor::<1, Int>::from_ints([2, 0], &device);
+/// let weights = WeightTensors::of_rows(Tensor::from_floats([0.5, 2.0], &device));
+/// let loss = cross_entropy_with(logits.clone(), targets, 1, &CrossEntropy::default(), weights);
+/// println!("{loss} {:?}", logits.grad(&loss.backward()));
+/// # Ok::<(), burn_wgpu_softmax::DeviceError>(())
+/// ```
+///
+/// # Panics
+/// As [`cross_entropy`].
+pub fn cross_entropy_with<const D: usize, const E: usize>(
+    logits: Tensor<D>,
+    targets: Tensor<E, Int>,
+    dim: usize,
+    options: &CrossEntropy,
+    weights: WeightTensors,
+) -> Tensor<1> {
     check(&logits, dim);
     let mut expected = logits.dims().to_vec();
     expected.remove(dim);
@@ -62,7 +133,7 @@ pub fn cross_entropy<const D: usize, const E: usize>(
         logits.dims(),
         targets.dims()
     );
-    cross_entropy_of(logits, Targets::Indices(targets.into_dispatch()), None, dim, options)
+    cross_entropy_of(logits, Targets::Indices(targets.into_dispatch()), weights, dim, options)
 }
 
 /// Like [`cross_entropy`], with a probability for each class as targets, in the shape of the logits.
@@ -75,26 +146,85 @@ pub fn cross_entropy_soft<const D: usize>(
     dim: usize,
     options: &CrossEntropy,
 ) -> Tensor<1> {
+    cross_entropy_soft_with(logits, targets, dim, options, WeightTensors::default())
+}
+
+/// Like [`cross_entropy_soft`], with weights as tensors. With weights r of rows a mean divides by `Σ r_i`: see [`cross_entropy_with`].
+///
+/// # Panics
+/// As [`cross_entropy`].
+pub fn cross_entropy_soft_with<const D: usize>(
+    logits: Tensor<D>,
+    targets: Tensor<D>,
+    dim: usize,
+    options: &CrossEntropy,
+    weights: WeightTensors,
+) -> Tensor<1> {
     check(&logits, dim);
     assert_eq!(logits.dims(), targets.dims(), "there is a target for each logit");
-    cross_entropy_of(
-        logits,
-        Targets::Probabilities(targets.into_dispatch()),
-        None,
-        dim,
-        options,
-    )
+    let targets = Targets::Probabilities(targets.into_dispatch());
+    cross_entropy_of(logits, targets, weights, dim, options)
+}
+
+/// Distillation: the Kullback–Leibler divergence of a student's probabilities from its teacher's, both of logits whose classes lie along
+/// `dim` and are divided by the [temperature](CrossEntropy::temperature) T:
+/// `ξ = KL(q ‖ y) = Σ_c q_c (ln q_c − ln y_c)`, `q = softmax(teacher / T)`, `y = softmax(student / T)`, times T² with
+/// [`CrossEntropy::times_squared_temperature`]. The result is f32, the mean over the rows or what [`CrossEntropy::reduction`] says.
+/// Nothing cancels however near the two are. With `row_weights` r, `[rows]` in the order of the logits' elements without `dim`, row i
+/// is multiplied by `r_i` and the mean divides by `Σ r_i`.
+///
+/// The gradient `(y − q) / T` flows to the student alone. The teacher's logits may have another type of floats: they are rounded to that
+/// of the student's.
+///
+/// A NaN or +∞ in a row of either makes its loss NaN, and so does a row of −∞ alone, unless the options leave it out. A class with −∞ in
+/// the student's logits makes the loss +∞ where the teacher gives it a probability.
+///
+/// ```no_run
+/// use burn::tensor::Tensor;
+/// use burn_wgpu_softmax::distillation;
+/// use wgpu_softmax::CrossEntropy;
+///
+/// let device = burn_wgpu_softmax::device()?.autodiff();
+/// let student = Tensor::<2>::from_floats([[1.0, 2.0, 3.0], [1.0, 1.0, 1.0]], &device).require_grad();
+/// let teacher = Tensor::<2>::from_floats([[0.0, 2.0, 5.0], [4.0, 1.0, 1.0]], &device);
+/// let options = CrossEntropy { temperature: 2.0, times_squared_temperature: true, ..CrossEntropy::default() };
+/// let loss = distillation(student.clone(), teacher, 1, &options, None);
+/// println!("{loss} {:?}", student.grad(&loss.backward()));
+/// # Ok::<(), burn_wgpu_softmax::DeviceError>(())
+/// ```
+///
+/// # Panics
+/// As [`cross_entropy_soft`]; class weights and label smoothing are options that contradict it.
+pub fn distillation<const D: usize>(
+    student: Tensor<D>,
+    teacher: Tensor<D>,
+    dim: usize,
+    options: &CrossEntropy,
+    row_weights: Option<Tensor<1>>,
+) -> Tensor<1> {
+    check(&student, dim);
+    assert_eq!(
+        student.dims(),
+        teacher.dims(),
+        "student and teacher have logits of one shape"
+    );
+    let weights = WeightTensors {
+        classes: None,
+        rows: row_weights,
+    };
+    let teacher = Targets::TeacherLogits(teacher.into_dispatch());
+    cross_entropy_of(student, teacher, weights, dim, options)
 }
 
 pub(crate) fn cross_entropy_of<const D: usize>(
     logits: Tensor<D>,
     targets: Targets<Dispatch>,
-    weights: Option<Tensor<1>>,
+    weights: WeightTensors,
     dim: usize,
     options: &CrossEntropy,
 ) -> Tensor<1> {
-    let weights = weights.map_or(Weights::None, |w| Weights::Tensor(w.into_dispatch()));
-    let options = loss_alone(options);
+    weights.check(&logits, dim);
+    let (weights, options) = (weights.into_dispatch(), loss_alone(options));
     let loss = Dispatch::fused_cross_entropy(logits.into_dispatch(), targets, weights, dim, options);
     Tensor::from_dispatch(loss)
 }
@@ -151,8 +281,19 @@ pub fn sample<const D: usize>(logits: Tensor<D>, options: &Sample) -> Tensor<1, 
 }
 
 /// Checks what can be checked before the work is queued, where the caller sees the panic.
-fn check<const D: usize>(logits: &Tensor<D>, dim: usize) {
+pub(crate) fn check<const D: usize>(logits: &Tensor<D>, dim: usize) {
     assert!(dim < D, "dimension {dim} of a tensor of {D}");
     let _ = crate::cube::storage(logits.dtype());
     crate::device::check(&logits.device());
+}
+
+/// Checks that there is a number for each row of logits.
+pub(crate) fn check_rows<const D: usize>(logits: &Tensor<D>, dim: usize, numbers: &Tensor<1>, what: &str) {
+    let (shape, given) = (logits.dims(), numbers.dims()[0]);
+    let rows = shape.iter().enumerate().filter(|(i, _)| *i != dim);
+    let rows: usize = rows.map(|(_, n)| n).product();
+    assert!(
+        given == rows,
+        "logits of {shape:?} with classes along {dim} have {rows} rows, which need a {what} each, not {given}"
+    );
 }

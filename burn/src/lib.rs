@@ -16,6 +16,9 @@
 //! # Ok::<(), burn_wgpu_softmax::DeviceError>(())
 //! ```
 //!
+//! [`softmax_with_sink`] has a tensor of attention sinks, [`cross_entropy_with`] and [`CrossEntropyLoss::forward_with`] have a tensor of
+//! weights of rows, and [`distillation`] compares the logits with those of a teacher.
+//!
 //! [`sample`] draws a token of each row of logits, with no copy of them to the host.
 //!
 //! [`CrossEntropyLoss`] takes the place of `burn::nn::loss::CrossEntropyLoss`, with the same configuration.
@@ -33,7 +36,8 @@
 //! **Fusion.** With the feature `fusion`, which is on by default as in Burn, the operations are lazy as Burn's own are. Turn it off if
 //! you turn off Burn's.
 //!
-//! **Gradients** are computed for logits only: not for soft targets, weights, masks, scales or biases. Where logits of
+//! **Gradients** are computed for logits and tensors of sinks only: not for soft targets, a teacher's logits, weights, masks, scales or
+//! biases. Where logits of
 //! f32 are tracked, a reduced loss leaves its gradient in the same pass, over the logits if no other tensor shares their memory; the
 //! backward pass multiplies it by the upstream gradient unless that is 1. Logits of 16 bits, and losses of rows, are computed again in
 //! the backward pass, so that the upstream gradient is applied before rounding; with [`wgpu_softmax::Upstream::Buffer`] so are others.
@@ -52,13 +56,20 @@ mod functions;
 mod linear;
 mod loss;
 mod scale;
+mod sink;
 
-pub use backend::{SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights};
+pub use backend::{
+    LossWeights, SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights,
+};
 pub use device::{DeviceError, attach, device};
-pub use functions::{cross_entropy, cross_entropy_soft, log_softmax, sample, softmax, softmax_with};
+pub use functions::{
+    WeightTensors, cross_entropy, cross_entropy_soft, cross_entropy_soft_with, cross_entropy_with, distillation,
+    log_softmax, sample, softmax, softmax_with,
+};
 pub use linear::{
     LinearCrossEntropyBackend, LinearCrossEntropyGradBackend, LinearCrossEntropyLoss, LinearLayer, LinearOptions,
     linear_cross_entropy, linear_cross_entropy_bytes,
 };
 pub use loss::CrossEntropyLoss;
+pub use sink::{SoftmaxSinkBackend, SoftmaxSinkGradBackend, softmax_with_sink};
 pub use wgpu_softmax;

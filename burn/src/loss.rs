@@ -1,7 +1,7 @@
 //! A replacement for Burn's loss module.
 
 use crate::backend::Targets;
-use crate::functions::cross_entropy_of;
+use crate::functions::{WeightTensors, cross_entropy_of};
 use burn::module::Module;
 use burn::nn::loss;
 use burn::tensor::{Int, Tensor};
@@ -35,19 +35,37 @@ impl CrossEntropyLoss {
     /// # Panics
     /// As [`crate::cross_entropy`].
     pub fn forward(&self, logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+        match self.inner.logits {
+            true => self.weighted(logits, targets, None),
+            false => self.inner.forward(logits, targets),
+        }
+    }
+
+    /// Like [`CrossEntropyLoss::forward`], with weights r of the rows, `[rows]`: `Σ r_i w_t ξ_i / Σ r_i w_t`, w being the weights of
+    /// the classes. See [`crate::cross_entropy_with`].
+    ///
+    /// # Panics
+    /// As [`crate::cross_entropy`], and with `logits: false`, since Burn's own loss has no weights of rows.
+    pub fn forward_with(&self, logits: Tensor<2>, targets: Tensor<1, Int>, row_weights: Tensor<1>) -> Tensor<1> {
+        assert!(
+            self.inner.logits,
+            "weights of rows need a loss of logits, not of probabilities"
+        );
+        self.weighted(logits, targets, Some(row_weights))
+    }
+
+    fn weighted(&self, logits: Tensor<2>, targets: Tensor<1, Int>, row_weights: Option<Tensor<1>>) -> Tensor<1> {
         let Self { inner } = self;
-        if !inner.logits {
-            return inner.forward(logits, targets);
-        }
-        let [rows, classes] = logits.dims();
+        let rows = logits.dims()[0];
         assert_eq!(targets.dims(), [rows], "logits of {rows} rows need a target for each");
-        if let Some(weights) = &inner.weights {
-            assert_eq!(weights.dims(), [classes], "{classes} classes need a weight for each");
-        }
         let options = options_of(inner);
         let targets = only_first_pad(inner, targets);
         let targets = Targets::Indices(targets.into_dispatch());
-        cross_entropy_of(logits, targets, inner.weights.clone(), 1, &options)
+        let weights = WeightTensors {
+            classes: inner.weights.clone(),
+            rows: row_weights,
+        };
+        cross_entropy_of(logits, targets, weights, 1, &options)
     }
 }
 

@@ -5,7 +5,7 @@ use super::backend::{
     LinearCrossEntropyBackend, LinearCrossEntropyGradBackend, LinearLayer, LinearOptions, grad_shapes,
 };
 use super::chunks::{Chunks, Sizes, ranges};
-use crate::backend::{Targets, Weights};
+use crate::backend::{LossWeights, Targets, Weights};
 use crate::cube::{Batch, empty, float_dtype, to_i32};
 use burn::backend::FloatDType;
 use burn::backend::ops::{FloatTensorOps, IntTensorOps};
@@ -211,7 +211,11 @@ impl Call {
         }
         let targets = Targets::Indices(CubeBackend::int_slice(self.targets.clone(), &slices(rows)));
         let upstream = (self.loss.gradient != Gradient::None).then_some(upstream);
-        Batch::new(logits, targets, self.weights.clone(), 1, self.loss.clone()).run(upstream)
+        let weights = LossWeights {
+            classes: self.weights.clone(),
+            rows: Weights::None,
+        };
+        Batch::new(logits, targets, weights, 1, self.loss.clone()).run(upstream)
     }
 
     /// Adds what a chunk of rows contributes to the gradients of hidden states, weight and bias.

@@ -231,7 +231,11 @@ fn check_tensors(
 fn check_options(options: &CrossEntropy) {
     let adjust = &options.adjust;
     let refused = [
-        (options.targets != Targets::Indices, "targets: Probabilities"),
+        (
+            options.targets != Targets::Indices,
+            "targets: Probabilities or TeacherLogits",
+        ),
+        (options.row_weights.is_some(), "row_weights"),
         (options.input != Input::Logits, "input: LogProbs"),
         (options.normalizer == Normalizer::Buffer, "normalizer: Buffer"),
         (!matches!(adjust.scale, Scale::Number(_)), "adjust.scale: PerRow"),

@@ -1,6 +1,7 @@
 //! Empty batches, bad targets, and calls that cannot be done.
 
 use super::*;
+use burn_wgpu_softmax::{WeightTensors, cross_entropy_with, distillation, softmax_with_sink};
 
 /// A message in which `part` is expected.
 #[track_caller]
@@ -24,13 +25,15 @@ fn batches_of_nothing() {
     );
 }
 
+/// The message of a panic.
+fn message(f: Box<dyn FnOnce() + std::panic::UnwindSafe>) -> String {
+    let panic = std::panic::catch_unwind(f).unwrap_err();
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap()
+}
+
 #[test]
 fn what_cannot_be_done_says_why() {
-    let message = |f: Box<dyn FnOnce() + std::panic::UnwindSafe>| {
-        let panic = std::panic::catch_unwind(f).unwrap_err();
-        let text = panic.downcast_ref::<String>().cloned();
-        text.or(panic.downcast_ref::<&str>().map(|s| s.to_string())).unwrap()
-    };
     let dim = message(Box::new(|| drop(softmax(random([2, 3]), 2))));
     assert_eq!(
         dim, "dimension 2 of a tensor of 2",
@@ -66,6 +69,48 @@ fn what_cannot_be_done_says_why() {
     assert!(
         loss[0].is_finite(),
         "the loss of [2, 3] with every output is {loss:?}, but a number is expected"
+    );
+}
+
+#[test]
+fn numbers_of_rows_and_teachers_that_do_not_fit_say_why() {
+    let sinks = message(Box::new(|| {
+        let sinks = Tensor::zeros([3], &device());
+        drop(softmax_with_sink(random([2, 3]), sinks, 1, &Softmax::default()));
+    }));
+    says(
+        "3 sinks for 2 rows",
+        &sinks,
+        "have 2 rows, which need a sink each, not 3",
+    );
+    let weights = message(Box::new(|| {
+        let weights = WeightTensors::of_rows(Tensor::zeros([3], &device()));
+        drop(cross_entropy_with(
+            random([2, 3]),
+            targets(2, 3),
+            1,
+            &CrossEntropy::default(),
+            weights,
+        ));
+    }));
+    says(
+        "3 weights for 2 rows",
+        &weights,
+        "have 2 rows, which need a weight each, not 3",
+    );
+    let teacher = message(Box::new(|| {
+        drop(distillation(
+            random([2, 3]),
+            random([3, 2]),
+            1,
+            &CrossEntropy::default(),
+            None,
+        ));
+    }));
+    says(
+        "a teacher of another shape",
+        &teacher,
+        "student and teacher have logits of one shape",
     );
 }
 

@@ -88,6 +88,10 @@ fn what_cannot_be_done_says_why() {
         normalizer: Normalizer::Buffer,
         ..options.clone()
     };
+    let of_rows = CrossEntropy {
+        row_weights: Some(vec![1.0; ROWS].into()),
+        ..options.clone()
+    };
     for (message, part) in [
         (
             call(hidden, [11, 37], 37, UNLIMITED, options.clone()),
@@ -106,6 +110,7 @@ fn what_cannot_be_done_says_why() {
             &format!("a budget of {} bytes", fewest - 1),
         ),
         (call(hidden, weight, 37, UNLIMITED, of_a_buffer), "normalizer: Buffer"),
+        (call(hidden, weight, 37, UNLIMITED, of_rows), "cannot have row_weights"),
     ] {
         assert!(message.contains(part), "«{message}», but «{part}» is expected in it");
     }
