@@ -349,7 +349,7 @@ pub(super) async fn edges(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn sampled(
+pub(super) async fn sampled(
     tally: &mut Tally<'_>,
     (x, rows): (&[f32], Rows),
     options: &Sample,

@@ -3,7 +3,7 @@
 
 use super::accuracy::{all_outputs, stored};
 use super::tally::{Compared, Tally};
-use crate::dtype::{Element, Storage};
+use crate::dtype::{Dtype, Element, Storage};
 use crate::error::RunError;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{Adjust, AdjustBuffers, Mask, Scale};
@@ -92,6 +92,10 @@ fn elements<T: Element>(words: &[u32], count: usize) -> Vec<T> {
 /// of a row and its padding, or the first of the next row.
 pub(super) async fn padding<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for (classes, stride) in [(5, 7), (6, 10), (1028, 1032), (4, 4), (1030, 1031)] {
+        // Of 16 bits the other two-chunk shape is enough.
+        if classes == 1028 && T::DTYPE != Dtype::F32 {
+            continue;
+        }
         // One more row of four classes would have lanes that run after those of the last.
         let rows = Rows::new(8, classes).with_row_stride(stride);
         let x: Vec<T> = stored(&tally.random.logits(rows.elements()?, 4.0));
