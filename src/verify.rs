@@ -20,6 +20,7 @@ mod reports;
 mod shards;
 mod special;
 mod tally;
+mod teachers;
 
 pub use check::Check;
 
@@ -103,11 +104,13 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("many_rows", layouts::many_rows),
     check!("long_rows", layouts::long_rows),
     check!("unequal_rows", ragged::rows),
+    check!("unequal_rows/targets", ragged::bad_targets),
     check!("twin/softmax", bits::softmax_twin),
     check!("twin/cross_entropy", bits::cross_entropy_twin),
     check!("twin/sample", bits::sample_twin),
     check!("twin/draft", bits::draft_twin),
     check!("row_weights", asked::row_weights),
+    check!("row_weights/many", asked::many_row_weights),
     check!("sinks/f32", asked::sinks::<f32>),
     check!("sinks/f16", asked::sinks::<f16>),
     check!("sinks/bf16", asked::sinks::<bf16>),
@@ -115,6 +118,8 @@ const CHECKS: &[(&str, Checker)] = &[
     check!("divergences/f32", asked::divergences::<f32>),
     check!("divergences/f16", asked::divergences::<f16>),
     check!("divergences/bf16", asked::divergences::<bf16>),
+    check!("teachers", teachers::teachers),
+    check!("teachers/hessian", teachers::hessian),
     check!("hessians", asked::hessians),
     check!("entropies/f32", entropies::entropies::<f32>),
     check!("entropies/f16", entropies::entropies::<f16>),

@@ -2,9 +2,10 @@
 
 use super::accuracy::stored;
 use super::tally::{Compared, Tally};
-use crate::dtype::Element;
+use crate::dtype::{Dtype, Element};
 use crate::error::RunError;
-use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyOutput};
+use crate::ops::adjust::Adjust;
+use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyOutput, Input};
 use crate::ops::logsumexp::LogSumExp;
 use crate::ops::loss::{Gradient, Reduction};
 use crate::ops::sink::Sink;
@@ -52,6 +53,9 @@ fn outputs<T: Element>(
     tally.case(subject.equal("counted", &out.counted, &exact.counted));
 }
 
+/// Of the two rows of weight 0 one has −0.
+const ROW_WEIGHTS: [f32; COUNT] = [1.5, 0.25, 3.0, -0.0, 2.0, 0.75, 0.0];
+
 /// The row with the NaN has weight 0, so that a mean shows whether it takes part.
 pub(super) async fn row_weights(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for rows in SHAPES.into_iter().filter(|rows| rows.classes() != 2052) {
@@ -65,7 +69,7 @@ pub(super) async fn row_weights(tally: &mut Tally<'_>) -> Result<(), RunError> {
         ] {
             let class_weights: Vec<f32> = (0..rows.classes()).map(|c| 0.5 + c as f32).collect();
             let options = CrossEntropy {
-                row_weights: Some([1.5, 0.25, 3.0, 0.0, 2.0, 0.75, 0.0].into()),
+                row_weights: Some(ROW_WEIGHTS.into()),
                 weights: has_weights.then(|| class_weights.into()),
                 gradient: Gradient::Apart,
                 row_losses: true,
@@ -73,11 +77,7 @@ pub(super) async fn row_weights(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 reduction,
                 ..CrossEntropy::default()
             };
-            let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
-            let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
-            let bounds = LossBounds::new(&options, &exact);
-            let subject = Subject::new::<f32>("cross_entropy", rows, &options);
-            outputs(tally, &subject, (out, exact), Some(&bounds));
+            of_indices(tally, (&x, &targets), rows, &options).await?;
 
             let q = vec![1.0 / rows.classes() as f32; x.len()];
             let out = tally.gpu.cross_entropy_soft_async(&x, &q, rows, &options).await?;
@@ -85,7 +85,60 @@ pub(super) async fn row_weights(tally: &mut Tally<'_>) -> Result<(), RunError> {
             let subject = Subject::new::<f32>("cross_entropy_soft", rows, &options);
             outputs(tally, &subject, (out, exact), None);
         }
+        let of_log_probs = CrossEntropy {
+            input: Input::LogProbs,
+            row_weights: Some(ROW_WEIGHTS.into()),
+            gradient: Gradient::Apart,
+            row_losses: true,
+            ..CrossEntropy::default()
+        };
+        of_indices(tally, (&x, &targets), rows, &of_log_probs).await?;
     }
+    Ok(())
+}
+
+/// That the target of a row which takes no part is out of range is no error, so that one is a failed case.
+async fn of_indices(
+    tally: &mut Tally<'_>,
+    (x, targets): (&[f32], &[i64]),
+    rows: Rows,
+    options: &CrossEntropy,
+) -> Result<(), RunError> {
+    let subject = Subject::new::<f32>("cross_entropy", rows, options);
+    let out = match tally.gpu.cross_entropy_async(x, targets, rows, options).await {
+        Err(error @ RunError::TargetOutOfRange { .. }) => {
+            tally.case(subject.equal("the outcome", &Err(error), &Ok(())));
+            return Ok(());
+        }
+        out => out?,
+    };
+    let exact = reference::cross_entropy(x, targets, rows, options)?;
+    let bounds = LossBounds::new(options, &exact);
+    outputs(tally, &subject, (out, exact), Some(&bounds));
+    Ok(())
+}
+
+/// So many rows that sums of their weights are summed once more.
+pub(super) async fn many_row_weights(tally: &mut Tally<'_>) -> Result<(), RunError> {
+    let rows = Rows::new(66_000, 3);
+    if !tally.fits(rows) {
+        return Ok(());
+    }
+    let x = tally.random.logits(rows.count() * rows.classes(), 3.0);
+    let targets = tally.random.targets(rows.count(), rows.classes());
+    let of_row = |row: usize| (row % 5) as f32 * 0.5;
+    let options = CrossEntropy {
+        row_weights: Some((0..rows.count()).map(of_row).collect::<Vec<_>>().into()),
+        weights: Some([0.5, 1.5, 3.0].into()),
+        z_loss: 0.5,
+        ..CrossEntropy::default()
+    };
+    let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
+    let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
+    let subject = Subject::new::<f32>("cross_entropy", rows, &options);
+    let loss = out.loss.unwrap_or(f32::NAN);
+    tally.near(&subject, &Compared::new("loss", &[loss], vec![exact.loss]));
+    tally.case(subject.equal("counted", &out.counted, &exact.counted));
     Ok(())
 }
 
@@ -119,6 +172,9 @@ pub(super) async fn sinks<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunEr
             let lse = tally.gpu.logsumexp_async(&x, rows, &of_lse).await?;
             let exact = reference::logsumexp(&x, rows, &of_lse)?;
             tally.near(&subject, &Compared::new("lse", &lse, exact));
+            if T::DTYPE == Dtype::F32 && rows.classes() == 8 && !log {
+                sink_of_lse(tally, (&x, &lse), rows, &of_lse).await?;
+            }
 
             let g: Vec<T> = stored(&tally.random.logits(x.len(), 1.0));
             let backward = SoftmaxGrad {
@@ -136,6 +192,31 @@ pub(super) async fn sinks<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunEr
             tally.near(&subject, &Compared::new("the sinks' gradient", &of_sink, exact));
         }
     }
+    Ok(())
+}
+
+/// The gradients of an lse.
+async fn sink_of_lse<T: Element>(
+    tally: &mut Tally<'_>,
+    (x, lse): (&[T], &[f32]),
+    rows: Rows,
+    options: &LogSumExp,
+) -> Result<(), RunError> {
+    let g = tally.random.logits(rows.count(), 1.0);
+    let (dx, of_sink) = (tally.gpu)
+        .logsumexp_grad_with_sink_async(x, lse, &g, rows, options)
+        .await?;
+    let g: Vec<f64> = g.into_iter().map(f64::from).collect();
+    let subject = Subject::new::<T>("logsumexp_grad", rows, options);
+    let exact = reference::logsumexp_grad(x, &g, rows, options)?;
+    tally.near(&subject, &Compared::new("dx", &dx, exact));
+    let forward = Softmax {
+        sink: options.sink.clone(),
+        ..Softmax::default()
+    };
+    let p = reference::sink_probabilities(x, rows, &forward)?;
+    let exact = p.into_iter().zip(g).map(|(p, g)| p * g).collect();
+    tally.near(&subject, &Compared::new("the sinks' gradient", &of_sink, exact));
     Ok(())
 }
 
@@ -204,7 +285,7 @@ pub(super) async fn divergences<T: Element>(tally: &mut Tally<'_>) -> Result<(),
         }
         let q = reference::softmax(&tally.random.logits(x.len(), 2.0), rows, &Softmax::default())?;
         let mut q: Vec<f32> = q.into_iter().map(|q| q as f32).collect();
-        (q[2], q[rows.classes()]) = (0.0, 0.0);
+        (q[2], q[rows.classes()], q[3 * rows.classes()]) = (0.0, 0.0, -0.25);
         let q: Vec<T> = stored(&q);
         let options = CrossEntropy {
             divergence: true,
@@ -226,10 +307,11 @@ pub(super) async fn hessians(tally: &mut Tally<'_>) -> Result<(), RunError> {
         let x = logits(tally, rows);
         let v = tally.random.logits(x.len(), 3.0);
         let targets: Vec<i64> = vec![0, 1, -100, 3, 4, 0, 2];
-        for (z_loss, label_smoothing) in [(0.0, 0.0), (0.5, 0.25)] {
+        for (z_loss, label_smoothing, scale) in [(0.0, 0.0, 1.0), (0.5, 0.25, -0.75)] {
             let options = CrossEntropy {
                 z_loss,
                 label_smoothing,
+                adjust: Adjust::scaled(scale),
                 weights: Some(
                     (0..rows.classes())
                         .map(|c| 0.5 + (c % 3) as f32)
@@ -246,36 +328,45 @@ pub(super) async fn hessians(tally: &mut Tally<'_>) -> Result<(), RunError> {
             let product = out.gradient.unwrap_or_default();
             tally.near(&subject, &Compared::new("the product", &product, exact.gradient));
         }
-        let g = tally.random.logits(x.len(), 1.0);
-        for log in [false, true] {
-            let forward = Softmax {
-                log,
-                ..Softmax::default()
-            };
-            let y = tally.gpu.softmax_async(&x, rows, &forward).await?;
-            let options = SoftmaxGrad {
-                log,
-                ..SoftmaxGrad::default()
-            };
-            let product = tally.gpu.softmax_hvp_async(&y, &g, &v, rows, &options).await?;
-            let exact = reference::softmax_hvp(&y, &g, &v, rows, log)?;
-            let subject = Subject::new::<f32>("softmax_hvp", rows, &options);
-            let most = |row: usize, of: &[f32]| places(&rows, row).map(|i| f64::from(of[i]).abs()).fold(0.0, f64::max);
-            let size: Vec<f64> = (0..COUNT).map(|row| most(row, &g) * most(row, &v)).collect();
-            let total = |row: usize| {
-                if log {
-                    places(&rows, row).map(|i| f64::from(g[i]).abs()).sum()
-                } else {
-                    1.0
-                }
-            };
-            let bound = |i: usize, _: f64| {
-                let row = i / rows.classes();
-                let allowed = 2e-6 * (size[row] * total(row)).max(1.0);
-                (allowed, allowed)
-            };
-            tally.within(&subject, &Compared::new("the product", &product, exact), bound);
-        }
+        softmax_hessians(tally, (&x, &v), rows).await?;
+    }
+    Ok(())
+}
+
+async fn softmax_hessians(tally: &mut Tally<'_>, (x, v): (&[f32], &[f32]), rows: Rows) -> Result<(), RunError> {
+    let g = tally.random.logits(x.len(), 1.0);
+    for (log, scale) in [(false, -1.5), (true, 1.0)] {
+        let forward = Softmax {
+            log,
+            ..Softmax::default()
+        };
+        let y = tally.gpu.softmax_async(x, rows, &forward).await?;
+        let options = SoftmaxGrad {
+            log,
+            adjust: Adjust::scaled(scale),
+            ..SoftmaxGrad::default()
+        };
+        let product = tally.gpu.softmax_hvp_async(&y, &g, v, rows, &options).await?;
+        let mut exact = reference::softmax_hvp(&y, &g, v, rows, log)?;
+        exact
+            .iter_mut()
+            .for_each(|product| *product *= f64::from(scale * scale));
+        let subject = Subject::new::<f32>("softmax_hvp", rows, &options);
+        let most = |row: usize, of: &[f32]| places(&rows, row).map(|i| f64::from(of[i]).abs()).fold(0.0, f64::max);
+        let size: Vec<f64> = (0..COUNT).map(|row| most(row, &g) * most(row, v)).collect();
+        let total = |row: usize| {
+            if log {
+                places(&rows, row).map(|i| f64::from(g[i]).abs()).sum()
+            } else {
+                1.0
+            }
+        };
+        let bound = |i: usize, _: f64| {
+            let row = i / rows.classes();
+            let allowed = 2e-6 * (size[row] * total(row)).max(1.0);
+            (allowed, allowed)
+        };
+        tally.within(&subject, &Compared::new("the product", &product, exact), bound);
     }
     Ok(())
 }

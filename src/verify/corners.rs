@@ -310,6 +310,16 @@ pub(super) async fn edges(tally: &mut Tally<'_>) -> Result<(), RunError> {
         batch.push((tiny.clone(), with(3.0, top_k, 1.0)));
         batch.push((rounded.clone(), with(0.7, top_k, 1.0)));
     }
+    for min_p in [0.1f32, 0.2, 0.3, 0.6, 0.7, 0.9] {
+        // The logarithm's nearest number, which is above it or below.
+        let edge = f64::from(min_p).ln() as f32;
+        let row = vec![0.0, edge, edge.next_up(), edge.next_down(), -0.5, -1.0, -2.0, -9.0];
+        let params = SampleParams {
+            min_p,
+            ..SampleParams::default()
+        };
+        batch.push((row, params));
+    }
     for seed in 0..4 {
         let x: Vec<f32> = batch.iter().flat_map(|(x, _)| x.clone()).collect();
         let params: Vec<SampleParams> = (0..).zip(&batch).map(|(row, (_, p))| p.at(seed, row)).collect();
@@ -339,7 +349,7 @@ pub(super) async fn edges(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn sampled(
+pub(super) async fn sampled(
     tally: &mut Tally<'_>,
     (x, rows): (&[f32], Rows),
     options: &Sample,

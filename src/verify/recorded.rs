@@ -3,12 +3,13 @@
 
 use super::accuracy::{all_outputs, stored};
 use super::tally::{Compared, Tally};
-use crate::dtype::{Element, Storage};
+use crate::dtype::{Dtype, Element, Storage};
 use crate::error::RunError;
 use crate::gpu::{Gpu, Wait};
 use crate::ops::adjust::{Adjust, AdjustBuffers, Mask, Scale};
 use crate::ops::cross_entropy::{CrossEntropy, CrossEntropyBuffers};
 use crate::ops::loss::{CrossEntropySummary, Gradient, Normalizer, Reduction, Upstream};
+use crate::ops::sink::Sink;
 use crate::ops::softmax::{Softmax, SoftmaxBuffers};
 use crate::ops::values::Values;
 use crate::reference;
@@ -91,6 +92,10 @@ fn elements<T: Element>(words: &[u32], count: usize) -> Vec<T> {
 /// of a row and its padding, or the first of the next row.
 pub(super) async fn padding<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for (classes, stride) in [(5, 7), (6, 10), (1028, 1032), (4, 4), (1030, 1031)] {
+        // Of 16 bits the other two-chunk shape is enough.
+        if classes == 1028 && T::DTYPE != Dtype::F32 {
+            continue;
+        }
         // One more row of four classes would have lanes that run after those of the last.
         let rows = Rows::new(8, classes).with_row_stride(stride);
         let x: Vec<T> = stored(&tally.random.logits(rows.elements()?, 4.0));
@@ -212,6 +217,7 @@ struct Numbers {
     bias: Vec<f32>,
     mask: Vec<f32>,
     weights: Vec<f32>,
+    row_weights: Vec<f32>,
 }
 
 impl Numbers {
@@ -237,6 +243,7 @@ impl Numbers {
                 mask: Mask::Full(values(&self.mask)),
             },
             weights: Some(values(&self.weights)),
+            row_weights: Some(values(&self.row_weights)),
             normalizer,
             upstream,
             ignore_index: 1,
@@ -265,25 +272,28 @@ pub(super) async fn buffers(tally: &mut Tally<'_>) -> Result<(), RunError> {
             bias: tally.random.logits(classes, 1.0),
             mask: tally.random.logits(x.len(), 1.0),
             weights: tally.random.logits(classes, 1.0).iter().map(|w| w.abs()).collect(),
+            row_weights: (0..count).map(|row| 0.5 + row as f32).collect(),
         };
         let (given, options) = (numbers.options(false, is_counted), numbers.options(true, is_counted));
         let gpu = tally.gpu;
-        let [scales, bias, mask, weights, normalizer, upstream] = [
+        let [scales, bias, mask, weights, row_weights, normalizer, upstream] = [
             &numbers.scales[..],
             &numbers.bias,
             &numbers.mask,
             &numbers.weights,
+            &numbers.row_weights,
             &[7.5],
             &[-2.5],
         ]
         .map(|numbers| Guarded::of(gpu, numbers));
-        let (scales, bias, mask, weights) = (scales?, bias?, mask?, weights?);
+        let (scales, bias, mask, weights, row_weights) = (scales?, bias?, mask?, weights?, row_weights?);
         let (normalizer, upstream, summary) = (normalizer?, upstream?, Guarded::summary(gpu, 16)?);
         let (logits, indices) = (Guarded::of(gpu, &x)?, Guarded::new(gpu, &targets)?);
         let buffers = CrossEntropyBuffers {
             upstream: (!is_counted).then(|| upstream.inside()),
             normalizer: (!is_counted).then(|| normalizer.inside()),
             weights: Some(weights.inside()),
+            row_weights: Some(row_weights.inside()),
             adjust: AdjustBuffers {
                 scale: Some(scales.inside()),
                 bias: Some(bias.inside()),
@@ -310,7 +320,7 @@ pub(super) async fn buffers(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A scale that is no number, which on the host would be an error, makes its row NaN and no other.
+/// A scale that is no number, which on the host would be an error, makes its row NaN and no other. Each row has a sink.
 pub(super) async fn scales(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let rows = Rows::new(4, 3);
     let options = Softmax {
@@ -318,20 +328,23 @@ pub(super) async fn scales(tally: &mut Tally<'_>) -> Result<(), RunError> {
             scale: Scale::PerRow(Values::Buffer),
             ..Adjust::default()
         },
+        sink: Some(Sink::PerRow(Values::Buffer)),
         ..Softmax::default()
     };
     let gpu = tally.gpu;
     let logits = Guarded::of(gpu, &[0.0f32, 1e-30, -1.0].repeat(4))?;
     let scales = Guarded::of(gpu, &[f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.0])?;
+    let sinks = Guarded::of(gpu, &[0.0f32; 4])?;
     let result = Guarded::empty(gpu, 12)?;
     let mut buffers = SoftmaxBuffers::new(logits.inside(), Some(result.inside()));
     buffers.adjust.scale = Some(scales.inside());
+    buffers.sink = Some(sinks.inside());
     let mut encoder = gpu.encoder();
     options.prepare(gpu, rows)?.encode(&mut encoder, &buffers)?;
     gpu.submit(encoder)?;
     let subject = Subject::new::<f32>("softmax, recorded", rows, &options);
     let y: Vec<f32> = elements(&result.read(tally, &subject, "y").await?, 12);
-    let expected = [[f64::NAN; 9].as_slice(), &[1.0 / 3.0; 3]].concat();
+    let expected = [[f64::NAN; 9].as_slice(), &[1.0 / 4.0; 3]].concat();
     tally.near(&subject, &Compared::new("y", &y, expected));
     Ok(())
 }

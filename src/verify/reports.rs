@@ -1,10 +1,11 @@
 //! Checks what is reported of sampled tokens, and options of sampling that are the same for all rows, beside the twin. Shards are
 //! compared with whole rows elsewhere, on the same adapter, so that whole rows must be right.
 
+use super::corners::sampled;
 use super::tally::Tally;
 use crate::error::RunError;
 use crate::ops::adjust::{Adjust, Scale};
-use crate::ops::sample::{Allowed, LogProbs, LogitBias, NO_TOKEN, Sample, SampleOutput, SampleParams};
+use crate::ops::sample::{Allowed, History, LogProbs, LogitBias, NO_TOKEN, Sample, SampleOutput, SampleParams};
 use crate::ops::values::Values;
 use crate::rows::Rows;
 use crate::testing::{SampleBatch, Subject, bits};
@@ -111,15 +112,22 @@ fn row_of(batch: &SampleBatch, row: usize, token: u32) -> Row {
     }
 }
 
-/// Parameters, allowed classes and biases that all rows share, after a scale and a bias of the logits.
+/// Parameters, allowed classes and biases that all rows share, after a scale and a bias of the logits, and a history of each with
+/// classes that have a bias too. A row with a +∞ has no token, even where that class is not allowed.
 pub(super) async fn shared(tally: &mut Tally<'_>) -> Result<(), RunError> {
     for classes in [37, 2050] {
         let rows = Rows::new(COUNT, classes);
-        let x = tally.random.logits(COUNT * classes, 4.0);
+        let mut x = tally.random.logits(COUNT * classes, 4.0);
         let of_class = tally.random.logits(classes, 1.0);
         let allowed: Vec<u32> = (0..classes.div_ceil(32)).map(|_| tally.random.bits() as u32).collect();
+        let hidden = (0..32).find(|c| allowed[0] >> c & 1 == 0).unwrap_or(0);
+        // The scale is negative.
+        x[7 * classes + hidden] = f32::NEG_INFINITY;
+        let history: Vec<u32> = [3, 5, 3, 9].repeat(COUNT);
         let params = SampleParams {
             temperature: 0.7,
+            repetition_penalty: 1.5,
+            presence_penalty: 0.5,
             top_k: 20,
             top_p: 0.9,
             min_p: 0.001,
@@ -132,6 +140,10 @@ pub(super) async fn shared(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 bias: Some(of_class.clone().into()),
                 ..Adjust::default()
             },
+            history: Some(History {
+                length: 4,
+                tokens: history.clone().into(),
+            }),
             allowed: Some(Allowed::All(allowed.clone().into())),
             bias: Some(LogitBias {
                 length: biased.len(),
@@ -139,8 +151,6 @@ pub(super) async fn shared(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 classes: biased.to_vec().into(),
                 values: Values::from(biases.to_vec()),
             }),
-            ranks: true,
-            kept: true,
             ..Sample::new(params)
         };
         let bias: Vec<(u32, f32)> = biased.into_iter().zip(biases).collect();
@@ -149,19 +159,14 @@ pub(super) async fn shared(tally: &mut Tally<'_>) -> Result<(), RunError> {
                 // Half of an f32 is exact.
                 let a: Vec<f32> = row.iter().zip(&of_class).map(|(x, b)| x * -0.5 + b).collect();
                 let edits = Edits {
-                    history: &[],
+                    history: &history[..4],
                     bias: &bias,
                     allowed: Some(&allowed),
                 };
                 twin::draw(&twin::values(&a, &params, edits), &params, false)
             })
             .collect();
-        let out = tally.gpu.sample_async(&x, rows, &options).await?;
-        let subject = Subject::new::<f32>("sample", rows, &options);
-        let of = |part: fn(&twin::Drawn) -> u32| -> Vec<u32> { drawn.iter().map(part).collect() };
-        tally.case(subject.each("tokens", &out.tokens, &of(|d| d.token)));
-        tally.case(subject.each("ranks", out.ranks.as_deref().unwrap_or_default(), &of(|d| d.rank)));
-        tally.case(subject.each("kept", out.kept.as_deref().unwrap_or_default(), &of(|d| d.kept)));
+        sampled(tally, (&x, rows), &options, &drawn).await?;
     }
     Ok(())
 }
