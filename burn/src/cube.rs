@@ -26,7 +26,7 @@ use wgpu_softmax::{
 
 impl SoftmaxBackend for CubeBackend {
     fn fused_softmax(logits: FloatTensor<Self>, dim: usize, options: Softmax) -> FloatTensor<Self> {
-        softmax(logits, None, dim, Softmax { lse: false, ..options }).0
+        softmax(logits, [None, None], dim, options)
     }
 
     fn fused_cross_entropy(
@@ -45,13 +45,13 @@ impl SoftmaxBackend for CubeBackend {
     }
 }
 
-/// The softmax, with a tensor of sinks if there is one, and the lse of each row if it is asked for.
+/// The softmax, with a tensor of sinks if there is one; the lse of each row is left in a tensor if there is one.
 pub(crate) fn softmax(
     logits: CubeTensor,
-    sink: Option<CubeTensor>,
+    [sink, lse]: [Option<CubeTensor>; 2],
     dim: usize,
     options: Softmax,
-) -> (CubeTensor, Option<CubeTensor>) {
+) -> CubeTensor {
     let logits = into_contiguous(logits);
     let sink = sink.map(as_f32);
     let per_row = sink.as_ref().map(|_| Sink::PerRow(Values::Buffer));
@@ -59,11 +59,10 @@ pub(crate) fn softmax(
         storage: storage(logits.dtype),
         in_place: is_ours_alone(&logits),
         sink: per_row.or(options.sink),
+        lse: lse.is_some(),
         ..options
     };
-    let shape = logits.meta.shape();
-    let result = (!options.in_place).then(|| empty(&logits, shape.clone(), logits.dtype));
-    let lse = (options.lse).then(|| empty(&logits, rows_along(shape, dim), DType::F32));
+    let result = (!options.in_place).then(|| empty(&logits, logits.meta.shape().clone(), logits.dtype));
     let optional = [&result, &sink, &lse];
     let tensors: Vec<_> = std::iter::once(&logits).chain(optional.into_iter().flatten()).collect();
     launch(&tensors, |gpu, encoder, slices| {
@@ -71,7 +70,7 @@ pub(crate) fn softmax(
         [buffers.result, buffers.sink, buffers.lse] = spread(&slices[1..], optional);
         options.prepare(gpu, rows(&logits, dim)?)?.encode(encoder, &buffers)
     });
-    (result.unwrap_or(logits), lse)
+    result.unwrap_or(logits)
 }
 
 /// The slices of tensors that need not be there, of which those that are there have one.

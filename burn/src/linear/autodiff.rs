@@ -20,8 +20,11 @@ enum Saved<B: Backend> {
     /// The gradients of the loss, f32, and the type that they get.
     Gradients([FloatTensor<B>; 3], DType),
     /// Everything, since each row has an upstream gradient of its own.
-    Inputs(LinearLayer<B>, IntTensor<B>, Weights<B>, LinearOptions),
+    Inputs(Box<Inputs<B>>),
 }
+
+/// The layer, the targets, their weights, and the options.
+type Inputs<B> = (LinearLayer<B>, IntTensor<B>, Weights<B>, LinearOptions);
 
 impl<B: LinearCrossEntropyGradBackend + SoftmaxOnePassBackend, const N: usize> Backward<B, N> for LinearBackward {
     type State = Saved<B>;
@@ -30,7 +33,8 @@ impl<B: LinearCrossEntropyGradBackend + SoftmaxOnePassBackend, const N: usize> B
         let upstream = grads.consume::<B>(&ops.node);
         let (gradients, scale, dtype) = match ops.state {
             Saved::Gradients(gradients, dtype) => (gradients, Some(upstream), dtype),
-            Saved::Inputs(layer, targets, weights, options) => {
+            Saved::Inputs(inputs) => {
+                let (layer, targets, weights, options) = *inputs;
                 let dtype = layer.hidden.dtype();
                 let upstream = B::float_cast(upstream, crate::cube::float_dtype(DType::F32));
                 let (_, hidden, weight, bias) =
@@ -142,7 +146,8 @@ where
             prep.finish(Saved::Gradients([hidden, weight, bias], dtype), loss)
         }
         OpsKind::Tracked(prep) => {
-            let saved = Saved::Inputs(layer.clone(), targets.clone(), weights.clone(), options.clone());
+            let inputs = (layer.clone(), targets.clone(), weights.clone(), options.clone());
+            let saved = Saved::Inputs(Box::new(inputs));
             prep.finish(
                 saved,
                 B::fused_linear_cross_entropy(layer, targets, weights, scale, options),

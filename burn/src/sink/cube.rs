@@ -16,7 +16,7 @@ impl SoftmaxSinkBackend for CubeBackend {
         dim: usize,
         options: Softmax,
     ) -> FloatTensor<Self> {
-        softmax(logits, Some(sink), dim, Softmax { lse: false, ..options }).0
+        softmax(logits, [Some(sink), None], dim, options)
     }
 }
 
@@ -27,8 +27,9 @@ impl SoftmaxSinkGradBackend for CubeBackend {
         dim: usize,
         options: Softmax,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (result, lse) = softmax(logits, Some(sink), dim, Softmax { lse: true, ..options });
-        (result, lse.expect("it was asked for"))
+        let lse = empty(&logits, rows_along(logits.meta.shape(), dim), DType::F32);
+        let result = softmax(logits, [Some(sink), Some(lse.clone())], dim, options);
+        (result, lse)
     }
 
     fn fused_softmax_with_sink_grad(
