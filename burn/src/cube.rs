@@ -3,7 +3,7 @@
 
 use crate::backend::{
     LossWeights, SampleBackend, SoftmaxBackend, SoftmaxGradBackend, SoftmaxOnePassBackend, Targets, Weights,
-    loss_shape, rows_along, rows_shape,
+    loss_shape, rows_shape,
 };
 use crate::device::gpu_of;
 use crate::scale::scale_in_place;
