@@ -100,6 +100,8 @@ impl HostSink {
             }
             _ => {}
         }
+        // So many rows that their words could not be counted are an error of the rows.
+        rows.elements()?;
         let bytes = rows.count() as u64 * ELEMENT_BYTES;
         let buffer = || gpu.buffer("sink_gradient", bytes, Usage::STORAGE | Usage::COPY_SRC);
         Ok(Self {
