@@ -78,6 +78,19 @@ pub fn special_rows(classes: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Finite rows of four classes whose products with a scale and sums with a bias or a mask leave f32's range; they are repeated for
+/// rows that need more than one span.
+pub const LARGE_ROWS: [[f32; 4]; 8] = [
+    [20.0, 19.5, -3.0, 20.0],
+    [-20.0, -19.5, -3.0, -19.5],
+    [f32::MAX, -f32::MAX, 0.0, 1.0],
+    [-f32::MAX, -f32::MAX, -f32::MAX, -f32::MAX],
+    [f32::MAX, f32::MAX, f32::MAX, f32::MAX],
+    [1e-30, 2.0, 3.0, 3.4],
+    [3.375, 3.4, 3.375, -3.4],
+    [0.0, -0.0, 1e-38, 5.0],
+];
+
 /// Batches whose class axis is not the last, and batches with a row stride larger than their classes.
 pub fn layouts() -> Result<Vec<Rows>, EncodeError> {
     let shapes = [

@@ -306,9 +306,10 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     row.teacher_rest = mul(stats.teacher_sum, row.teacher_inv_sum);
     //#end
     row.factor = row.share;
+    var z = 0.0;
     if HAS_Z_LOSS {
         // loss/finish.wgsl leaves the two scales side by side; a scale for each row serves for both.
-        let z = weighted(grad_scale_at(select(1u, at, params.grad_scale_stride == 1u)), t);
+        z = weighted(grad_scale_at(select(1u, at, params.grad_scale_stride == 1u)), t);
         row.z_scale = mul(mul(2.0 * params.z_loss, bitcast<f32>(lse_bits(stats))), z);
         row.factor = opaque(row.factor + row.z_scale);
     }
@@ -319,10 +320,8 @@ fn row_of(lane: Lane, stats: Stats, t: Target, is_masked: bool, is_special: bool
     if HAS_TEACHER {
         row.curvature = row.share;
     }
-    row.z_mean = 0.0;
     if HAS_Z_LOSS {
         row.curvature = opaque(row.curvature + row.z_scale);
-        let z = weighted(grad_scale_at(select(1u, at, params.grad_scale_stride == 1u)), t);
         row.z_mean = mul(mul(2.0 * params.z_loss, row.mean), z);
     }
     //#end
@@ -346,7 +345,7 @@ fn run(lane: Lane) {
     //#if HAS_SHARD_TARGET
     value = load_shard_target(t.safe_class, lane);
     //#end
-    if lane.live && lane.piece == 0u && lane.chunk == 0u && lane.index == 0u {
+    if is_first_of_row(lane) {
         put_row_outputs(lane, stats, t, value, is_masked, is_special);
     }
     //#else

@@ -30,7 +30,7 @@ fn result_vec4(bits: vec4<u32>, start: u32, index: u32, lane: Lane, row: Row) ->
 fn run(lane: Lane) {
     let start = row_start(lane.row);
     let stats = row_stats(start, lane);
-    if lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+    if is_first_of_row(lane) {
         put_entropy(lane.row, entropy_bits(stats));
     }
     if HAS_RESULT && lane.live {

@@ -72,11 +72,11 @@ fn run(lane: Lane) {
     begin_row(lane.row);
     //#end
     let stats = row_stats(start, lane);
-    if HAS_LSE && lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+    if HAS_LSE && is_first_of_row(lane) {
         put_lse(lane.row, lse_bits(stats));
     }
     //#if HAS_SINK_GRAD
-    if lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+    if is_first_of_row(lane) {
         let factor = mul(inv_sum_of(stats), grad_scale_at(lane.row * params.grad_scale_stride));
         put_sink_grad(lane.row, sink_grad_bits(lane, stats.max_key, factor, has_nan_or_inf(stats.max_key)));
     }

@@ -56,7 +56,7 @@ fn run(lane: Lane) {
     let stats = row_stats(start, lane);
     let is_nan = has_nan_or_inf(stats.max_key) || (bitcast<u32>(stats.sum) & 0x7fffffffu) > POS_INF;
     //#if HAS_SINK_GRAD
-    if lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u {
+    if is_first_of_row(lane) {
         put_sink_grad(lane.row, sink_grad_bits(lane, ordered_key(saved_lse_at(lane.row)), -stats.sum, is_nan));
     }
     //#end

@@ -32,6 +32,11 @@ fn local_index(lane: Lane) -> u32 {
     return lane.chunk * LANES + lane.index;
 }
 
+// Whether it is the lane that writes what belongs to a row.
+fn is_first_of_row(lane: Lane) -> bool {
+    return lane.live && lane.index == 0u && lane.chunk == 0u && lane.piece == 0u;
+}
+
 // A work-group consists of runs of LANES invocations; `segment` is the number of the run.
 fn lane_of(workgroup: vec3<u32>, segment: u32, index: u32) -> Lane {
     let group = workgroup.y * params.groups_x + workgroup.x;

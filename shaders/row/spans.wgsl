@@ -172,29 +172,21 @@ fn combine_sums(kind: u32, base: f32, lane: Lane) -> vec2<f32> {
     return tree_sums(count, lane);
 }
 
-//#if HAS_TEACHER
-fn teacher_max_of_spans(lane: Lane) -> i32 {
-    var max_key = KEY_NEG_INF;
-    let step = select(LANES, 1u, is_one_vec4());
-    for (var span = select(lane.index, 0u, is_one_vec4()); span < span_count(); span += step) {
-        max_key = max(max_key, load_span(span, lane).teacher_max_key);
-    }
-    if is_one_vec4() {
-        return max_key;
-    }
-    return lanes_max(max_key, lane);
-}
-//#end
-
 // The statistics of the whole row, from those of its spans.
 fn combine_spans(lane: Lane) -> Stats {
     var max_key = KEY_NEG_INF;
     var target_error = TARGET_OK;
+    //#if HAS_TEACHER
+    var teacher_max_key = KEY_NEG_INF;
+    //#end
     let step = select(LANES, 1u, is_one_vec4());
     for (var span = select(lane.index, 0u, is_one_vec4()); span < span_count(); span += step) {
         let part = load_span(span, lane);
         max_key = max(max_key, part.max_key);
         target_error = max(target_error, part.target_error);
+        //#if HAS_TEACHER
+        teacher_max_key = max(teacher_max_key, part.teacher_max_key);
+        //#end
     }
     var s = no_stats();
     s.max_key = max_key;
@@ -217,7 +209,10 @@ fn combine_spans(lane: Lane) -> Stats {
         s.entropy_sum = combine_sums(ENTROPY_SUM, base, lane).x;
     }
     //#if HAS_TEACHER
-    s.teacher_max_key = teacher_max_of_spans(lane);
+    s.teacher_max_key = teacher_max_key;
+    if !is_one_vec4() {
+        s.teacher_max_key = lanes_max(teacher_max_key, lane);
+    }
     let of_teacher = combine_sums(TEACHER_SUM, exp_base(s.teacher_max_key), lane);
     s.teacher_sum = of_teacher.x;
     s.teacher_count = of_teacher.y;

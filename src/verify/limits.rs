@@ -11,7 +11,7 @@ use crate::ops::loss::{Gradient, Reduction, Upstream};
 use crate::ops::softmax::Softmax;
 use crate::reference;
 use crate::rows::Rows;
-use crate::testing::{Subject, ulp_of};
+use crate::testing::{LARGE_ROWS, Subject, ulp_of};
 
 /// Half of the classes are maxima, of which there are so many that the exponentials of the others are above 2⁻¹²⁶ and their
 /// probabilities below, and on the other side of it in the last row.
@@ -87,18 +87,6 @@ fn has_flushed_values(tally: &mut Tally<'_>, subject: &Subject<'_>, compared: &C
 
 const MOST: f32 = f32::MAX;
 
-/// Rows of four classes, which are repeated for rows that need more than one span.
-const LARGE: [[f32; 4]; 8] = [
-    [20.0, 19.5, -3.0, 20.0],
-    [-20.0, -19.5, -3.0, -19.5],
-    [MOST, -MOST, 0.0, 1.0],
-    [-MOST, -MOST, -MOST, -MOST],
-    [MOST, MOST, MOST, MOST],
-    [1e-30, 2.0, 3.0, 3.4],
-    [3.375, 3.4, 3.375, -3.4],
-    [0.0, -0.0, 1e-38, 5.0],
-];
-
 fn adjusts(classes: usize) -> Vec<Adjust> {
     let per_class = |values: [f32; 4]| -> Vec<f32> { values.into_iter().cycle().take(classes).collect() };
     vec![
@@ -136,8 +124,8 @@ pub(super) async fn saturated(tally: &mut Tally<'_>) -> Result<(), RunError> {
 }
 
 async fn of_large_rows(tally: &mut Tally<'_>, classes: usize, adjust: &Adjust) -> Result<(), RunError> {
-    let rows = Rows::new(LARGE.len(), classes);
-    let x: Vec<f32> = (LARGE.iter())
+    let rows = Rows::new(LARGE_ROWS.len(), classes);
+    let x: Vec<f32> = (LARGE_ROWS.iter())
         .flat_map(|row| row.iter().copied().cycle().take(classes))
         .collect();
     for log in [false, true] {
@@ -159,7 +147,7 @@ async fn of_large_rows(tally: &mut Tally<'_>, classes: usize, adjust: &Adjust) -
         argmax: true,
         ..CrossEntropy::default()
     };
-    let targets: Vec<i64> = (0..LARGE.len() as i64).map(|row| row % 4).collect();
+    let targets: Vec<i64> = (0..LARGE_ROWS.len() as i64).map(|row| row % 4).collect();
     let out = tally.gpu.cross_entropy_async(&x, &targets, rows, &options).await?;
     let exact = reference::cross_entropy(&x, &targets, rows, &options)?;
     let subject = Subject::new::<f32>("cross_entropy", rows, &options);

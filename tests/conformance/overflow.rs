@@ -3,24 +3,13 @@
 
 use crate::common::buffers::{buffer, new_buffer, read, submit};
 use crate::common::{GPUS, Stored, Subject, alike_as, bits, equal, gpu, on, stored};
+use wgpu_softmax::testing::LARGE_ROWS;
 use wgpu_softmax::wgpu::BufferUsages as Usage;
 use wgpu_softmax::{
     Adjust, CrossEntropy, Gpu, Gradient, Mask, Reduction, Rows, Scale, Softmax, SoftmaxBuffers, Values, half, reference,
 };
 
 const MOST: f32 = f32::MAX;
-
-/// Rows of four classes, which are repeated for rows that need more than one span.
-const ROWS: [[f32; 4]; 8] = [
-    [20.0, 19.5, -3.0, 20.0],
-    [-20.0, -19.5, -3.0, -19.5],
-    [MOST, -MOST, 0.0, 1.0],
-    [-MOST, -MOST, -MOST, -MOST],
-    [MOST, MOST, MOST, MOST],
-    [1e-30, 2.0, 3.0, 3.4],
-    [3.375, 3.4, 3.375, -3.4],
-    [0.0, -0.0, 1e-38, 5.0],
-];
 
 fn adjusts(classes: usize) -> Vec<Adjust> {
     let per_class = |values: [f32; 4]| -> Vec<f32> { values.into_iter().cycle().take(classes).collect() };
@@ -75,8 +64,8 @@ fn what_is_too_large_saturates() {
 }
 
 fn of_type<T: Stored>(gpu: &Gpu, classes: usize, adjust: &Adjust) {
-    let rows = Rows::new(ROWS.len(), classes);
-    let x: Vec<f32> = ROWS
+    let rows = Rows::new(LARGE_ROWS.len(), classes);
+    let x: Vec<f32> = LARGE_ROWS
         .iter()
         .flat_map(|row| row.iter().copied().cycle().take(classes))
         .collect();
@@ -101,7 +90,7 @@ fn of_type<T: Stored>(gpu: &Gpu, classes: usize, adjust: &Adjust) {
         lse: true,
         ..CrossEntropy::default()
     };
-    let targets: Vec<i64> = (0..ROWS.len() as i64).map(|row| row % 4).collect();
+    let targets: Vec<i64> = (0..LARGE_ROWS.len() as i64).map(|row| row % 4).collect();
     let out = gpu.cross_entropy(&x, &targets, rows, &options).unwrap();
     let exact = reference::cross_entropy(&x, &targets, rows, &options).unwrap();
     let subject = Subject::new::<T>(on("cross_entropy", gpu), rows, &options);
