@@ -23,7 +23,8 @@ use std::sync::Arc;
 ///   classes.
 /// - An empty row is like a row of −∞ alone, so that it shows: its lse, entropy, and loss of soft targets are NaN unless
 ///   [`FullyMasked::Zeros`](crate::FullyMasked::Zeros) makes them −∞, 0 and 0; with `Uniform` they are NaN, because nothing can be
-///   spread over no classes. Its argmax is 2³¹ − 1. A class index as its target is out of range unless it is ignored.
+///   spread over no classes. With a sink its lse is the sink. Its argmax is 2³¹ − 1. A class index as its target is out of range unless
+///   it is ignored.
 ///
 /// ```
 /// use wgpu_softmax::{Gpu, Rows, Softmax};

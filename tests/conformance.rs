@@ -6,6 +6,8 @@ mod common;
 mod confident;
 #[path = "conformance/divergence.rs"]
 mod divergence;
+#[path = "conformance/gaps.rs"]
+mod gaps;
 #[path = "conformance/hessians.rs"]
 mod hessians;
 #[path = "conformance/overflow.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "ragged/asked.rs"]
 mod asked;
+#[path = "ragged/bindings.rs"]
+mod bindings;
 #[path = "ragged/buffers.rs"]
 mod buffers;
 mod common;

@@ -149,6 +149,11 @@ fn z_loss_of(stats: Stats) -> f32 {
     return mul(mul(lse, lse), params.z_loss);
 }
 
+// The loss of a class of probability 0, as bits.
+fn infinite_loss(target_weight: f32) -> u32 {
+    return select(POS_INF, NEG_INF, target_weight < 0.0);
+}
+
 // a_t - m, from the target's value.
 fn shifted_target(value: u32, row: Stats) -> TwoFloat4 {
     return two_diff4(vec4<f32>(bitcast<f32>(value)), vec4<f32>(max_of(row)));
@@ -162,7 +167,7 @@ fn log_prob_bits(value: u32, row: Stats) -> u32 {
 fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
     let is_weightless = t.weight == 0.0;
     let product = bitcast<u32>(weighted(mul(-t.weight, bitcast<f32>(value)), t));
-    let word = select(product, select(POS_INF, 0u, is_weightless), is_weightless || value == NEG_INF);
+    let word = select(product, select(infinite_loss(t.weight), 0u, is_weightless), is_weightless || value == NEG_INF);
     return select(word, NAN, (value & 0x7fffffffu) > POS_INF);
 }
 //#else
@@ -197,7 +202,7 @@ fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
     }
     //#end
     if !is_masked && (row.target_error == TARGET_ON_NEG_INF || (value == NEG_INF && target_weight != 0.0)) {
-        return POS_INF;
+        return select(infinite_loss(target_weight), POS_INF, row.target_error == TARGET_ON_NEG_INF);
     }
     let ln_sum = ln_sum_two_float(select(row.max_count, count, is_masked), row.sum);
     var loss = sub_rounded4(splat_two_float4(ln_sum), shifted_target(value, row)).x;
@@ -208,7 +213,7 @@ fn loss_bits(value: u32, t: Target, row: Stats) -> u32 {
         loss = select(mul(loss, target_weight), 0.0, target_weight == 0.0);
     }
     if HAS_TARGET_SUMS {
-        loss = opaque(mul_add(row.target_sum, ln_sum.x, opaque(loss))) - row.target_dot;
+        loss = fma(-2.0, row.target_dot, opaque(mul_add(row.target_sum, ln_sum.x, opaque(loss))));
     }
     if HAS_DIVERGENCE {
         loss = mul(row.target_dot, params.loss_scale);

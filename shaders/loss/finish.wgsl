@@ -54,7 +54,8 @@ fn denominators(counted: u32, total: Sums) -> Denominators {
     if NORMALIZER_KIND == NORMALIZER_COUNTED {
         var by = Denominators(f32(counted), f32(counted));
         if SUMS_WEIGHTS {
-            by.losses = bitcast<f32>(total.weights);
+            // A mean by what has overflowed would be 0, and would not show.
+            by.losses = bitcast<f32>(select(total.weights, NAN, is_nan_or_inf(total.weights)));
         }
         if HAS_ROW_WEIGHTS {
             by.z_losses = select(by.losses, bitcast<f32>(total.row_weights), SUMS_ROW_WEIGHTS);
@@ -75,8 +76,9 @@ fn denominators(counted: u32, total: Sums) -> Denominators {
 fn mean_bits(total: Sums, by: Denominators) -> u32 {
     let sum = bitcast<f32>(total.losses);
     let magnitude = total.losses & 0x7fffffffu;
-    if by.losses == 0.0 || magnitude > POS_INF {
-        return select(NAN, 0u, params.empty_mean == EMPTY_MEAN_ZERO && magnitude <= POS_INF);
+    let is_nan = max(magnitude, bitcast<u32>(by.losses) & 0x7fffffffu) > POS_INF;
+    if by.losses == 0.0 || is_nan {
+        return select(NAN, 0u, params.empty_mean == EMPTY_MEAN_ZERO && !is_nan);
     }
     if magnitude == POS_INF {
         return total.losses ^ (bitcast<u32>(by.losses) & 0x80000000u);

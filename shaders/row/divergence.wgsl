@@ -48,11 +48,11 @@ fn teacher_max_of(s: Stats) -> f32 {
     return bitcast<f32>(bits_of_key(s.teacher_max_key));
 }
 
-// lse of the teacher less that of the row.
-fn log_ratio(s: Stats) -> vec2<f32> {
-    let q = ln_sum_or_0(s.teacher_count, s.teacher_sum);
-    let y = ln_sum_or_0(s.max_count, s.sum);
-    let of_max = two_diff4(vec4<f32>(teacher_max_of(s)), vec4<f32>(max_of(s)));
+// Half of what the teacher's lse is above that of the row: halves, because differences of the two may overflow.
+fn half_log_ratio(s: Stats) -> vec2<f32> {
+    let q = 0.5 * ln_sum_or_0(s.teacher_count, s.teacher_sum);
+    let y = 0.5 * ln_sum_or_0(s.max_count, s.sum);
+    let of_max = two_diff4(vec4<f32>(0.5 * teacher_max_of(s)), vec4<f32>(0.5 * max_of(s)));
     let of_sums = two_diff4(vec4<f32>(q.x), vec4<f32>(y.x));
     let both = two_diff4(of_max.hi, -of_sums.hi);
     let lo = opaque(opaque(both.lo.x + of_max.lo.x) + opaque(of_sums.lo.x + opaque(q.y - y.y)));
@@ -77,7 +77,7 @@ fn divergence_reg(reg: u32, view: ChunkView, lane: Lane, ratio: vec2<f32>, inv: 
         let index = vec4_index_of(reg, view.chunk, lane);
         let a = bitcast<vec4<f32>>(value_vec4(view.start, index, lane));
         let b = bitcast<vec4<f32>>(teacher_vec4(view.start, index));
-        let delta = less_two_float(two_diff4(b, a), ratio);
+        let delta = 2.0 * less_two_float(two_diff4(0.5 * b, 0.5 * a), ratio);
         let q = mul4(bitcast<vec4<f32>>(teacher_regs[reg]), vec4<f32>(inv.y));
         let y = mul4(bitcast<vec4<f32>>(regs[reg]), vec4<f32>(inv.x));
         sums[reg] = fold_vec4(divergence_vec4(q, y, delta));
@@ -89,7 +89,7 @@ fn chunk_divergence(view: ChunkView, lane: Lane, part: Stats) -> f32 {
         reciprocal(max(part.max_count, 1.0) + part.sum),
         reciprocal(max(part.teacher_count, 1.0) + part.teacher_sum),
     );
-    let ratio = log_ratio(part);
+    let ratio = half_log_ratio(part);
     //#unroll REGS_PER_LANE
     divergence_reg($iu, view, lane, ratio, inv);
     //#end
@@ -164,10 +164,10 @@ fn part_divergences(a: Stats, b: Stats, c: Stats, d: Stats) -> vec4<f32> {
     let inv_q = reciprocal(max(whole.teacher_count, 1.0) + whole.teacher_sum);
     let y = mul4(opaque4(of_row.max_count + of_row.sum), vec4<f32>(inv_y));
     let q = mul4(opaque4(of_teacher.max_count + of_teacher.sum), vec4<f32>(inv_q));
-    let ratios = array<vec2<f32>, 4>(log_ratio(a), log_ratio(b), log_ratio(c), log_ratio(d));
+    let ratios = array<vec2<f32>, 4>(half_log_ratio(a), half_log_ratio(b), half_log_ratio(c), half_log_ratio(d));
     let hi = vec4<f32>(ratios[0].x, ratios[1].x, ratios[2].x, ratios[3].x);
     let lo = vec4<f32>(ratios[0].y, ratios[1].y, ratios[2].y, ratios[3].y);
-    let delta = less_two_float(TwoFloat4(hi, lo), log_ratio(whole));
+    let delta = 2.0 * less_two_float(TwoFloat4(hi, lo), half_log_ratio(whole));
     let own = mul4(q, vec4<f32>(a.target_dot, b.target_dot, c.target_dot, d.target_dot));
     return opaque4(divergence_vec4(q, y, delta) + select(own, vec4<f32>(0.0), q == vec4<f32>(0.0)));
 }

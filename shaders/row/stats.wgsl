@@ -25,7 +25,7 @@ struct Stats {
     argmax: i32,
     // sum of exp(x - m) (x - m), which the entropy needs.
     entropy_sum: f32,
-    // With a target s_c for each class: sum of s_c, sum of s_c (x_c - m), and what is wrong with them.
+    // With a target s_c for each class: sum of s_c, half the sum of s_c (x_c - m), and what is wrong with them.
     target_sum: f32,
     target_dot: f32,
     target_error: i32,
@@ -97,9 +97,11 @@ fn chunk_stats(start: u32, chunk: u32, lane: Lane) -> Stats {
     var s = no_stats();
     s.max_key = chunk_max(lane);
     //#if IS_RAGGED
-    // An empty row is like one of -inf alone; but it has no values that could count as equal.
+    // An empty row is like one of -inf alone; but it has no values that could count as equal, unless it has a sink.
     let is_empty = class_count() == 0u;
+    //#if !ADDS_SINK
     s.max_key = select(s.max_key, ordered_key(NAN), is_empty && params.fully_masked == FULLY_MASKED_UNIFORM);
+    //#end
     //#end
     let view = ChunkView(start, chunk, exp_base(s.max_key));
     if HAS_ARGMAX {
@@ -173,12 +175,13 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
     //#end
     //#end
     let bits = vec4<u32>(bits_of_key(a.max_key), bits_of_key(b.max_key), bits_of_key(c.max_key), bits_of_key(d.max_key));
-    let shift = bitcast<vec4<f32>>(bits) - vec4<f32>(base);
     let is_empty = bits == vec4<u32>(NEG_INF);
+    //#if HAS_TARGET_SUMS
     if kind == TARGET_DOT {
         let dot = vec4<f32>(a.target_dot, b.target_dot, c.target_dot, d.target_dot);
-        return Rescaled(select(mul_add4(target_sum, shift, dot), none, is_empty), none);
+        return Rescaled(select(mul_add4(target_sum, half_diff4(bits, base), dot), none, is_empty), none);
     }
+    //#end
     let e = exp_vec4(bits, base);
     //#if HAS_DIRECTION
     if kind == DIRECTION_SUM {
@@ -189,7 +192,8 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
     let whole = opaque4(max_count + sum);
     if kind == ENTROPY_SUM {
         let entropy_sum = vec4<f32>(a.entropy_sum, b.entropy_sum, c.entropy_sum, d.entropy_sum);
-        return Rescaled(select(mul4(mul_add4(whole, shift, entropy_sum), e), none, is_empty), none);
+        let shift = bitcast<vec4<f32>>(bits) - vec4<f32>(base);
+        return Rescaled(select(mul4(mul_add4(whole, shift, entropy_sum), e), none, e == none), none);
     }
     // The maxima of a part that has the row's maximum are the row's; those of another part are classes like any other.
     let is_max = e == vec4<f32>(1.0);

@@ -22,12 +22,17 @@ fn soft_target_vec4(start: u32, index: u32) -> vec4<f32> {
     return select(s, vec4<f32>(0.0), c >= vec4<u32>(class_count()));
 }
 
+// (x - m) / 2, which does not overflow where x - m does.
+fn half_diff4(bits: vec4<u32>, base: f32) -> vec4<f32> {
+    return fma(bitcast<vec4<f32>>(bits), vec4<f32>(0.5), vec4<f32>(-0.5 * base));
+}
+
 fn target_term_vec4(kind: u32, bits: vec4<u32>, start: u32, index: u32, base: f32) -> vec4<f32> {
     let s = soft_target_vec4(start, index);
     if kind == TARGET_SUM {
         return s;
     }
-    let product = mul4(s, bitcast<vec4<f32>>(bits) - vec4<f32>(base));
+    let product = mul4(s, half_diff4(bits, base));
     return select(product, vec4<f32>(0.0), bits == vec4<u32>(NEG_INF));
 }
 

@@ -98,8 +98,12 @@ impl<'a> Operand<'a> {
     }
 }
 
+/// The bytes of the widest load.
+const VEC4_BYTES: u64 = 16;
+
 /// Binds elements `first..first + elements` of a slice, from the last aligned byte before them; also returns at which
-/// element of the binding they begin.
+/// element of the binding they begin. Where there are none, as of empty rows, the first of the slice are bound, since
+/// a binding has at least what one load takes.
 pub(crate) fn window<'a>(
     gpu: &Gpu,
     slice: Slice<'a>,
@@ -107,11 +111,15 @@ pub(crate) fn window<'a>(
     elements: usize,
     bytes: u64,
 ) -> (wgpu::BufferBinding<'a>, u32) {
+    let first = if elements == 0 { 0 } else { first };
     let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment);
     let start = slice.offset() + first as u64 * bytes;
     let offset = start / alignment * alignment;
     // Bindings are whole words; 16-bit kernels leave the other half of a last word as it is.
-    let size = (start - offset + elements as u64 * bytes).next_multiple_of(4);
+    let size = match elements {
+        0 => VEC4_BYTES.min(slice.buffer().size() - offset),
+        _ => (start - offset + elements as u64 * bytes).next_multiple_of(4),
+    };
     let binding = wgpu::BufferBinding {
         buffer: slice.buffer(),
         offset,

@@ -65,9 +65,15 @@ impl RowTable {
         }
         let bytes = bytemuck::cast_slice(&entries);
         let aligned = |all: VectorWidth, &offset: &usize| all.min(VectorWidth::of(offset));
+        // Where all rows are empty, a buffer need not have the bytes of four elements.
+        let widest = if rows.elements() == 0 {
+            VectorWidth::X1
+        } else {
+            VectorWidth::X4
+        };
         let table = Self {
             buffer: (planning.gpu).buffer_of("the table of rows", bytes, wgpu::BufferUsages::STORAGE)?,
-            width: rows.offsets().iter().fold(VectorWidth::X4, aligned),
+            width: rows.offsets().iter().fold(widest, aligned),
         };
         Ok((table, bins))
     }
@@ -142,8 +148,8 @@ fn entry(part: &RaggedRows, row: usize, smoothing: f32) -> [u32; 4] {
 
 /// The classes of each row, where all have as many and at least one.
 fn equal_length(rows: &RaggedRows) -> Option<usize> {
-    let is_equal = rows.elements() == rows.count() * rows.longest();
-    Some(rows.longest()).filter(|&longest| is_equal && longest > 0)
+    let all = rows.count().checked_mul(rows.longest());
+    Some(rows.longest()).filter(|&longest| all == Some(rows.elements()) && longest > 0)
 }
 
 /// The rows that are run together, by number, and the length that they are planned for: the longest first. With `is_forced` they are

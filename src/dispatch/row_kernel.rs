@@ -311,7 +311,8 @@ pub(crate) fn statistics_words(rows: &Rows, spec: &RowSpec, is_shard: bool) -> u
         ..*spec
     };
     let spans = if is_shard { rows.spans() } else { rows.whole_spans() };
-    rows.count() * spans * spec.span_words() as usize
+    let words = spans.saturating_mul(spec.span_words() as usize);
+    rows.count().saturating_mul(words)
 }
 
 /// What a shard's kernel needs to know, if the operation can do with a shard.

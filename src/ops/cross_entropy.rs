@@ -17,4 +17,3 @@ pub use host_targets::TargetIndex;
 pub use kernel::CrossEntropyKernel;
 pub use options::{CrossEntropy, Input, Targets};
 pub use output::CrossEntropyOutput;
-pub(crate) use validate::check_row_weights;

@@ -27,13 +27,14 @@ pub struct SoftmaxGrad {
     /// What the forward pass did to the logits; masks change nothing here, but a softcap needs the logits again.
     pub adjust: Adjust,
     /// The forward pass's sink, for its gradient: `dσ = −e^(σ − lse) Σ g y` for each row, and with `log` `−e^(σ − lse) Σ g`. The gradient
-    /// of the logits does not need it, because y has it in it.
+    /// of the logits does not need it, because y has it in it. The lse is taken as it was rounded, so that dσ is off by up to
+    /// `6e-8 |lse|` of itself.
     pub sink: Option<Sink>,
     /// The product of a Hessian and a direction v takes the gradient's place: of `Σ g y` with a constant g,
     /// `y_c ((v_c − t)(g_c − s) − u)` with `t = Σ y v`, `s = Σ y g` and `u = Σ y v g − t s`; with `log` of `Σ g ln y`,
     /// `−e^(y_c) (v_c − t) Σ g`; times da/dx twice. It is what a second backward pass adds to the gradient of the logits; that of g is
     /// the gradient itself, of v in the place of g. Without a softcap and a sink. Off by at most 2e-6 times the largest |g| and the
-    /// largest |v| of a row, with `log` times Σ |g| instead.
+    /// largest |v| of a row, with `log` times Σ |g| instead, from a y in f32: one of 16 bits does not add up to 1.
     pub hessian_vector: bool,
     /// `logits`: the saved result's, the upstream gradient's and the logits' type; `result`: the gradient's.
     pub storage: Storage,

@@ -12,9 +12,8 @@ use super::adjusted::*;
 use super::reduction::{denominators, divide, upstream_of};
 use super::row::Row;
 use crate::error::{EncodeError, check_length};
-use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, check_row_weights};
+use crate::ops::cross_entropy::{CrossEntropy, Input, TargetIndex, Targets};
 use crate::ops::loss::Reduction;
-use crate::ops::values::check_finite;
 use crate::ragged::RowLayout;
 use terms::{divergence_of, loss_of};
 
@@ -62,6 +61,7 @@ fn with_indices<T: Copy + Into<f64>, I: TargetIndex>(
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_logits(logits, &layout.rows)?;
     check_length("targets", layout.rows.count(), targets.len())?;
+    check_options(options, Targets::Indices, direction)?;
     let target = |(row, index): (usize, &I)| match index.value() {
         value if value == i128::from(options.ignore_index) => Target::Ignored,
         value => usize::try_from(value)
@@ -99,13 +99,7 @@ fn with_probabilities<T: Copy + Into<f64>, U: Copy + Into<f64>>(
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_logits(logits, &layout.rows)?;
     check_length("probabilities", logits.len(), probabilities.len())?;
-    if options.input == Input::LogProbs {
-        return Err(EncodeError::Conflict {
-            a: "Input::LogProbs",
-            b: "Targets::Probabilities",
-            why: "the loss of log-probabilities takes a class for each row",
-        });
-    }
+    check_options(options, Targets::Probabilities, direction)?;
     // What is below 0 has no logarithm.
     let target = |q: f64| if options.divergence && q < 0.0 { f64::NAN } else { q };
     let soft_targets: Vec<f64> = probabilities.iter().map(|&q| target(q.into())).collect();
@@ -116,6 +110,15 @@ fn with_probabilities<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         ..Matrices::default()
     };
     reference_loss(logits, &targets, matrices, layout, options)
+}
+
+/// What a call on host slices checks, with targets of this kind.
+fn check_options(options: &CrossEntropy, targets: Targets, direction: Option<&[f64]>) -> Result<(), EncodeError> {
+    let options = options.with_targets(targets);
+    match direction {
+        Some(_) => options.of_hessian().validate(),
+        None => options.validate(),
+    }
 }
 
 /// What is laid out as the logits are.
@@ -135,8 +138,6 @@ fn reference_loss<T: Copy + Into<f64>>(
     rows: &RowLayout,
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
-    check_finite("weights", options.weights.as_ref())?;
-    check_row_weights(options.row_weights.as_ref())?;
     check_length(
         "direction",
         logits.len(),

@@ -126,7 +126,7 @@ pub fn softmax_hvp<T: Copy + Into<f64>>(
         let there = || all.iter().copied().filter(|&i| of(i).0 != 0.0);
         let t: f64 = there().map(|i| of(i).0 * of(i).2).sum();
         let s: f64 = there().map(|i| if log { of(i).1 } else { of(i).0 * of(i).1 }).sum();
-        let u: f64 = there().map(|i| of(i).0 * (of(i).2 - t) * (of(i).1 - s)).sum();
+        let u = there().map(|i| of(i).0 * of(i).2 * of(i).1).sum::<f64>() - t * s;
         for i in there() {
             let (y, g, v) = of(i);
             product[i] = if log {

@@ -89,9 +89,10 @@ pub(super) async fn zeros(tally: &mut Tally<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Soft targets with a NaN, and with some on a class that is −∞: in the first span of a row and in the last.
+/// Soft targets with a NaN, and with some on a class that is −∞: in the first span of a row and in the last; and a row of which all
+/// classes but one are so far below that the difference overflows.
 pub(super) async fn soft_targets(tally: &mut Tally<'_>) -> Result<(), RunError> {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
     for classes in [8, 5, 2052] {
         let rows = Rows::new(COUNT, classes);
         let mut x = tally.random.logits(COUNT * classes, 3.0);
@@ -105,6 +106,9 @@ pub(super) async fn soft_targets(tally: &mut Tally<'_>) -> Result<(), RunError> 
             // Nothing is on the last of them.
             soft[row * classes + class] = if row == 5 { 0.0 } else { 0.25 };
         }
+        x[6 * classes..].fill(-3e38);
+        soft[6 * classes..].fill(0.0);
+        (x[6 * classes], soft[6 * classes]) = (3e38, 1.0);
         let options = CrossEntropy {
             reduction: Reduction::None,
             gradient: Gradient::Apart,

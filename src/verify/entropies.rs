@@ -13,7 +13,8 @@ use crate::testing::Subject;
 
 const COUNT: usize = 5;
 
-/// Ordinary rows, one that is all but certain, one with −∞, one of nothing else, and one with a NaN, under every policy.
+/// A row that is all but certain, one with −∞, one of nothing else, one with a NaN, and one whose other classes, or other chunks, are
+/// so far below that nothing finite says how far, under every policy.
 pub(super) async fn entropies<T: Element>(tally: &mut Tally<'_>) -> Result<(), RunError> {
     let long: &[usize] = if T::DTYPE == Dtype::F32 { &[2052] } else { &[] };
     for &classes in [8, 5].iter().chain(long) {
@@ -23,6 +24,9 @@ pub(super) async fn entropies<T: Element>(tally: &mut Tally<'_>) -> Result<(), R
         x[classes] = f32::NEG_INFINITY;
         x[2 * classes..3 * classes].fill(f32::NEG_INFINITY);
         x[3 * classes] = f32::NAN;
+        let (far, below) = if classes > 1024 { (1024, -1e37) } else { (1, -3e38) };
+        x[4 * classes] = if far > 1 { 1.0 } else { 3e38 };
+        x[4 * classes + far..].fill(below);
         let x: Vec<T> = stored(&x);
         for fully_masked in [FullyMasked::Nan, FullyMasked::Zeros, FullyMasked::Uniform] {
             let options = Entropy {

@@ -12,13 +12,13 @@ use crate::rows::Rows;
 use crate::schedule::Schedule;
 use crate::testing::{Bound, LossBounds, Subject};
 
-const COUNT: usize = 7;
+const COUNT: usize = 8;
 /// What rounding does to the logarithms of both denominators: it counts with its square, and where they are those of one of several
 /// chunks with how far apart the two distributions are, about the root of twice the divergence.
 const LOGARITHM: f64 = 1.0 / 16_777_216.0;
 
 /// A student near its teacher, and rows of each kind: of all but certain ones, a teacher with +∞, one of −∞ alone, a class that
-/// only the teacher has, and one that only the student has.
+/// only the teacher has, and one that only the student has; and a teacher so far above its student that the difference overflows.
 fn logits(tally: &mut Tally<'_>, classes: usize) -> (Vec<f32>, Vec<f32>) {
     let mut teacher = tally.random.logits(COUNT * classes, 4.0);
     let noise = tally.random.logits(COUNT * classes, 1e-2);
@@ -29,6 +29,8 @@ fn logits(tally: &mut Tally<'_>, classes: usize) -> (Vec<f32>, Vec<f32>) {
     teacher[at(4, 0)..at(5, 0)].fill(f32::NEG_INFINITY);
     student[at(5, 1)] = f32::NEG_INFINITY;
     teacher[at(6, 2)] = f32::NEG_INFINITY;
+    student[at(7, 0)..].fill(-3e38);
+    teacher[at(7, 0)..].fill(3e38);
     (student, teacher)
 }
 

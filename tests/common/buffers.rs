@@ -1,26 +1,51 @@
 //! Buffers of the tests' own, on the adapter under test.
 
 use super::{Subject, equal, gpu};
-use wgpu_softmax::Recorded;
 use wgpu_softmax::wgpu::{self, BufferUsages as Usage};
+use wgpu_softmax::{Gpu, Recorded};
 
 pub const GUARD: u32 = 0xdead_beef;
 /// Words before and after what an operation may touch. They are as many as a binding's offset is aligned to, so that what
 /// lies between them can be bound by itself.
 pub const PAD: usize = 64;
 
+/// The adapter as a device that binds no more than so many bytes at once.
+pub fn binding_at_most(bytes: u64) -> Gpu {
+    let adapters = pollster::block_on(wgpu_softmax::adapters(&Default::default()));
+    let adapter = adapters.unwrap().remove(0);
+    let limits = wgpu::Limits {
+        max_storage_buffer_binding_size: bytes,
+        ..adapter.limits()
+    };
+    let request = adapter.request_device(&wgpu::DeviceDescriptor {
+        required_limits: limits,
+        ..Default::default()
+    });
+    let (device, queue) = pollster::block_on(request).unwrap();
+    Gpu::from_device(device, queue).unwrap()
+}
+
 /// A buffer with these words or half-words in it.
 pub fn buffer<W: bytemuck::Pod>(words: &[W]) -> wgpu::Buffer {
+    buffer_of(gpu(), words)
+}
+
+/// [`buffer`] of a device.
+pub fn buffer_of<W: bytemuck::Pod>(gpu: &Gpu, words: &[W]) -> wgpu::Buffer {
     let usage = Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST;
     let bytes: &[u8] = bytemuck::cast_slice(words);
-    let buffer = new_buffer(bytes.len() as u64, usage);
-    gpu().queue().write_buffer(&buffer, 0, bytes);
+    let buffer = new_buffer_of(gpu, bytes.len() as u64, usage);
+    gpu.queue().write_buffer(&buffer, 0, bytes);
     buffer
 }
 
 /// A buffer of so many bytes, for `usage` alone.
 pub fn new_buffer(size: u64, usage: Usage) -> wgpu::Buffer {
-    gpu().device().create_buffer(&wgpu::BufferDescriptor {
+    new_buffer_of(gpu(), size, usage)
+}
+
+fn new_buffer_of(gpu: &Gpu, size: u64, usage: Usage) -> wgpu::Buffer {
+    gpu.device().create_buffer(&wgpu::BufferDescriptor {
         label: None,
         size,
         usage,
@@ -44,10 +69,17 @@ pub fn inside(buffer: &wgpu::Buffer) -> wgpu::BufferSlice<'_> {
 
 /// The whole buffer's content.
 pub fn read<W: bytemuck::Pod>(buffer: &wgpu::Buffer) -> Vec<W> {
-    let copy = new_buffer(buffer.size(), Usage::MAP_READ | Usage::COPY_DST);
-    submit(|encoder| encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size()));
+    read_of(gpu(), buffer)
+}
+
+/// [`read`] of a device.
+pub fn read_of<W: bytemuck::Pod>(gpu: &Gpu, buffer: &wgpu::Buffer) -> Vec<W> {
+    let copy = new_buffer_of(gpu, buffer.size(), Usage::MAP_READ | Usage::COPY_DST);
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    encoder.copy_buffer_to_buffer(buffer, 0, &copy, 0, buffer.size());
+    gpu.queue().submit([encoder.finish()]);
     copy.map_async(wgpu::MapMode::Read, .., |result| result.unwrap());
-    gpu().device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
+    gpu.device().poll(wgpu::PollType::wait_indefinitely()).unwrap();
     let view = copy.get_mapped_range(..).unwrap();
     bytemuck::pod_collect_to_vec(&view)
 }

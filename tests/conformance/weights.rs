@@ -2,7 +2,7 @@
 
 use crate::common::{GPUS, Random, Subject, equal, gpu, must, near, on};
 use wgpu_softmax::testing::LossBounds;
-use wgpu_softmax::{CrossEntropy, EncodeError, Gradient, Reduction, Rows, reference};
+use wgpu_softmax::{CrossEntropy, EncodeError, Gpu, Gradient, Reduction, Rows, reference};
 
 const ROWS: usize = 40;
 
@@ -61,6 +61,49 @@ fn a_factor_of_all_row_weights_changes_no_mean() {
             let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
             equal(&subject, "losses and gradients", of(&options), of(&mean(1.0)));
         }
+    }
+}
+
+/// A target's weight is the product of two, which may leave f32 where neither does by itself.
+#[test]
+fn weights_of_rows_and_classes_are_balanced_together() {
+    let (x, rows) = (Random(416).logits(6, 6.0), Rows::new(2, 3));
+    let of = |gpu: &Gpu, w: f32, r: f32| {
+        let options = CrossEntropy {
+            row_weights: Some(vec![r, r / 2.0].into()),
+            ..mean_with(&[w, w, w / 4.0])
+        };
+        let out = gpu.cross_entropy(&x, &[0u8, 2], rows, &options).unwrap();
+        (out.loss, out.gradient)
+    };
+    for gpu in GPUS.iter() {
+        let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &rows);
+        for exponent in [-62, -40, 40, 63] {
+            let factor = f64::from(exponent).exp2() as f32;
+            equal(
+                &subject,
+                "loss and gradient",
+                of(gpu, factor, factor),
+                of(gpu, 1.0, 1.0),
+            );
+        }
+    }
+}
+
+/// It would be 0 where the losses' sum does not overflow.
+#[test]
+fn a_mean_by_a_sum_of_weights_that_overflows_is_nan() {
+    let options = mean_with(&[1e38, 1e-38]);
+    for gpu in GPUS.iter() {
+        let out = gpu
+            .cross_entropy(&[0f32; 8], &[0u8; 4], Rows::new(4, 2), &options)
+            .unwrap();
+        let gradient = out.gradient.unwrap();
+        assert!(
+            out.loss.unwrap().is_nan() && gradient.iter().all(|g| g.is_nan()),
+            "{:?}, {gradient:?}",
+            out.loss
+        );
     }
 }
 

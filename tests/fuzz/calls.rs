@@ -25,6 +25,10 @@ impl Case {
             Kind::CrossEntropySoft => self.cross_entropy_soft(),
             Kind::NllLoss => self.cross_entropy::<f32>(),
             Kind::Binary => self.binary(),
+            Kind::Sinks => self.sinks(),
+            Kind::Distillation => self.distillation(),
+            Kind::Entropy => self.entropy(),
+            Kind::Hessians => self.hessians(),
         }
     }
 
@@ -257,7 +261,7 @@ impl Case {
     }
 
     /// The error that the case's mistake must be.
-    fn is_a_mistake<R>(&self, result: Result<R, RunError>) {
+    pub(crate) fn is_a_mistake<R>(&self, result: Result<R, RunError>) {
         let error = result.err();
         let is_expected = match &error {
             Some(RunError::WrongLength { .. }) => matches!(self.mistake, 1 | 2),
@@ -280,7 +284,7 @@ impl Case {
 
 /// Losses, gradient and lse, each where it was asked for.
 #[track_caller]
-fn agree<T: Stored>(
+pub(crate) fn agree<T: Stored>(
     subject: &Subject<'_>,
     options: &CrossEntropy,
     out: &CrossEntropyOutput<T>,

@@ -18,6 +18,10 @@ pub(crate) enum Kind {
     CrossEntropySoft,
     NllLoss,
     Binary,
+    Sinks,
+    Distillation,
+    Entropy,
+    Hessians,
 }
 
 /// How the logits are filled.
@@ -62,6 +66,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         4 => Just(K::Softmax), 3 => Just(K::SoftmaxBf16), 2 => Just(K::LogSoftmaxF16), 2 => Just(K::SoftmaxAdjusted),
         2 => Just(K::LogSumExp), 2 => Just(K::SoftmaxGrad), 2 => Just(K::CrossEntropy),
         1 => Just(K::CrossEntropyWeightedBf16), 1 => Just(K::CrossEntropySoft), 1 => Just(K::NllLoss), 1 => Just(K::Binary),
+        1 => Just(K::Sinks), 1 => Just(K::Distillation), 1 => Just(K::Entropy), 1 => Just(K::Hessians),
     ];
     let fill = prop::sample::select(vec![
         Fill::Normal,
@@ -90,7 +95,7 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         classes: match kind {
             // Kernels of short rows are compiled for one number of classes, others for how rows are aligned.
             K::CrossEntropyWeightedBf16 | K::Binary => 3,
-            K::SoftmaxAdjusted | K::CrossEntropySoft => layout.1 | 1,
+            K::SoftmaxAdjusted | K::CrossEntropySoft | K::Distillation | K::Hessians => layout.1 | 1,
             _ => layout.1,
         },
         inner: match kind {
@@ -133,11 +138,16 @@ impl Case {
 
     /// Whether the logits must be such that rounding before the softmax stays small beside the tolerance.
     fn is_tame(&self) -> bool {
-        use Kind::{CrossEntropySoft, CrossEntropyWeightedBf16, SoftmaxAdjusted, SoftmaxGrad};
-        let conditioned = [SoftmaxAdjusted, SoftmaxGrad, CrossEntropyWeightedBf16, CrossEntropySoft];
-        conditioned
-            .iter()
-            .any(|kind| std::mem::discriminant(kind) == std::mem::discriminant(&self.kind))
+        use Kind as K;
+        matches!(
+            self.kind,
+            K::SoftmaxAdjusted
+                | K::SoftmaxGrad
+                | K::CrossEntropyWeightedBf16
+                | K::CrossEntropySoft
+                | K::Distillation
+                | K::Hessians
+        )
     }
 
     pub(crate) fn logits<T: Stored>(&self, random: &mut Random) -> Vec<T> {

@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod asked;
 mod calls;
 mod case;
 mod device;

@@ -1,6 +1,6 @@
 //! Operations that are bound once and recorded often.
 
-use crate::common::buffers::{GUARD, buffer, encoder, read};
+use crate::common::buffers::{GUARD, binding_at_most, buffer, encoder, read};
 use crate::common::{Random, Subject, equal, gpu, same_bits};
 use std::fmt::Debug;
 use wgpu_softmax::wgpu;
@@ -291,19 +291,7 @@ fn losses_are_reduced_in_the_canonical_order_whatever_their_number() {
 /// Where a device binds 64 KiB, the losses of 70,000 rows are in several bindings.
 #[test]
 fn losses_in_several_bindings_are_reduced_to_the_same_bits() {
-    let adapter = pollster::block_on(wgpu_softmax::adapters(&Default::default()))
-        .unwrap()
-        .remove(0);
-    let limits = wgpu::Limits {
-        max_storage_buffer_binding_size: 1 << 16,
-        ..adapter.limits()
-    };
-    let request = adapter.request_device(&wgpu::DeviceDescriptor {
-        required_limits: limits,
-        ..Default::default()
-    });
-    let (device, queue) = pollster::block_on(request).unwrap();
-    check_reduction(&Gpu::from_device(device, queue).unwrap(), 70_000);
+    check_reduction(&binding_at_most(1 << 16), 70_000);
 }
 
 /// The summary of no rows is written by a dispatch too, so that it can be recorded in a pass.

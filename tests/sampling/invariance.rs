@@ -1,10 +1,11 @@
 //! A row's token does not depend on the rows beside it, their number and order, the schedule, the parts in which a batch
 //! travels, or subgroups.
 
+use super::common::buffers::binding_at_most;
 use super::common::{GPUS, Random, Subject, bits, gpu, must, on};
 use super::{must_be, of_twin};
 use wgpu_softmax::testing::{SampleBatch, reported};
-use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule, wgpu};
+use wgpu_softmax::{Adjust, Gpu, GpuOptions, LogProbs, Mask, Sample, SampleOutput, Scale, Schedule};
 
 /// Two words of allowed classes, and rows that begin anywhere in a vector of four.
 const CLASSES: usize = 33;
@@ -119,19 +120,8 @@ fn batches_with_numbers_for_each_row_have_the_same_tokens_in_parts() {
 #[test]
 fn rows_whose_penalties_take_several_bindings_have_the_same_tokens() {
     let batch = SampleBatch::new(&mut Random(86), 40, CLASSES, true);
-    let adapter = pollster::block_on(wgpu_softmax::adapters(&GpuOptions::default()))
-        .unwrap()
-        .remove(0);
-    let alignment = u64::from(adapter.limits().min_storage_buffer_offset_alignment);
-    let limits = wgpu::Limits {
-        max_storage_buffer_binding_size: (40 * 4 * CLASSES as u64 + alignment).next_multiple_of(4),
-        ..adapter.limits()
-    };
-    let request = adapter.request_device(&wgpu::DeviceDescriptor {
-        required_limits: limits,
-        ..Default::default()
-    });
-    let (device, queue) = pollster::block_on(request).unwrap();
+    let alignment = u64::from(gpu().device().limits().min_storage_buffer_offset_alignment);
+    let bytes = (40 * 4 * CLASSES as u64 + alignment).next_multiple_of(4);
     // Tokens alone, of which few kernels have to be compiled for another Gpu.
     let options = Sample {
         log_probs: LogProbs::None,
@@ -139,7 +129,7 @@ fn rows_whose_penalties_take_several_bindings_have_the_same_tokens() {
         ranks: false,
         ..batch.options()
     };
-    same_on(&Gpu::from_device(device, queue).unwrap(), &batch, &options);
+    same_on(&binding_at_most(bytes), &batch, &options);
 }
 
 /// FNV-1a over the tokens of 10,000 rows of every kind.

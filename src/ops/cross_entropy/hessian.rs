@@ -13,7 +13,7 @@ use crate::ops::loss::Gradient;
 use crate::ragged::RowLayout;
 
 impl CrossEntropy {
-    fn of_hessian(&self) -> Self {
+    pub(crate) fn of_hessian(&self) -> Self {
         Self {
             hessian_vector: true,
             gradient: Gradient::Apart,

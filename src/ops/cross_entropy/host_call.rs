@@ -142,7 +142,7 @@ impl<'a> HostCall<'a> {
 }
 
 impl CrossEntropy {
-    pub(super) fn with_targets(&self, targets: Targets) -> Self {
+    pub(crate) fn with_targets(&self, targets: Targets) -> Self {
         Self {
             targets,
             ..self.clone()

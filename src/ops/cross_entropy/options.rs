@@ -47,7 +47,8 @@ pub enum Targets {
 ///   gradient `(y_c Σ_k w_k q'_k − w_c q'_c + 2λ lse y_c) · da/dx`.
 ///
 /// - soft targets with [`CrossEntropy::divergence`]: `ℓ = KL(q ‖ y) = Σ q (ln q − ln y) + λ lse²`, with the gradient of soft targets;
-///   likewise from a teacher's logits ([`Targets::TeacherLogits`]), where nothing cancels however near the two are.
+///   likewise from a teacher's logits ([`Targets::TeacherLogits`]), where nothing cancels however near the two are; of more than 1,024
+///   classes the divergence K may be off by `6e-8 √(2K)` more than said below.
 ///
 /// `lse − a_t` is computed as `ln d − (a_t − m)`, which loses no digits to a large offset common to all logits; and of d
 /// the maxima are counted apart from the sum s of the others, so that neither a loss nor a gradient loses digits where a
@@ -59,7 +60,7 @@ pub enum Targets {
 /// |---|---|---|
 /// | has a NaN or +∞ | NaN | NaN |
 /// | some −∞, not the target | as if those classes were absent | 0 there |
-/// | −∞ at the target, or at a class to which smoothing or a soft target gives weight | +∞ | as the formula gives for y = 0 |
+/// | −∞ at the target, or where smoothing or a soft target gives weight | +∞, or −∞ by a negative weight | as for y = 0 |
 /// | −∞ alone | [`FullyMasked`] | [`FullyMasked`] |
 /// | target is `ignore_index`, or weight 0 in [`CrossEntropy::row_weights`] | 0, whatever the logits | 0 |
 /// | target is no class | NaN, and counted in [`CrossEntropySummary`](crate::CrossEntropySummary) | NaN |
@@ -76,7 +77,8 @@ pub struct CrossEntropy {
     pub targets: Targets,
     /// A weight for each class: finite, or an error where they are on the host. Negative ones are computed with as they are. A mean
     /// over class indices, without a z-loss and where the losses of the rows are not asked for, may have weights of any size on the
-    /// host: there `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives.
+    /// host: there `[1e38, 1e38, 1e38]` and `[1e-40, 1e-40, 1e-40]` give what `[1, 1, 1]` gives. A sum of weights that overflows f32 all
+    /// the same makes the mean and its gradient NaN.
     pub weights: Option<Values>,
     /// A weight r for each row, also called sample weight: finite and at least 0, or an error where they are on the host. Loss and
     /// gradient of row i are multiplied by r_i; a mean divides by `Σ r_i w_t` over the rows that are not ignored (by `Σ r_i` with soft
@@ -89,10 +91,10 @@ pub struct CrossEntropy {
     #[doc(alias = "kl_div")]
     pub divergence: bool,
     /// T of [`Targets::TeacherLogits`], by which both logits are divided, as a product with 1/T rounded to f32: from 2⁻¹²⁶ to 2¹²⁶.
-    /// With another one than 1, [`Adjust::scale`] must be 1.
+    /// With another one than 1, [`Adjust::scale`] must be 1, without bias and softcap, and a mask is added to what has been divided.
     pub temperature: f32,
     /// Whether the divergence from a teacher, and so its gradient, is multiplied by T², so that gradients at different temperatures
-    /// have about the same size.
+    /// have about the same size. T is then from 2⁻⁶³ to 2⁶³.
     pub times_squared_temperature: bool,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
@@ -114,7 +116,8 @@ pub struct CrossEntropy {
     /// take second derivatives: with the weight W of all targets and `t = Σ y v`,
     /// `W y_c (v_c − t) + 2λ y_c (lse (v_c − t) + t)`, times the square of the scale, and of the row's weight, the upstream gradient and
     /// the denominator as the gradient is. v is laid out and stored as the logits are. Without a softcap, `from_lse`,
-    /// log-probabilities and [`FullyMasked::Uniform`]. Off by at most 2e-6 times the largest of `W |v_c|` of a row.
+    /// log-probabilities and [`FullyMasked::Uniform`]. Off by at most 2e-6 times the largest of `W |v_c|` of a row, of which `Σ e v` must
+    /// not overflow.
     pub hessian_vector: bool,
     /// What the gradient is multiplied by.
     pub upstream: Upstream,

@@ -18,14 +18,14 @@ fn reject(a: &'static str, is_on: bool, others: &Others) -> Result<(), EncodeErr
 }
 
 /// Checks the weights of the rows that are on the host.
-pub(crate) fn check_row_weights(weights: Option<&Values>) -> Result<(), EncodeError> {
+fn check_row_weights(weights: Option<&Values>) -> Result<(), EncodeError> {
     let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
     check_elements("row_weights", weights, "finite and at least 0", is_weight)
 }
 
 impl CrossEntropy {
     /// Checks the options that [`LossSpec`](crate::ops::loss::LossSpec) does not check.
-    pub(super) fn validate(&self) -> Result<(), EncodeError> {
+    pub(crate) fn validate(&self) -> Result<(), EncodeError> {
         check_in_place(self.gradient == Gradient::InPlace, self.storage)?;
         let epsilon = self.label_smoothing;
         let is_share = (0.0..=1.0).contains(&epsilon);
@@ -77,8 +77,12 @@ impl CrossEntropy {
         const OF_PROBABILITIES: &str = "a divergence is that of two distributions";
         const NO_UNIFORM: &str = "a row of -inf alone is NaN or left out";
         const BOTH_LOGITS: &str = "the temperature is that of a teacher's logits and of these";
+        const AFTER_ALL: &str = "a temperature divides what comes of them";
         let t = self.temperature;
         check_number("temperature", t, "from 2^-126 to 2^126", INVERTIBLE.contains(&t))?;
+        let is_squared = self.times_squared_temperature;
+        let has_square = !is_squared || INVERTIBLE.contains(&(t * t));
+        check_number("temperature", t, "from 2^-63 to 2^63 where it is squared", has_square)?;
         let is_scaled = matches!(self.adjust.scale, Scale::PerRow(_)) || self.adjust.scale != Scale::default();
         reject(
             "a temperature",
@@ -86,6 +90,8 @@ impl CrossEntropy {
             &[
                 ("targets that are no TeacherLogits", !self.has_teacher(), BOTH_LOGITS),
                 ("adjust.scale", is_scaled, "use one of them"),
+                ("bias", self.adjust.bias.is_some(), AFTER_ALL),
+                ("softcap", self.adjust.softcap.is_some(), AFTER_ALL),
             ],
         )?;
         let is_on = self.divergence || self.has_teacher();

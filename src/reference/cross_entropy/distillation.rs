@@ -1,9 +1,9 @@
 //! The divergence from a teacher.
 
-use super::{CrossEntropyReference, Matrices, Target, reference_loss};
+use super::{CrossEntropyReference, Matrices, Target, check_options, reference_loss};
 use crate::error::{EncodeError, check_length};
 use crate::ops::adjust::Adjust;
-use crate::ops::cross_entropy::CrossEntropy;
+use crate::ops::cross_entropy::{CrossEntropy, Targets};
 use crate::ops::softmax::Softmax;
 use crate::ragged::RowLayout;
 use crate::reference::softmax::softmax;
@@ -20,6 +20,7 @@ pub fn distillation<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     options: &CrossEntropy,
 ) -> Result<CrossEntropyReference, EncodeError> {
     check_length("probabilities", logits.len(), teacher.len())?;
+    check_options(options, Targets::TeacherLogits, None)?;
     let layout = rows.into();
     let scale = options.temperature.recip();
     let adjust = Adjust::scaled(scale);

@@ -65,6 +65,9 @@ impl<T: Copy + Into<f64>> Batch<'_, T> {
     /// `W y_c (v_c − t) + 2λ y_c (lse (v_c − t) + t)` with `t = Σ y v` and the weight W of all targets.
     fn hessian_vector(&self, target_row: &TargetRow, direction: &[f64], weight: f64, product: &mut [f64]) {
         let TargetRow { number, row, .. } = target_row;
+        if weight.is_nan() {
+            return self.rows.places(*number).for_each(|i| product[i] = f64::NAN);
+        }
         let z_scale = weigh(self.options.z_loss.into(), 2.0 * target_row.z_scale);
         let curvature = weight * target_row.loss_scale + weigh(z_scale, row.lse());
         let of_class = |(c, i): (usize, usize)| weigh(row.probability(c), direction[i]);

@@ -18,15 +18,17 @@ pub(super) fn sums_of_others(numbers: &[f64]) -> Vec<f64> {
 }
 
 /// `Σ −weight · ln y_c`, over the target, if there is one, and then over all classes: infinite where a masked class has
-/// a weight other than 0.
+/// a weight other than 0, and less than nothing where the target has a negative one.
 pub(super) fn loss_of(row: &Row, target: Option<(f64, usize)>, class_weights: &[f64], weight_sum: f64) -> f64 {
-    let terms = target.into_iter().chain(class_weights.iter().copied().zip(0..));
-    if weight_sum.is_nan() {
-        f64::NAN
-    } else if terms.clone().any(|(weight, c)| weight != 0.0 && row.is_masked(c)) {
-        f64::INFINITY
-    } else {
-        terms.map(|(weight, c)| weigh(weight, -row.log_probability(c))).sum()
+    let of_classes = class_weights.iter().copied().zip(0..);
+    let is_absent = |(weight, c): (f64, usize)| weight != 0.0 && row.is_masked(c);
+    match target {
+        _ if weight_sum.is_nan() => f64::NAN,
+        _ if of_classes.clone().any(is_absent) => f64::INFINITY,
+        Some(target) if is_absent(target) => f64::INFINITY.copysign(target.0),
+        _ => (target.into_iter().chain(of_classes))
+            .map(|(weight, c)| weigh(weight, -row.log_probability(c)))
+            .sum(),
     }
 }
 
@@ -40,6 +42,7 @@ pub(super) fn divergence_of(row: &Row, q: &[f64], ln_q: &[f64], is_from_teacher:
             _ if q.is_nan() => f64::NAN,
             (true, true) => 0.0,
             (false, true) => f64::INFINITY,
+            (false, false) if is_from_teacher && delta < -1.0 => q * delta - q + row.probability(c),
             (false, false) if is_from_teacher && q > 0.0 => q * (delta + (-delta).exp_m1()),
             (_, false) if is_from_teacher => row.probability(c),
             (is_none, false) => weigh(f64::from(u8::from(!is_none)), weigh(q, delta)),
