@@ -151,7 +151,7 @@ fn z_loss_of(stats: Stats) -> f32 {
 
 // The loss of a class of probability 0, as bits.
 fn infinite_loss(target_weight: f32) -> u32 {
-    return select(POS_INF, NEG_INF, target_weight < 0.0);
+    return select(POS_INF, NEG_INF, HAS_WEIGHTS && target_weight < 0.0);
 }
 
 // a_t - m, from the target's value.

@@ -7,6 +7,14 @@ use wgpu_softmax::reference;
 use wgpu_softmax::{CrossEntropy, Entropy, FullyMasked, Gradient, LogSumExp, Sink, Softmax, SoftmaxGrad};
 
 impl Case {
+    /// Divergences and Hessians have no uniform rows.
+    fn policy_but_uniform(&self) -> FullyMasked {
+        match self.policy {
+            FullyMasked::Uniform => FullyMasked::Zeros,
+            policy => policy,
+        }
+    }
+
     /// Softmax and logsumexp, and the gradient of the latter: of logits and of sinks.
     pub(crate) fn sinks(&self) {
         let (mut random, mut rows) = (Random(self.seed), self.rows());
@@ -70,11 +78,7 @@ impl Case {
             temperature: 2.0,
             times_squared_temperature: self.on_device,
             reduction: self.reduction,
-            fully_masked: match self.policy {
-                // An error for divergences.
-                FullyMasked::Uniform => FullyMasked::Zeros,
-                policy => policy,
-            },
+            fully_masked: self.policy_but_uniform(),
             schedule: self.schedule(),
             ..CrossEntropy::default()
         };
@@ -120,7 +124,7 @@ impl Case {
         let (mut random, mut rows) = (Random(self.seed), self.rows());
         let options = CrossEntropy {
             reduction: self.reduction,
-            fully_masked: self.policy,
+            fully_masked: self.policy_but_uniform(),
             z_loss: 0.125,
             schedule: self.schedule(),
             ..CrossEntropy::default()
