@@ -16,11 +16,13 @@ use std::sync::LazyLock;
 pub use wgpu_softmax::testing::{CLASSES, Random, Subject, Verdict, agrees, bits, must, places, ulp};
 use wgpu_softmax::{Element, FullyMasked, Gpu, GpuOptions, Rows, half};
 
-/// The adapter as it is, and without its subgroups where it has them: both families of reduction.
+/// The adapter as it is, and without its subgroups where it has them: both families of reduction. Where `SUBGROUPS_ALONE` is set, an
+/// adapter that has none runs the same tests besides.
 pub static GPUS: LazyLock<Vec<Gpu>> = LazyLock::new(|| {
     let gpu = Gpu::new().expect("a test needs an adapter");
     println!("on {} ({:?})", gpu.adapter_info().name, gpu.adapter_info().backend);
-    let plain = gpu.uses_subgroups().then(|| {
+    let runs_both = std::env::var_os("SUBGROUPS_ALONE").is_none();
+    let plain = (gpu.uses_subgroups() && runs_both).then(|| {
         let options = GpuOptions {
             subgroups: false,
             ..GpuOptions::default()

@@ -19,9 +19,11 @@ impl Case {
     pub(crate) fn sinks(&self) {
         let (mut random, mut rows) = (Random(self.seed), self.rows());
         let count = rows.count();
-        let sink = match random.below(3) {
-            0 => Sink::Number(random.normal(5.0)),
-            _ => Sink::PerRow(random.logits(count, 5.0).into()),
+        // A mistake in the rows is not one in their sinks.
+        let sink = if random.below(3) == 0 || self.mistake > 0 {
+            Sink::Number(random.normal(5.0))
+        } else {
+            Sink::PerRow(random.logits(count, 5.0).into())
         };
         let softmax = Softmax {
             sink: Some(sink.clone()),
@@ -103,7 +105,7 @@ impl Case {
         let (mut random, mut rows) = (Random(self.seed), self.rows());
         let options = Entropy {
             gradient: Gradient::Apart,
-            upstream: Some(random.logits(rows.count(), 1.0).into()),
+            upstream: (self.mistake == 0).then(|| random.logits(rows.count(), 1.0).into()),
             fully_masked: self.policy,
             schedule: self.schedule(),
             ..Entropy::default()

@@ -4,7 +4,7 @@
 use crate::tools::{apt, debian};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::GpuOptions;
-use wgpu_softmax::wgpu::{Backend, DeviceType};
+use wgpu_softmax::wgpu::{Backend, DeviceType, Features};
 
 /// An adapter that tests run on.
 pub(crate) struct Adapter {
@@ -12,6 +12,7 @@ pub(crate) struct Adapter {
     /// The value of `WGPU_BACKEND` for it.
     pub(crate) backend: &'static str,
     is_software: bool,
+    pub(crate) has_subgroups: bool,
     /// The driver's description, if it is not installed where the Vulkan loader looks.
     driver: Option<PathBuf>,
 }
@@ -40,6 +41,7 @@ pub(crate) fn swiftshader() -> Result<Adapter, String> {
         name: "SwiftShader".into(),
         backend: "vulkan",
         is_software: true,
+        has_subgroups: true,
         driver: Some(driver),
     })
 }
@@ -82,7 +84,8 @@ fn install() -> Result<(), String> {
 fn find() -> Result<Vec<Adapter>, String> {
     let all = pollster::block_on(wgpu_softmax::adapters(&GpuOptions::default())).map_err(|e| e.to_string())?;
     let mut found: Vec<Adapter> = Vec::new();
-    for info in all.iter().map(|a| a.get_info()) {
+    for adapter in &all {
+        let info = adapter.get_info();
         let backend = match info.backend {
             Backend::Vulkan => "vulkan",
             Backend::Metal => "metal",
@@ -94,6 +97,7 @@ fn find() -> Result<Vec<Adapter>, String> {
             println!("found: {} ({backend}) {}", info.name, info.driver_info);
             found.push(Adapter {
                 is_software: info.device_type == DeviceType::Cpu,
+                has_subgroups: adapter.features().contains(Features::SUBGROUP),
                 name: info.name,
                 backend,
                 driver: None,

@@ -79,7 +79,7 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
     report.extend(once(ONCE, &variants));
     report.add("features", features::run());
     report.extend(compilers::check(&variants, all)?);
-    let on_adapters = on_each(&adapters)?;
+    let on_adapters = on_each(&adapters, all)?;
     let has_run = on_adapters.total().passed > 0;
     report.extend(on_adapters);
     report.add("mutate", mutate::run(if all { Which::All } else { Which::Sample }));
@@ -94,8 +94,8 @@ pub(crate) fn run_all(all: bool) -> Result<(), String> {
         // What compiles here may not compile there.
         report.extend(web::check_clippy());
         println!(
-            "not asked for: DXC, all faults of xtask/mutations.txt, SwiftShader, compilers of real GPUs, the crates for Burn, MPI and \
-             browsers, with cargo xtask test --all"
+            "not asked for: tests without subgroups on adapters that have them, DXC, all faults of xtask/mutations.txt, SwiftShader, \
+             compilers of real GPUs, the crates for Burn, MPI and browsers, with cargo xtask test --all"
         );
     }
     let total = report.conclude();
@@ -116,8 +116,10 @@ fn once(steps: Steps, variants: &Path) -> Report {
 }
 
 /// Runs the adapters' tests at the same time, since those of one adapter do not keep all cores busy.
-/// Each fuzzes with cases of its own, a share of them all.
-fn on_each(adapters: &[Adapter]) -> Result<Report, String> {
+/// Each fuzzes with cases of its own, a share of them all. Where one has no subgroups, the others leave to it what does without them,
+/// unless `all` is asked for: that is half of their time.
+fn on_each(adapters: &[Adapter], all: bool) -> Result<Report, String> {
+    let has_plain = adapters.iter().any(|adapter| !adapter.has_subgroups);
     let on_one = |number: usize, adapter: &Adapter| -> Report {
         let share = [("FUZZ_SHARE", number), ("FUZZ_SHARES", adapters.len())].map(|(name, n)| (name, n.to_string()));
         let mut report = Report::default();
@@ -126,6 +128,9 @@ fn on_each(adapters: &[Adapter]) -> Result<Report, String> {
             let tag = format!("{}: ", adapter.backend);
             let mut command = cargo(arguments);
             command.envs(adapter.environment()).envs(share.clone());
+            if has_plain && adapter.has_subgroups && !all {
+                command.env("SUBGROUPS_ALONE", "1");
+            }
             let outcome = run_tagged(&what, &tag, &mut command);
             report.add(&what, outcome);
         }
