@@ -169,6 +169,24 @@ fn rows_of_weight_0_are_counted_as_ignored() {
     assert_eq!(empty, b"loss 0\n");
 }
 
+/// Nor is its target read, which may be no class.
+#[test]
+fn rows_of_weight_0_have_any_target() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[4, 6], &[0f32; 24]);
+    folder.write("bad.npy", &[4], &[0i64, 77, 1, 2]);
+    folder.write("worse.npy", &[4], &[6i64, 77, -1, 2]);
+    folder.write("r.npy", &[4], &[1f32, 0.0, 1.0, 1.0]);
+    folder.done("cross-entropy x.npy bad.npy --row-weight r.npy --loss l.npy");
+    close("without row 1", &folder.read::<f32>("l.npy").1, &[6f64.ln()]);
+    let none = folder.done("cross-entropy x.npy worse.npy --row-weight 0 --empty-mean zero");
+    assert_eq!(none, b"loss 0\n");
+    let (code, message) = folder.fails("cross-entropy x.npy worse.npy --row-weight r.npy");
+    assert_eq!(code, 2, "{message}");
+    let says = "row 0 has target 6, but there are 6 classes (0 to 5); 1 more row has such a target";
+    assert!(message.contains(says), "{message}");
+}
+
 /// No adapter is opened for these: there is none of this name, which would be an error of the machine.
 const MISTAKES: &str = "
 softmax x.npy -o y.npy --sink inf => --sink is inf, but must be finite

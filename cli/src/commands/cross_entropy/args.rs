@@ -195,12 +195,13 @@ impl CrossEntropyArgs {
         Layout::of(&self.logits, shape, self.axis.unwrap_or(axis))
     }
 
-    /// Reads the targets, and checks that they and the other flags go together.
-    pub(super) fn targets(&self, layout: &Layout) -> Result<Targets, Failure> {
+    /// Reads the targets, and checks that they and the other flags go together. The rows' weights say which rows take part.
+    pub(super) fn targets(&self, layout: &Layout, row_weights: Option<&[f32]>) -> Result<Targets, Failure> {
         let is_teacher = self.distill.is_some();
         let targets = targets::read(&self.targets, layout, self.axis.is_some(), is_teacher)?;
         if let Targets::Classes(classes) = &targets {
-            targets::check(&self.targets, classes, layout, self.ignore_index())?;
+            let takes_part = |row: usize| row_weights.is_none_or(|weights| weights[row] != 0.0);
+            targets::check(&self.targets, classes, layout, self.ignore_index(), takes_part)?;
         }
         if matches!(targets, Targets::Probabilities(_)) {
             let soft = "targets that are probabilities";
@@ -231,20 +232,26 @@ impl CrossEntropyArgs {
         }
     }
 
-    fn row_weights(&self, layout: &Layout) -> Result<Option<Values>, Failure> {
+    /// The weight of each row, if there are any.
+    pub(super) fn row_weights(&self, layout: &Layout) -> Result<Option<Vec<f32>>, Failure> {
         let Some(weights) = &self.row_weight else {
             return Ok(None);
         };
         let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
-        let weights = match weights.column("--row-weight", layout, "finite and at least 0", is_weight)? {
+        let weights = weights.column("--row-weight", layout, "finite and at least 0", is_weight)?;
+        Ok(Some(match weights {
             Column::All(weight) => vec![weight; layout.count()],
             Column::PerRow(weights) => weights,
-        };
-        Ok(Some(Values::from(weights)))
+        }))
     }
 
     /// The library's options. `correct` asks it to count the rows whose largest class is the target.
-    pub(super) fn options(&self, layout: &Layout, correct: bool) -> Result<CrossEntropy, Failure> {
+    pub(super) fn options(
+        &self,
+        layout: &Layout,
+        row_weights: Option<Vec<f32>>,
+        correct: bool,
+    ) -> Result<CrossEntropy, Failure> {
         let weights = self.weight.as_deref();
         let weights = weights.map(|path| logits::per_class(path, layout, "weights", "weight"));
         Ok(CrossEntropy {
@@ -254,7 +261,7 @@ impl CrossEntropyArgs {
                 InputWord::LogProbs => Input::LogProbs,
             },
             weights: weights.transpose()?,
-            row_weights: self.row_weights(layout)?,
+            row_weights: row_weights.map(Values::from),
             temperature: self.distill.unwrap_or(1.0),
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,

@@ -111,18 +111,25 @@ fn flag_of_axis(axis: usize, dims: usize) -> String {
     }
 }
 
-/// Checks before the adapter is opened that each target is a class.
-pub(super) fn check(path: &Path, classes: &[Class], layout: &Layout, ignore_index: i64) -> Result<(), Failure> {
+/// Checks before the adapter is opened that each target is a class, of the rows that take part: another row's may be anything.
+pub(super) fn check(
+    path: &Path,
+    classes: &[Class],
+    layout: &Layout,
+    ignore_index: i64,
+    takes_part: impl Fn(usize) -> bool,
+) -> Result<(), Failure> {
     let is_class = |target: i128| usize::try_from(target).is_ok_and(|class| class < layout.classes());
-    let is_bad = |target: &Class| !is_class(target.value()) && target.value() != i128::from(ignore_index);
-    let Some(first) = classes.iter().position(is_bad) else {
+    let is_bad = |target: i128| !is_class(target) && target != i128::from(ignore_index);
+    let mut bad = (classes.iter().enumerate()).filter(|(row, target)| is_bad(target.value()) && takes_part(*row));
+    let Some((first, target)) = bad.next() else {
         return Ok(());
     };
     let error = RunError::TargetOutOfRange {
         row: first,
-        target: classes[first].value(),
+        target: target.value(),
         classes: layout.classes(),
-        count: classes.iter().filter(|target| is_bad(target)).count(),
+        count: 1 + bad.count(),
     };
     // The library numbers the rows; here they are named by their index.
     let error = error.to_string();
