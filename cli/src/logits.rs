@@ -88,8 +88,9 @@ pub(crate) fn per_class(path: &Path, layout: &Layout, what: &str, one: &str) -> 
         return Err(arrays::refused(
             path,
             &format!(
-                "{what} have shape {:?}, but {classes} classes need [{classes}]",
-                array.shape
+                "{what} have shape {:?}, but {classes} classes need [{classes}]{}",
+                array.shape,
+                layout.other_axes(|other| array.shape == [other.classes()])
             ),
         ));
     }

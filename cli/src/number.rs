@@ -124,12 +124,8 @@ impl<N: Number> NumberArg<N> {
         };
         let refused = |message: String| Err(arrays::refused(path, &message));
         let Array { shape, values } = N::read(path, flag)?;
-        let rows = layout.count();
-        if !shape.is_empty() && values.len() != rows {
-            return refused(format!(
-                "{flag} has shape {shape:?}, but {} have {rows} rows: give one number for all, or {rows} in any shape",
-                layout.describe()
-            ));
+        if !shape.is_empty() && !layout.fits_rows(&shape) {
+            return refused(misfit(flag, &shape, layout));
         }
         if let Some(row) = values.iter().position(|&number| !is_good(number)) {
             let (value, index) = (values[row], layout.index(row));
@@ -145,6 +141,24 @@ impl<N: Number> NumberArg<N> {
             _ => Column::PerRow(values),
         })
     }
+}
+
+/// What is wrong with numbers of a shape that is not the rows'.
+fn misfit(flag: &str, shape: &[usize], layout: &Layout) -> String {
+    let mut possible = vec![layout.row_shape(), layout.kept_row_shape(), vec![layout.count()]];
+    // With rows of one axis the last is the first.
+    possible.dedup();
+    if possible.first() == possible.last() {
+        possible.pop();
+    }
+    let possible: Vec<String> = possible.iter().map(|shape| format!("{shape:?}")).collect();
+    format!(
+        "{flag} has shape {shape:?}, but {} have {}: give one number for all, or one for each row, of shape {}{}",
+        layout.describe(),
+        layout.count_in_words(),
+        possible.join(" or "),
+        layout.other_axes(|other| other.fits_rows(shape))
+    )
 }
 
 impl<N: Copy> Column<N> {

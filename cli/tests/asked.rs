@@ -204,6 +204,23 @@ cross-entropy x.npy t.npy --row-weight huge.npy => huge.npy: --row-weight is inf
 cross-entropy x.npy t.npy --row-weight four.npy => --row-weight has shape [4], but logits of shape [3, 4] with class axis 1 have 3 rows
 cross-entropy deep.npy t23.npy --row-weight bad23.npy => bad23.npy: --row-weight is -inf in row [1, 2], but must be finite and at least 0
 cross-entropy x.npy t.npy --row-weight r.npy --loss r.npy => r.npy: --loss would replace what --row-weight reads
+softmax deep.npy -o y.npy --axis 1 --sink t32.npy => --sink has shape [3, 2], but logits of shape [2, 4, 3] with class \
+    axis 1 have 6 rows: give one number for all, or one for each row, of shape [2, 3] or [2, 1, 3] or [6]
+softmax x.npy -o y.npy --sink x.npy => have 3 rows: give one number for all, or one for each row, of shape [3] or [3, 1]
+softmax row.npy -o y.npy --sink r.npy => have 1 row: give one number for all, or one for each row, of shape [] or [1]
+cross-entropy deep.npy t23.npy --row-weight t32.npy => --row-weight has shape [3, 2], but
+sample deep.npy -o y.npy --axis 1 --seed t32.npy => --seed has shape [3, 2], but
+softmax x.npy -o y.npy --bias r.npy => biases have shape [3], but 4 classes need [4]; --axis 0 would fit
+softmax x.npy -o y.npy --axis 0 --bias four.npy => biases have shape [4], but 3 classes need [3]; --axis -1 would fit
+cross-entropy deep.npy t23.npy --weight two.npy => weights have shape [2], but 4 classes need [4]; --axis 0 would fit
+bce x.npy zeros.npy --pos-weight r.npy => positive weights have shape [3], but 4 classes need [4]; --axis 0 would fit
+bce deep.npy deep_zeros.npy --weight two.npy => the weight has shape [2], but
+bce deep.npy deep_zeros.npy --weight two.npy => in which an axis may have length 1; --axis 0 would fit
+softmax deep.npy -o y.npy --axis 1 --mask two.npy => in which an axis may have length 1; --axis 0 would fit
+softmax deep.npy -o y.npy --axis 1 --mask flat.npy => in which an axis may have length 1; --axis -1 would fit
+softmax x.npy -o y.npy --sink four.npy => of shape [3] or [3, 1]; --axis 0 would fit
+softmax x.npy -o y.npy --axis 0 --scale r.npy => of shape [4] or [1, 4]; --axis -1 would fit
+cross-entropy deep.npy t23.npy --row-weight row24.npy => of shape [2, 3] or [2, 1, 3] or [6]; --axis -1 would fit
 cross-entropy x.npy - --row-weight - => TARGETS and --row-weight cannot both be standard input
 ";
 
@@ -220,9 +237,16 @@ fn mistakes_are_named_before_an_adapter_is_opened() {
     folder.write("flags.npy", &[3], &[true; 3]);
     folder.write("deep.npy", &[2, 4, 3], &numbers(24));
     folder.write("t23.npy", &[2, 3], &[0i64; 6]);
+    folder.write("t32.npy", &[3, 2], &[1i64; 6]);
+    folder.write("zeros.npy", &[3, 4], &[0f32; 12]);
+    folder.write("deep_zeros.npy", &[2, 4, 3], &[0f32; 24]);
+    folder.write("row.npy", &[4], &numbers(4));
+    folder.write("row24.npy", &[2, 4], &[1f32; 8]);
+    folder.write("two.npy", &[2], &[1f32; 2]);
+    folder.write("flat.npy", &[8, 3], &[1f32; 24]);
     folder.write("bad23.npy", &[2, 3], &[1f32, 1.0, 1.0, 0.0, 1.0, -INF]);
     let before = folder.names();
-    for mistake in MISTAKES.trim().lines() {
+    for mistake in MISTAKES.replace("\\\n    ", "").trim().lines() {
         let (words, says) = mistake.split_once(" => ").unwrap();
         let (code, message) = folder.fails(&format!("--adapter none {words}"));
         assert_eq!(code, 2, "{words}: {message}");

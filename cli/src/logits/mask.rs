@@ -67,8 +67,7 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
         }
         return Ok(Mask::Classes(Values::from(mask.values)));
     }
-    let flat = [layout.count(), classes];
-    if mask.shape == shape || (layout.class_axis_is_last() && mask.shape == flat) {
+    if mask.shape == shape || fits_alone(&mask.shape, layout) {
         return Ok(Mask::Full(Values::from(mask.values)));
     }
     if let Some(strides) = strides(&mask.shape, shape) {
@@ -79,6 +78,7 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
             Mask::Full(Values::from(repeated(&mask.values, &strides, shape)))
         });
     }
+    let flat = [layout.count(), classes];
     let mut possible = vec![format!("[{classes}] (the classes)")];
     if layout.class_axis_is_last() && flat != shape {
         possible.push(format!("{flat:?} (rows, classes)"));
@@ -86,11 +86,17 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
     Err(arrays::refused(
         path,
         &format!(
-            "{what} has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1",
+            "{what} has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1{}",
             mask.shape,
-            possible.join(", ")
+            possible.join(", "),
+            layout.other_axes(|other| fits_alone(&mask.shape, other))
         ),
     ))
+}
+
+/// Whether a mask of this shape fits for the class axis that is taken, and not whichever it is.
+fn fits_alone(mask: &[usize], layout: &Layout) -> bool {
+    mask == [layout.classes()] || (layout.class_axis_is_last() && mask == [layout.count(), layout.classes()])
 }
 
 /// How far a step along each axis of `shape` goes in an array that numpy would repeat to it: 0 where it is repeated. `None` if it

@@ -66,16 +66,13 @@ fn misfit(targets: &Elements, layout: &Layout) -> String {
     match targets {
         Elements::Integers(Array { shape: got, values }) => {
             let base = needs(got, &rows, "classes (integers)");
-            let axes: Vec<String> = fitting_axes(layout, got)
-                .into_iter()
-                .map(|axis| flag_of_axis(axis, shape.len()))
-                .collect();
+            let other_axes = layout.other_axes(|other| other.row_shape() == *got);
             if got == shape {
                 let is_one_hot = values.iter().all(|v| matches!(v.value(), 0 | 1));
                 let what = if is_one_hot { "one-hot integers" } else { "integers" };
                 format!("{base}; these are {what}: as probabilities they must be floats, .astype('float32')")
-            } else if !axes.is_empty() {
-                format!("{base}; {} would fit", axes.join(" or "))
+            } else if !other_axes.is_empty() {
+                base + &other_axes
             } else if values.len() == layout.count() {
                 format!("{base}; .reshape({rows:?}) would fit, if they are in the order of the rows")
             } else {
@@ -100,14 +97,6 @@ fn misfit(targets: &Elements, layout: &Layout) -> String {
             };
             format!("targets must be integers or floats, not booleans: {instead}")
         }
-    }
-}
-
-fn flag_of_axis(axis: usize, dims: usize) -> String {
-    if axis + 1 == dims {
-        "--axis -1".into()
-    } else {
-        format!("--axis {axis}")
     }
 }
 

@@ -11,7 +11,7 @@ use wgpu_softmax::{LogProbs, Sample};
 
 const STEPS: &str = "A token of each row is drawn with the probabilities of softmax, after penalties, --allowed, \
     --logit-bias, --temperature, --min-p, --top-k and --top-p, in this order. Every flag that takes a number also takes a \
-    file of numbers, one for each row: an array of as many elements as there are rows.";
+    file of numbers, one for each row: an array of the logits' shape without the class axis, or of one axis.";
 
 #[derive(Args)]
 #[command(after_help = STEPS)]

@@ -138,9 +138,10 @@ pub(super) fn bias(path: &Path, layout: &Layout) -> Result<Option<LogitBias>, Fa
         Value::Object(object) => (vec![pairs(path, None, &object, classes)?], false),
         Value::Array(list) if list.len() != count => {
             let message = format!(
-                "--logit-bias lists {} rows, but {} have {count}",
+                "--logit-bias has a list of {}, but {} have {}",
                 list.len(),
-                layout.describe()
+                layout.describe(),
+                layout.count_in_words()
             );
             return Err(caller(path, &message));
         }
