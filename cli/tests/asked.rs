@@ -286,6 +286,7 @@ fn mistakes_in_distillation_say_what_is_wrong() {
     let folder = Folder::new();
     folder.write("x.npy", &[2, 3], &[0.0f32; 6]);
     folder.write("classes.npy", &[2], &[0i64, 1]);
+    folder.write("b.npy", &[3], &[0.0f32; 3]);
     for (arguments, expected) in [
         (
             "x.npy classes.npy --distill 1",
@@ -300,11 +301,21 @@ fn mistakes_in_distillation_say_what_is_wrong() {
         ),
         (
             "x.npy x.npy --distill 2 --fully-masked uniform",
-            "--fully-masked uniform cannot go with --distill",
+            "--fully-masked uniform cannot go with --distill: a row of the student's that is -inf alone is no distribution",
+        ),
+        (
+            "x.npy x.npy --distill 2 --bias b.npy",
+            "--bias cannot go with --distill: with a T other than 1",
+        ),
+        (
+            "x.npy x.npy --distill 2 --softcap 30",
+            "--softcap cannot go with --distill: with a T other than 1",
         ),
     ] {
         let (code, message) = folder.fails(&format!("cross-entropy {arguments}"));
         assert_eq!(code, 2, "{arguments}: {message}");
         assert!(message.contains(expected), "{arguments}: {message}");
     }
+    // With a T of 1 there is one way to take them.
+    folder.done("cross-entropy x.npy x.npy --distill 1 --bias b.npy --softcap 30");
 }

@@ -38,6 +38,8 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_name = "L", default_value_t = 0.0, allow_hyphen_values = true, value_parser = finite)]
     z_loss: f32,
     /// TARGETS are a teacher's logits, and the loss is KL(softmax(TARGETS / T) || softmax(LOGITS / T)), without a factor T^2.
+    /// --mask, --bias and --softcap act on LOGITS, the student's, alone; with a T other than 1, --bias and --softcap are
+    /// refused.
     #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = invertible)]
     distill: Option<f32>,
     /// What LOGITS are; log-probs makes it the negative log-likelihood.
@@ -137,15 +139,25 @@ impl CrossEntropyArgs {
     fn check_distill(&self) -> Result<(), Failure> {
         let both = "T divides both sides";
         let two = "a divergence is that of two distributions";
-        let scaled = (self.about_logits.adjustments().into_iter())
-            .any(|(flag, given)| given && matches!(flag, "--scale" | "--temperature"));
+        let student = "with a T other than 1: it would act on the student's logits alone, before T divides them";
+        let adjusted = |flags: &[&str]| {
+            let mut adjustments = self.about_logits.adjustments().into_iter();
+            adjustments.any(|(flag, given)| given && flags.contains(&flag))
+        };
+        let is_divided = self.distill.is_some_and(|t| t != 1.0);
         let flags = [
             (
                 "--input log-probs",
                 self.input == InputWord::LogProbs,
                 "a teacher gives logits",
             ),
-            ("--scale or --temperature", scaled, both),
+            (
+                "--scale or --temperature",
+                adjusted(&["--scale", "--temperature"]),
+                both,
+            ),
+            ("--bias", is_divided && adjusted(&["--bias"]), student),
+            ("--softcap", is_divided && adjusted(&["--softcap"]), student),
             ("--label-smoothing", self.label_smoothing != 0.0, two),
             ("--weight", self.weight.is_some(), two),
             (
@@ -156,7 +168,7 @@ impl CrossEntropyArgs {
             (
                 "--fully-masked uniform",
                 self.about_logits.fully_masked() == FullyMasked::Uniform,
-                "such a row is NaN, or left out with zeros",
+                "a row of the student's that is -inf alone is no distribution: it is NaN, or left out with zeros",
             ),
         ];
         match flags.into_iter().find(|(_, given, _)| self.distill.is_some() && *given) {
