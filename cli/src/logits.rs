@@ -8,7 +8,7 @@ pub(crate) use mask::weights;
 use crate::arrays;
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, invertible};
+use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, int64, invertible};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Dtype, Element, FullyMasked, Scale, Values};
@@ -33,7 +33,7 @@ pub(crate) struct LogitArgs {
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
     /// With --mask causal: row r sees classes 0 to r + K.
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = int64)]
     causal_offset: Option<i64>,
     /// What a row of -inf alone gives.
     #[arg(long, value_enum, default_value = "nan")]

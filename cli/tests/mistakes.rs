@@ -81,6 +81,30 @@ LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
 bench --rows 3 --classes 5 --time nan => '--time <SECONDS>': it must be a number from 0 to 3600
 bench --rows 3 --classes 5 --time -1 => '--time <SECONDS>': it must be a number from 0 to 3600
 --adapter none bench --rows 3 --classes 0 => rows have 0 classes
+SOFTMAX --sink 1e300 => '--sink <X>': 1e300 lies beyond f32, whose largest number is 3.4028235e38
+SOFTMAX --sink -1e39 => '--sink <X>': -1e39 lies beyond f32
+SOFTMAX --temperature=1e-300 => '--temperature <T>': 1e-300 would be 0 as f32, whose smallest number is 1e-45
+SOFTMAX --softcap 0.5E999 => '--softcap <CAP>': 0.5E999 lies beyond f32
+LOSS --normalizer 1e-300 => '--normalizer <X>': 1e-300 would be 0 as f32
+LOSS --row-weight 1e400 => '--row-weight <R>': 1e400 lies beyond f32
+LOSS --z-loss -1e-50 => '--z-loss <L>': -1e-50 would be 0 as f32
+LOSS --label-smoothing 1e-60 => '--label-smoothing <E>': 1e-60 would be 0 as f32
+sample x.npy -o y.npy --top-p 1e-50 => '--top-p <P>': 1e-50 would be 0 as f32
+SOFTMAX --sink -infinity => --sink is -inf, but must be finite
+SOFTMAX --temperature 0e5 => --temperature is 0, but must be
+SOFTMAX --axis 1.0 => invalid value '1.0' for '--axis <AXIS>': it must be an integer
+LOSS --axis x => '--axis <AXIS>': it must be an integer
+bce x.npy x.npy --axis -1.5 => '--axis <AXIS>': it must be an integer
+SOFTMAX --axis 99999999999999999999 => it must be from -9223372036854775808 to 9223372036854775807
+LOSS --ignore-index abc => '--ignore-index <I>': it must be an integer
+LOSS --ignore-index 1e400 => '--ignore-index <I>': it must be an integer
+LOSS --ignore-index -9223372036854775809 => '--ignore-index <I>': it must be from -9223372036854775808 to 9223372036854775807
+SOFTMAX --mask causal --causal-offset 1.5 => '--causal-offset <K>': it must be an integer
+sample x.npy -o y.npy --axis 0.5 => '--axis <AXIS>': it must be an integer
+sample x.npy -o y.npy --top-n 1.5 --top-ids i.npy => '--top-n <N>': it must be an integer
+sample x.npy -o y.npy --top-n -1 --top-ids i.npy => '--top-n <N>': it must be from 1 to 128
+verify --most-elements x => '--most-elements <N>': it must be an integer
+bench --rows 1.5 --classes 2 => '--rows <R>': it must be an integer
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 

@@ -6,7 +6,7 @@ use crate::global::Global;
 use crate::layout::Layout;
 use crate::logits;
 use crate::loss::{self, ReductionWord};
-use crate::number::NumberArg;
+use crate::number::{NumberArg, axis};
 use crate::output::{self, Output};
 use clap::Args;
 use serde_json::json;
@@ -21,7 +21,7 @@ pub(crate) struct BceArgs {
     /// An array of the logits' shape: numbers from 0 to 1, or booleans.
     targets: PathBuf,
     /// The class axis, along which --weight and --pos-weight have a number for each class; a negative one counts from the end.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_parser = axis)]
     axis: isize,
     /// What each element's loss is multiplied by: floats of shape [classes], of the logits' shape or one that broadcasts to it.
     #[arg(long, value_name = "W")]

@@ -15,7 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::logits::DtypeWord;
-use crate::number::seconds;
+use crate::number::{count, seconds};
 use crate::plot;
 use case::{Case, Op};
 use clap::Args;
@@ -28,10 +28,10 @@ use wgpu_softmax::{Gpu, GpuOptions, Rows, Schedule};
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// Rows; with --classes, instead of the usual shapes.
-    #[arg(long, value_name = "R", requires = "classes")]
+    #[arg(long, value_name = "R", requires = "classes", value_parser = count)]
     rows: Option<usize>,
     /// Classes of a row.
-    #[arg(long, value_name = "C", requires = "rows")]
+    #[arg(long, value_name = "C", requires = "rows", value_parser = count)]
     classes: Option<usize>,
     /// An operation; may be repeated. Without any: softmax and cross-entropy.
     #[arg(long, value_enum)]

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::logits::{self, LogitArgs};
 use crate::loss::{NOTHING_TO_PRINT, ReductionWord};
-use crate::number::{Column, NumberArg, finite, invertible, share};
+use crate::number::{Column, NumberArg, axis, finite, int64, invertible, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct CrossEntropyArgs {
     /// the logits' shape: a probability for each class.
     pub(super) targets: PathBuf,
     /// The class axis; a negative one counts from the end [default: 1, or 0 where it is the only axis].
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = axis)]
     axis: Option<isize>,
     /// A weight for each class: floats of shape [classes].
     #[arg(long, value_name = "W")]
@@ -29,7 +29,7 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     row_weight: Option<NumberArg<f32>>,
     /// Rows with this target take no part [default: -100]. Not with probabilities as targets.
-    #[arg(long, allow_negative_numbers = true, value_name = "I")]
+    #[arg(long, allow_negative_numbers = true, value_name = "I", value_parser = int64)]
     ignore_index: Option<i64>,
     /// The share of each target that is spread evenly over all classes, 0 to 1.
     #[arg(long, value_name = "E", default_value_t = 0.0, allow_hyphen_values = true, value_parser = share)]
