@@ -54,9 +54,9 @@ pub(crate) struct CrossEntropyArgs {
     /// The mean's denominator, instead of the rows' weight.
     #[arg(long, value_name = "X", allow_hyphen_values = true, value_parser = finite)]
     normalizer: Option<f32>,
-    /// What the gradient is multiplied by: the gradient of whatever follows the loss. With --reduction none also a file with one
-    /// for each row.
-    #[arg(long, value_name = "G", requires = "grad", allow_hyphen_values = true)]
+    /// With --grad, what the gradient is multiplied by: the gradient of whatever follows the loss. With --reduction none also
+    /// a file with one for each row.
+    #[arg(long, value_name = "G", allow_hyphen_values = true)]
     upstream: Option<NumberArg<f32>>,
     #[command(flatten)]
     pub(super) about_logits: LogitArgs,
@@ -126,6 +126,10 @@ impl CrossEntropyArgs {
         };
         if let (Some(other), Some(_)) = (other, self.normalizer) {
             return Err(conflict("--normalizer", other, "it is the mean's denominator"));
+        }
+        if self.upstream.is_some() && self.grad.is_none() {
+            let message = "--upstream needs --grad OUT: it multiplies the gradient, which is computed only then";
+            return Err(Failure::Caller(message.into()));
         }
         let outs = self.outs();
         if self.reduction == ReductionWord::None && outs.iter().all(|(_, path)| path.is_none()) {
