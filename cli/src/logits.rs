@@ -82,6 +82,7 @@ pub(crate) fn widen<T: Element>(values: Vec<T>) -> Vec<f32> {
 
 /// Reads an f32 for each class, which must be finite. `what` is how an error names them, and `one` each of them.
 pub(crate) fn per_class(path: &Path, layout: &Layout, what: &str, one: &str) -> Result<Values, Failure> {
+    arrays::refuse_number(path, what)?;
     let array = arrays::floats(path, what)?;
     let classes = layout.classes();
     if array.shape != [classes] {

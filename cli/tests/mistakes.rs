@@ -105,6 +105,12 @@ sample x.npy -o y.npy --top-n 1.5 --top-ids i.npy => '--top-n <N>': it must be a
 sample x.npy -o y.npy --top-n -1 --top-ids i.npy => '--top-n <N>': it must be from 1 to 128
 verify --most-elements x => '--most-elements <N>': it must be an integer
 bench --rows 1.5 --classes 2 => '--rows <R>': it must be an integer
+LOSS --weight 2 => 2: weights must be a file, with one number for each class
+SOFTMAX --bias 0.5 => 0.5: biases must be a file, with one number for each class
+bce x.npy x.npy --weight 2 => 2: weights must be a file, with one number for each class
+softmax bad.npy -o y.npy => logits must be f32, f16 or f64, not '<i8': .astype('float32') makes them floats
+LOSS --weight bool.npy => weights must be f32, f16 or f64, not '|b1': .astype('float32') makes them floats
+SOFTMAX --mask Causal => Causal: there is no such file: did you mean --mask causal?
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 

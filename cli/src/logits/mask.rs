@@ -23,6 +23,10 @@ pub(super) fn read(path: Option<&Path>, offset: Option<i64>, layout: &Layout) ->
     match path {
         None => Ok(Mask::None),
         Some(_) if causal => self::causal(layout, offset.unwrap_or(0)),
+        Some(path) if path.as_os_str().eq_ignore_ascii_case("causal") && !path.exists() => {
+            let message = "there is no such file: did you mean --mask causal?";
+            Err(arrays::refused(path, message))
+        }
         Some(path) => of_array(path, "the mask", arrays::mask(path)?, layout),
     }
 }
@@ -45,6 +49,7 @@ fn causal(layout: &Layout, offset: i64) -> Result<Mask, Failure> {
 
 /// Weights of elements, which are laid out as masks are.
 pub(crate) fn weights(path: &Path, layout: &Layout) -> Result<Mask, Failure> {
+    arrays::refuse_number(path, "weights")?;
     let weights = arrays::floats(path, "weights")?;
     if let Some(at) = weights.values.iter().position(|w| !w.is_finite()) {
         let (weight, index) = (weights.values[at], Layout::index_in(&weights.shape, at));
