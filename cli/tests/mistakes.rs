@@ -19,6 +19,8 @@ cross-entropy x.npy dates.npy --loss y.npy => targets must be integers or floats
 cross-entropy x.npy x.npy --loss y.npy --ignore-index 1 => --ignore-index cannot go with targets
 softmax missing.npy -o y.npy => missing.npy
 softmax cut.npy -o y.npy => cut.npy
+softmax longer.npy -o y.npy => longer.npy: 1 byte follows the array of shape [3, 10], but a file of one array ends with it
+cross-entropy x.npy two.npy --loss y.npy => two.npy: 152 bytes follow the array of shape [3]
 softmax text.npy -o y.npy => no .npy array
 softmax huge.npy -o y.npy => too large
 softmax nothing.npy -o y.npy => no .npy array
@@ -144,6 +146,9 @@ fn mistakes_exit_with_2_and_leave_no_output() {
     folder.write("one_hot.npy", &[3, 10], &[0i64; 30]);
     let whole = std::fs::read(folder.at("x.npy")).unwrap();
     std::fs::write(folder.at("cut.npy"), &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(folder.at("longer.npy"), [&whole[..], b"\n"].concat()).unwrap();
+    let targets = std::fs::read(folder.at("t.npy")).unwrap();
+    std::fs::write(folder.at("two.npy"), targets.repeat(2)).unwrap();
     std::fs::write(folder.at("text.npy"), "no array").unwrap();
     raw(&folder, "huge.npy", "<f4", "(4294967296, 4294967296)", &[]);
     raw(&folder, "negative.npy", "<f4", "(-1, 2)", &[0; 16]);

@@ -221,6 +221,8 @@ const MISTAKES: &str = "
 --logit-bias list.json => --logit-bias has class 5 in row [1, 1], but there are 5 classes
 --logit-bias class.json => --logit-bias has class 9, but there are 5 classes
 --logit-bias word.json => --logit-bias has \"-1\" for a class: it must be from \"0\" to \"4\"
+--logit-bias same.json => --logit-bias has class 0 twice
+--logit-bias same_list.json => --logit-bias has class 3 in row [1, 0] twice
 --logit-bias twice.json => --logit-bias has class 1 twice
 --logit-bias huge.json => --logit-bias of class 3 is 1e+300, but must be a finite f32
 --logit-bias null.json => --logit-bias of class 3 is null, but
@@ -282,6 +284,8 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         ("class.json", r#"{"9": 1}"#),
         ("word.json", r#"{"-1": 1}"#),
         ("twice.json", r#"{"1": 1, "01": 2}"#),
+        ("same.json", r#"{"0": 1, "0": 2}"#),
+        ("same_list.json", r#"[{}, {}, {"3": 1, "2": 0, "3": 1}, {}]"#),
         ("huge.json", r#"{"3": 1e300}"#),
         ("null.json", r#"{"3": null}"#),
     ] {

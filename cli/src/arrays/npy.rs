@@ -137,6 +137,14 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
             rest.len()
         )));
     }
+    // Perhaps a second array, which would be lost without a word.
+    let more = rest.len() - needed;
+    if more > 0 {
+        let bytes = if more == 1 { "byte follows" } else { "bytes follow" };
+        return Err(caller(format!(
+            "{more} {bytes} the array of shape {shape:?}, but a file of one array ends with it"
+        )));
+    }
     let (dtype, order) = (header.dtype(), header.order());
     Ok(File {
         path,
