@@ -266,3 +266,21 @@ fn a_reader_that_closes_the_pipe_causes_no_panic() {
         assert_eq!(output.status.code(), Some(want), "{words:?}: {output:?}");
     }
 }
+
+#[test]
+fn bench_prints_no_heading_before_an_error() {
+    let folder = Folder::new();
+    for words in [
+        "bench --rows 3 --classes 50000 --schedule held/32 --time 0",
+        "bench --rows 3 --classes 5 --schedule held --time 0",
+    ] {
+        let output = folder.run(&words.split(' ').collect::<Vec<_>>());
+        let (code, message) = error(&output);
+        assert_eq!(code, 2, "{message}");
+        assert!(output.stdout.is_empty(), "{words}: {output:?}");
+    }
+    let table =
+        String::from_utf8(folder.done("bench --rows 3 --classes 5 --op softmax --op logsumexp --time 0")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("op "), "{table}");
+}

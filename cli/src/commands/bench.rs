@@ -101,12 +101,16 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<(), Failure> {
         ..global.gpu_options()
     })?;
     let timer = Timer::new(&gpu);
-    report::print_heading(global, gpu.adapter_info(), timer.clock())?;
+    report::note_adapter(gpu.adapter_info(), timer.clock());
     let time = Duration::from_secs_f32(args.time);
     let mut bars = Vec::new();
     for case in args.cases() {
         match measure::measure(&gpu, &timer, &case, time) {
             Ok(measured) => {
+                // Not before: a table without a line would be all that a first case in error leaves.
+                if bars.is_empty() {
+                    report::print_heading(global)?;
+                }
                 report::print(global, gpu.adapter_info(), &case, &measured)?;
                 bars.push(report::plot_bar(&case, &measured));
             }
