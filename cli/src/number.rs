@@ -29,7 +29,9 @@ fn float(word: &str) -> Result<Option<f32>, String> {
     }
     if number == 0.0 && has_digit('1') {
         let least = f32::from_bits(1);
-        return Err(format!("{word} would be 0 as f32, whose smallest number is {least:e}"));
+        return Err(format!(
+            "{word} would be 0 as f32, whose smallest number above 0 is {least:e}"
+        ));
     }
     Ok(Some(number))
 }

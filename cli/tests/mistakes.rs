@@ -85,7 +85,7 @@ bench --rows 3 --classes 5 --time -1 => '--time <SECONDS>': it must be a number 
 --adapter none bench --rows 3 --classes 0 => rows have 0 classes
 SOFTMAX --sink 1e300 => '--sink <X>': 1e300 lies beyond f32, whose largest number is 3.4028235e38
 SOFTMAX --sink -1e39 => '--sink <X>': -1e39 lies beyond f32
-SOFTMAX --temperature=1e-300 => '--temperature <T>': 1e-300 would be 0 as f32, whose smallest number is 1e-45
+SOFTMAX --temperature=1e-300 => '--temperature <T>': 1e-300 would be 0 as f32, whose smallest number above 0 is 1e-45
 SOFTMAX --softcap 0.5E999 => '--softcap <CAP>': 0.5E999 lies beyond f32
 LOSS --normalizer 1e-300 => '--normalizer <X>': 1e-300 would be 0 as f32
 LOSS --row-weight 1e400 => '--row-weight <R>': 1e400 lies beyond f32

@@ -1,18 +1,17 @@
 //! The files that outputs become: who may read them, and what is said where one cannot be written.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use common::Folder;
 
-#[cfg(unix)]
 fn mode(folder: &Folder, name: &str) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(folder.at(name)).unwrap().permissions().mode() & 0o7777
 }
 
 /// As a shell's `>` does it, whichever user the test runs as.
-#[cfg(unix)]
 #[test]
 fn a_new_file_has_the_umask_and_another_keeps_its_mode() {
     use std::os::unix::fs::PermissionsExt;

@@ -143,7 +143,7 @@ impl CrossEntropyArgs {
     fn check_distill(&self) -> Result<(), Failure> {
         let both = "T divides both sides";
         let two = "a divergence is that of two distributions";
-        let student = "with a T other than 1: it would act on the student's logits alone, before T divides them";
+        let student = "with a T other than 1 it would act on the student's logits alone, before T divides them";
         let adjusted = |flags: &[&str]| {
             let mut adjustments = self.about_logits.adjustments().into_iter();
             adjustments.any(|(flag, given)| given && flags.contains(&flag))
