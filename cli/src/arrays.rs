@@ -57,6 +57,18 @@ pub(crate) fn numbers(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     }
 }
 
+/// Refuses a number where a file must be, unless a file is called so.
+pub(crate) fn refuse_number(path: &Path, what: &str) -> Result<(), Failure> {
+    let is_number = path.to_str().is_some_and(|word| word.parse::<f64>().is_ok());
+    if is_number && !path.exists() {
+        return Err(refused(
+            path,
+            &format!("{what} must be a file, with one number for each class"),
+        ));
+    }
+    Ok(())
+}
+
 /// Reads a mask, as floats to add: of booleans, true keeps a class.
 pub(crate) fn mask(path: &Path) -> Result<Array<f32>, Failure> {
     match elements(path, "a mask")? {

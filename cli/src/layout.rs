@@ -25,6 +25,15 @@ fn swapped(values: &[f32], a: usize, b: usize) -> Vec<f32> {
         .collect()
 }
 
+/// How a flag says it, as people would write it.
+fn flag_of_axis(axis: usize, dims: usize) -> String {
+    if axis + 1 == dims {
+        "--axis -1".into()
+    } else {
+        format!("--axis {axis}")
+    }
+}
+
 impl Layout {
     /// The rows of the logits that were read from `path`.
     pub(crate) fn of(path: &Path, shape: &[usize], axis: isize) -> Result<Self, Failure> {
@@ -85,6 +94,46 @@ impl Layout {
     /// The logits' shape without the class axis.
     pub(crate) fn row_shape(&self) -> Vec<usize> {
         self.without(self.axis())
+    }
+
+    /// The logits' shape with the class axis kept as 1.
+    pub(crate) fn kept_row_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        shape[self.axis()] = 1;
+        shape
+    }
+
+    /// Whether an array of this shape has a number for each row, in the rows' order: it has the rows' shape, with the class axis
+    /// or without, or all its numbers lie along one axis. Another shape of as many numbers, such as the transpose, may be
+    /// another order.
+    pub(crate) fn fits_rows(&self, shape: &[usize]) -> bool {
+        let mut long = shape.iter().filter(|&&length| length != 1);
+        let line = long.next().unwrap_or(&1);
+        let is_line = long.next().is_none() && *line == self.count();
+        is_line || shape == self.row_shape() || shape == self.kept_row_shape()
+    }
+
+    /// The end of a message about what does not fit: the other class axes with which it would, if there are any.
+    pub(crate) fn other_axes(&self, fits: impl Fn(&Self) -> bool) -> String {
+        let others = (0..self.shape.len()).filter(|&axis| axis != self.axis());
+        let flag = |axis: usize| {
+            let rows = Rows::of_shape(&self.shape, axis as isize).ok()?;
+            let (axis, shape) = (axis as isize, self.shape.clone());
+            let other = Self { axis, shape, rows };
+            fits(&other).then(|| flag_of_axis(other.axis(), other.shape.len()))
+        };
+        match &others.filter_map(flag).collect::<Vec<_>>()[..] {
+            [] => String::new(),
+            flags => format!("; {} would fit", flags.join(" or ")),
+        }
+    }
+
+    /// How many rows there are, in words.
+    pub(crate) fn count_in_words(&self) -> String {
+        match self.count() {
+            1 => "1 row".into(),
+            count => format!("{count} rows"),
+        }
     }
 
     /// Where the rows lie in the logits' array.
@@ -164,5 +213,21 @@ mod tests {
         let rows = swapped(&values, 3, 2);
         assert_eq!(rows[..6], [0.0, 2.0, 4.0, 1.0, 3.0, 5.0]);
         assert_eq!(swapped(&rows, 2, 3), values);
+    }
+
+    #[test]
+    fn shapes_of_a_number_for_each_row() {
+        let fits = |logits: &[usize], axis, shape: &[usize]| {
+            let layout = Layout::of(Path::new("x.npy"), logits, axis).unwrap();
+            layout.fits_rows(shape)
+        };
+        for shape in [&[2, 3][..], &[2, 1, 3], &[6], &[1, 6], &[6, 1, 1]] {
+            assert!(fits(&[2, 4, 3], 1, shape), "{shape:?}");
+        }
+        for shape in [&[3, 2][..], &[2, 3, 1], &[1, 2, 3], &[5], &[4], &[1], &[]] {
+            assert!(!fits(&[2, 4, 3], 1, shape), "{shape:?}");
+        }
+        assert!(fits(&[4], 0, &[]) && fits(&[4], 0, &[1]) && fits(&[4], 0, &[1, 1]));
+        assert!(fits(&[0, 3], 1, &[0]) && !fits(&[0, 3], 1, &[]) && fits(&[2, 0, 3], 2, &[2, 0]));
     }
 }

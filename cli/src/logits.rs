@@ -8,7 +8,7 @@ pub(crate) use mask::weights;
 use crate::arrays;
 use crate::failure::Failure;
 use crate::layout::Layout;
-use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, invertible};
+use crate::number::{Column, INVERTIBLE, INVERTIBLE_WORDS, NumberArg, int64, invertible};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 use wgpu_softmax::{Adjust, Dtype, Element, FullyMasked, Scale, Values};
@@ -33,7 +33,7 @@ pub(crate) struct LogitArgs {
     #[arg(long, value_name = "MASK")]
     mask: Option<PathBuf>,
     /// With --mask causal: row r sees classes 0 to r + K.
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = int64)]
     causal_offset: Option<i64>,
     /// What a row of -inf alone gives.
     #[arg(long, value_enum, default_value = "nan")]
@@ -82,14 +82,16 @@ pub(crate) fn widen<T: Element>(values: Vec<T>) -> Vec<f32> {
 
 /// Reads an f32 for each class, which must be finite. `what` is how an error names them, and `one` each of them.
 pub(crate) fn per_class(path: &Path, layout: &Layout, what: &str, one: &str) -> Result<Values, Failure> {
+    arrays::refuse_number(path, what)?;
     let array = arrays::floats(path, what)?;
     let classes = layout.classes();
     if array.shape != [classes] {
         return Err(arrays::refused(
             path,
             &format!(
-                "{what} have shape {:?}, but {classes} classes need [{classes}]",
-                array.shape
+                "{what} have shape {:?}, but {classes} classes need [{classes}]{}",
+                array.shape,
+                layout.other_axes(|other| array.shape == [other.classes()])
             ),
         ));
     }

@@ -12,10 +12,55 @@ use wgpu_softmax::TargetIndex;
 pub(crate) const INVERTIBLE: std::ops::RangeInclusive<f32> = f32::MIN_POSITIVE..=8.507_059e37;
 pub(crate) const INVERTIBLE_WORDS: &str = "from 2^-126 to 2^126";
 
+/// A word as an f32, or `None` if it is no number. One that f32 has only as an infinity or as 0 is an error here, where it can be
+/// said of what was typed.
+fn float(word: &str) -> Result<Option<f32>, String> {
+    let Ok(number) = word.parse::<f32>() else {
+        return Ok(None);
+    };
+    let mantissa = word.split(['e', 'E']).next().unwrap_or(word);
+    let has_digit = |from: char| mantissa.chars().any(|digit| (from..='9').contains(&digit));
+    // An infinity that was meant has no digits, and a 0 no other.
+    if number.is_infinite() && has_digit('0') {
+        return Err(format!(
+            "{word} lies beyond f32, whose largest number is {:e}",
+            f32::MAX
+        ));
+    }
+    if number == 0.0 && has_digit('1') {
+        let least = f32::from_bits(1);
+        return Err(format!(
+            "{word} would be 0 as f32, whose smallest number above 0 is {least:e}"
+        ));
+    }
+    Ok(Some(number))
+}
+
+/// An integer. The range is what the type has, or less where the caller checks that, and is said of integers that are outside.
+pub(crate) fn integer<N: FromStr + Display>(word: &str, least: N, most: N) -> Result<N, String> {
+    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+    word.parse().map_err(|_| match is_integer {
+        true => format!("it must be from {least} to {most}"),
+        false => "it must be an integer".into(),
+    })
+}
+
+pub(crate) fn axis(word: &str) -> Result<isize, String> {
+    integer(word, isize::MIN, isize::MAX)
+}
+
+pub(crate) fn int64(word: &str) -> Result<i64, String> {
+    integer(word, i64::MIN, i64::MAX)
+}
+
+pub(crate) fn count(word: &str) -> Result<usize, String> {
+    integer(word, 0, usize::MAX)
+}
+
 /// A number of a flag that takes no file.
 fn number(word: &str, must: &str, is_good: impl Fn(f32) -> bool) -> Result<f32, String> {
-    let number: Option<f32> = word.parse().ok();
-    number
+    float(word)?
         .filter(|&number| is_good(number))
         .ok_or_else(|| format!("it must be a number {must}"))
 }
@@ -60,7 +105,7 @@ pub(crate) trait Number: Copy + Display {
 
 impl Number for f32 {
     fn of_word(word: &str) -> Result<Option<Self>, String> {
-        Ok(word.parse().ok())
+        float(word)
     }
 
     fn read(path: &Path, flag: &str) -> Result<Array<Self>, Failure> {
@@ -124,12 +169,8 @@ impl<N: Number> NumberArg<N> {
         };
         let refused = |message: String| Err(arrays::refused(path, &message));
         let Array { shape, values } = N::read(path, flag)?;
-        let rows = layout.count();
-        if !shape.is_empty() && values.len() != rows {
-            return refused(format!(
-                "{flag} has shape {shape:?}, but {} have {rows} rows: give one number for all, or {rows} in any shape",
-                layout.describe()
-            ));
+        if !shape.is_empty() && !layout.fits_rows(&shape) {
+            return refused(misfit(flag, &shape, layout));
         }
         if let Some(row) = values.iter().position(|&number| !is_good(number)) {
             let (value, index) = (values[row], layout.index(row));
@@ -145,6 +186,24 @@ impl<N: Number> NumberArg<N> {
             _ => Column::PerRow(values),
         })
     }
+}
+
+/// What is wrong with numbers of a shape that is not the rows'.
+fn misfit(flag: &str, shape: &[usize], layout: &Layout) -> String {
+    let mut possible = vec![layout.row_shape(), layout.kept_row_shape(), vec![layout.count()]];
+    // With rows of one axis the last is the first.
+    possible.dedup();
+    if possible.first() == possible.last() {
+        possible.pop();
+    }
+    let possible: Vec<String> = possible.iter().map(|shape| format!("{shape:?}")).collect();
+    format!(
+        "{flag} has shape {shape:?}, but {} have {}: give one number for all, or one for each row, of shape {}{}",
+        layout.describe(),
+        layout.count_in_words(),
+        possible.join(" or "),
+        layout.other_axes(|other| other.fits_rows(shape))
+    )
 }
 
 impl<N: Copy> Column<N> {

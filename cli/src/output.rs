@@ -79,10 +79,37 @@ impl Place {
 fn temporary_beside(place: &Path) -> Result<NamedTempFile, Failure> {
     use ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem};
     let folder = place.parent().unwrap_or(Path::new("."));
-    NamedTempFile::new_in(folder).map_err(|e| match e.kind() {
-        NotFound | PermissionDenied | ReadOnlyFilesystem => caller(place, &e.to_string()),
-        _ => machine(place, &e),
+    let mut builder = tempfile::Builder::new();
+    // A new file can be read by whom the umask lets read it, which the system takes off here. One that will replace another
+    // has its mode in the end, and until then is its owner's alone: the other may be.
+    #[cfg(unix)]
+    if !place.exists() {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder).map_err(|e| {
+        // The error ends with the temporary file's name, which nobody has given.
+        let text = e.to_string();
+        let message = text.split(" at path ").next().unwrap_or(&text);
+        match e.kind() {
+            NotFound | PermissionDenied | ReadOnlyFilesystem => caller(place, message),
+            _ => machine(place, &std::io::Error::new(e.kind(), message)),
+        }
     })
+}
+
+/// Gives a file the mode of the one that it will replace.
+#[cfg(unix)]
+fn keep_mode(file: &NamedTempFile, place: &Path) -> std::io::Result<()> {
+    match std::fs::metadata(place) {
+        Ok(old) => file.as_file().set_permissions(old.permissions()),
+        Err(_) => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn keep_mode(_: &NamedTempFile, _: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Checks before anything is computed that each output can be written, and that no two go to the same place.
@@ -164,7 +191,8 @@ impl Output {
             Place::Stream(place) => Self::Stream(bytes, place),
             Place::File(place) => {
                 let mut file = temporary_beside(&place)?;
-                file.write_all(&bytes).map_err(machine)?;
+                // Not by the temporary file's own `write_all`, whose errors have its name.
+                file.as_file_mut().write_all(&bytes).map_err(machine)?;
                 Self::File(file, place)
             }
         })
@@ -180,13 +208,7 @@ impl Output {
                     .map_err(|e| machine(&place, &e))
             }
             Self::File(file, place) => {
-                // Temporary files are made readable by their owner alone, which a result should not be.
-                #[cfg(unix)]
-                {
-                    use std::os::unix::fs::PermissionsExt;
-                    let open = std::fs::Permissions::from_mode(0o644);
-                    file.as_file().set_permissions(open).map_err(|e| machine(&place, &e))?;
-                }
+                keep_mode(&file, &place).map_err(|e| machine(&place, &e))?;
                 file.persist(&place).map(|_| ()).map_err(|e| machine(&place, &e.error))
             }
         }

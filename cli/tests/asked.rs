@@ -169,6 +169,24 @@ fn rows_of_weight_0_are_counted_as_ignored() {
     assert_eq!(empty, b"loss 0\n");
 }
 
+/// Nor is its target read, which may be no class.
+#[test]
+fn rows_of_weight_0_have_any_target() {
+    let folder = Folder::new();
+    folder.write("x.npy", &[4, 6], &[0f32; 24]);
+    folder.write("bad.npy", &[4], &[0i64, 77, 1, 2]);
+    folder.write("worse.npy", &[4], &[6i64, 77, -1, 2]);
+    folder.write("r.npy", &[4], &[1f32, 0.0, 1.0, 1.0]);
+    folder.done("cross-entropy x.npy bad.npy --row-weight r.npy --loss l.npy");
+    close("without row 1", &folder.read::<f32>("l.npy").1, &[6f64.ln()]);
+    let none = folder.done("cross-entropy x.npy worse.npy --row-weight 0 --empty-mean zero");
+    assert_eq!(none, b"loss 0\n");
+    let (code, message) = folder.fails("cross-entropy x.npy worse.npy --row-weight r.npy");
+    assert_eq!(code, 2, "{message}");
+    let says = "row 0 has target 6, but there are 6 classes (0 to 5); 1 more row has such a target";
+    assert!(message.contains(says), "{message}");
+}
+
 /// No adapter is opened for these: there is none of this name, which would be an error of the machine.
 const MISTAKES: &str = "
 softmax x.npy -o y.npy --sink inf => --sink is inf, but must be finite
@@ -186,6 +204,23 @@ cross-entropy x.npy t.npy --row-weight huge.npy => huge.npy: --row-weight is inf
 cross-entropy x.npy t.npy --row-weight four.npy => --row-weight has shape [4], but logits of shape [3, 4] with class axis 1 have 3 rows
 cross-entropy deep.npy t23.npy --row-weight bad23.npy => bad23.npy: --row-weight is -inf in row [1, 2], but must be finite and at least 0
 cross-entropy x.npy t.npy --row-weight r.npy --loss r.npy => r.npy: --loss would replace what --row-weight reads
+softmax deep.npy -o y.npy --axis 1 --sink t32.npy => --sink has shape [3, 2], but logits of shape [2, 4, 3] with class \
+    axis 1 have 6 rows: give one number for all, or one for each row, of shape [2, 3] or [2, 1, 3] or [6]
+softmax x.npy -o y.npy --sink x.npy => have 3 rows: give one number for all, or one for each row, of shape [3] or [3, 1]
+softmax row.npy -o y.npy --sink r.npy => have 1 row: give one number for all, or one for each row, of shape [] or [1]
+cross-entropy deep.npy t23.npy --row-weight t32.npy => --row-weight has shape [3, 2], but
+sample deep.npy -o y.npy --axis 1 --seed t32.npy => --seed has shape [3, 2], but
+softmax x.npy -o y.npy --bias r.npy => biases have shape [3], but 4 classes need [4]; --axis 0 would fit
+softmax x.npy -o y.npy --axis 0 --bias four.npy => biases have shape [4], but 3 classes need [3]; --axis -1 would fit
+cross-entropy deep.npy t23.npy --weight two.npy => weights have shape [2], but 4 classes need [4]; --axis 0 would fit
+bce x.npy zeros.npy --pos-weight r.npy => positive weights have shape [3], but 4 classes need [4]; --axis 0 would fit
+bce deep.npy deep_zeros.npy --weight two.npy => the weight has shape [2], but
+bce deep.npy deep_zeros.npy --weight two.npy => in which an axis may have length 1; --axis 0 would fit
+softmax deep.npy -o y.npy --axis 1 --mask two.npy => in which an axis may have length 1; --axis 0 would fit
+softmax deep.npy -o y.npy --axis 1 --mask flat.npy => in which an axis may have length 1; --axis -1 would fit
+softmax x.npy -o y.npy --sink four.npy => of shape [3] or [3, 1]; --axis 0 would fit
+softmax x.npy -o y.npy --axis 0 --scale r.npy => of shape [4] or [1, 4]; --axis -1 would fit
+cross-entropy deep.npy t23.npy --row-weight row24.npy => of shape [2, 3] or [2, 1, 3] or [6]; --axis -1 would fit
 cross-entropy x.npy - --row-weight - => TARGETS and --row-weight cannot both be standard input
 ";
 
@@ -202,9 +237,16 @@ fn mistakes_are_named_before_an_adapter_is_opened() {
     folder.write("flags.npy", &[3], &[true; 3]);
     folder.write("deep.npy", &[2, 4, 3], &numbers(24));
     folder.write("t23.npy", &[2, 3], &[0i64; 6]);
+    folder.write("t32.npy", &[3, 2], &[1i64; 6]);
+    folder.write("zeros.npy", &[3, 4], &[0f32; 12]);
+    folder.write("deep_zeros.npy", &[2, 4, 3], &[0f32; 24]);
+    folder.write("row.npy", &[4], &numbers(4));
+    folder.write("row24.npy", &[2, 4], &[1f32; 8]);
+    folder.write("two.npy", &[2], &[1f32; 2]);
+    folder.write("flat.npy", &[8, 3], &[1f32; 24]);
     folder.write("bad23.npy", &[2, 3], &[1f32, 1.0, 1.0, 0.0, 1.0, -INF]);
     let before = folder.names();
-    for mistake in MISTAKES.trim().lines() {
+    for mistake in MISTAKES.replace("\\\n    ", "").trim().lines() {
         let (words, says) = mistake.split_once(" => ").unwrap();
         let (code, message) = folder.fails(&format!("--adapter none {words}"));
         assert_eq!(code, 2, "{words}: {message}");
@@ -244,6 +286,7 @@ fn mistakes_in_distillation_say_what_is_wrong() {
     let folder = Folder::new();
     folder.write("x.npy", &[2, 3], &[0.0f32; 6]);
     folder.write("classes.npy", &[2], &[0i64, 1]);
+    folder.write("b.npy", &[3], &[0.0f32; 3]);
     for (arguments, expected) in [
         (
             "x.npy classes.npy --distill 1",
@@ -258,11 +301,21 @@ fn mistakes_in_distillation_say_what_is_wrong() {
         ),
         (
             "x.npy x.npy --distill 2 --fully-masked uniform",
-            "--fully-masked uniform cannot go with --distill",
+            "--fully-masked uniform cannot go with --distill: a row of the student's that is -inf alone is no distribution",
+        ),
+        (
+            "x.npy x.npy --distill 2 --bias b.npy",
+            "--bias cannot go with --distill: with a T other than 1",
+        ),
+        (
+            "x.npy x.npy --distill 2 --softcap 30",
+            "--softcap cannot go with --distill: with a T other than 1",
         ),
     ] {
         let (code, message) = folder.fails(&format!("cross-entropy {arguments}"));
         assert_eq!(code, 2, "{arguments}: {message}");
         assert!(message.contains(expected), "{arguments}: {message}");
     }
+    // With a T of 1 there is one way to take them.
+    folder.done("cross-entropy x.npy x.npy --distill 1 --bias b.npy --softcap 30");
 }

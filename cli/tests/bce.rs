@@ -86,6 +86,8 @@ fn mistakes_exit_with_2() {
     folder.write("x.npy", &[2, 3], &numbers(6));
     folder.write("t.npy", &[2, 3], &[0f32, 1.0, 0.5, 0.0, 0.0, 0.25]);
     folder.write("out.npy", &[2, 3], &[0f32, 1.0, 0.5, 0.0, 1.5, 0.25]);
+    folder.write("nan.npy", &[2, 3], &[0f32, f32::NAN, 0.5, 0.0, 1.5, 0.25]);
+    folder.write("many.npy", &[2, 3], &[-1i64; 6]);
     folder.write("classes.npy", &[2], &[0i64, 1]);
     folder.write("w.npy", &[3], &[1f32, f32::INFINITY, 1.0]);
     for (words, says) in [
@@ -96,6 +98,14 @@ fn mistakes_exit_with_2() {
         (
             "bce x.npy out.npy",
             "out.npy: element [1, 1] has target 1.5, but must be from 0 to 1",
+        ),
+        (
+            "bce x.npy nan.npy",
+            "nan.npy: element [0, 1] has target NaN, but must be from 0 to 1; 1 more element has such a target",
+        ),
+        (
+            "bce x.npy many.npy",
+            "many.npy: element [0, 0] has target -1, but must be from 0 to 1; 5 more elements have such targets",
         ),
         (
             "bce x.npy t.npy --weight w.npy",

@@ -19,6 +19,8 @@ cross-entropy x.npy dates.npy --loss y.npy => targets must be integers or floats
 cross-entropy x.npy x.npy --loss y.npy --ignore-index 1 => --ignore-index cannot go with targets
 softmax missing.npy -o y.npy => missing.npy
 softmax cut.npy -o y.npy => cut.npy
+softmax longer.npy -o y.npy => longer.npy: 1 byte follows the array of shape [3, 10], but a file of one array ends with it
+cross-entropy x.npy two.npy --loss y.npy => two.npy: 152 bytes follow the array of shape [3]
 softmax text.npy -o y.npy => no .npy array
 softmax huge.npy -o y.npy => too large
 softmax nothing.npy -o y.npy => no .npy array
@@ -81,6 +83,36 @@ LOSS --input log-probs --softcap 2 => --softcap cannot go with --input log-probs
 bench --rows 3 --classes 5 --time nan => '--time <SECONDS>': it must be a number from 0 to 3600
 bench --rows 3 --classes 5 --time -1 => '--time <SECONDS>': it must be a number from 0 to 3600
 --adapter none bench --rows 3 --classes 0 => rows have 0 classes
+SOFTMAX --sink 1e300 => '--sink <X>': 1e300 lies beyond f32, whose largest number is 3.4028235e38
+SOFTMAX --sink -1e39 => '--sink <X>': -1e39 lies beyond f32
+SOFTMAX --temperature=1e-300 => '--temperature <T>': 1e-300 would be 0 as f32, whose smallest number above 0 is 1e-45
+SOFTMAX --softcap 0.5E999 => '--softcap <CAP>': 0.5E999 lies beyond f32
+LOSS --normalizer 1e-300 => '--normalizer <X>': 1e-300 would be 0 as f32
+LOSS --row-weight 1e400 => '--row-weight <R>': 1e400 lies beyond f32
+LOSS --z-loss -1e-50 => '--z-loss <L>': -1e-50 would be 0 as f32
+LOSS --label-smoothing 1e-60 => '--label-smoothing <E>': 1e-60 would be 0 as f32
+sample x.npy -o y.npy --top-p 1e-50 => '--top-p <P>': 1e-50 would be 0 as f32
+SOFTMAX --sink -infinity => --sink is -inf, but must be finite
+SOFTMAX --temperature 0e5 => --temperature is 0, but must be
+SOFTMAX --axis 1.0 => invalid value '1.0' for '--axis <AXIS>': it must be an integer
+LOSS --axis x => '--axis <AXIS>': it must be an integer
+bce x.npy x.npy --axis -1.5 => '--axis <AXIS>': it must be an integer
+SOFTMAX --axis 99999999999999999999 => it must be from -9223372036854775808 to 9223372036854775807
+LOSS --ignore-index abc => '--ignore-index <I>': it must be an integer
+LOSS --ignore-index 1e400 => '--ignore-index <I>': it must be an integer
+LOSS --ignore-index -9223372036854775809 => '--ignore-index <I>': it must be from -9223372036854775808 to 9223372036854775807
+SOFTMAX --mask causal --causal-offset 1.5 => '--causal-offset <K>': it must be an integer
+sample x.npy -o y.npy --axis 0.5 => '--axis <AXIS>': it must be an integer
+sample x.npy -o y.npy --top-n 1.5 --top-ids i.npy => '--top-n <N>': it must be an integer
+sample x.npy -o y.npy --top-n -1 --top-ids i.npy => '--top-n <N>': it must be from 1 to 128
+verify --most-elements x => '--most-elements <N>': it must be an integer
+bench --rows 1.5 --classes 2 => '--rows <R>': it must be an integer
+LOSS --weight 2 => 2: weights must be a file, with one number for each class
+SOFTMAX --bias 0.5 => 0.5: biases must be a file, with one number for each class
+bce x.npy x.npy --weight 2 => 2: weights must be a file, with one number for each class
+softmax bad.npy -o y.npy => logits must be f32, f16 or f64, not '<i8': .astype('float32') makes them floats
+LOSS --weight bool.npy => weights must be f32, f16 or f64, not '|b1': .astype('float32') makes them floats
+SOFTMAX --mask Causal => Causal: there is no such file: did you mean --mask causal?
 LOSS --input log-probs --mask causal => --mask cannot go with --input log-probs
 ";
 
@@ -114,6 +146,9 @@ fn mistakes_exit_with_2_and_leave_no_output() {
     folder.write("one_hot.npy", &[3, 10], &[0i64; 30]);
     let whole = std::fs::read(folder.at("x.npy")).unwrap();
     std::fs::write(folder.at("cut.npy"), &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(folder.at("longer.npy"), [&whole[..], b"\n"].concat()).unwrap();
+    let targets = std::fs::read(folder.at("t.npy")).unwrap();
+    std::fs::write(folder.at("two.npy"), targets.repeat(2)).unwrap();
     std::fs::write(folder.at("text.npy"), "no array").unwrap();
     raw(&folder, "huge.npy", "<f4", "(4294967296, 4294967296)", &[]);
     raw(&folder, "negative.npy", "<f4", "(-1, 2)", &[0; 16]);
@@ -230,4 +265,22 @@ fn a_reader_that_closes_the_pipe_causes_no_panic() {
         let want = i32::from(words[0] == "softmax");
         assert_eq!(output.status.code(), Some(want), "{words:?}: {output:?}");
     }
+}
+
+#[test]
+fn bench_prints_no_heading_before_an_error() {
+    let folder = Folder::new();
+    for words in [
+        "bench --rows 3 --classes 50000 --schedule held/32 --time 0",
+        "bench --rows 3 --classes 5 --schedule held --time 0",
+    ] {
+        let output = folder.run(&words.split(' ').collect::<Vec<_>>());
+        let (code, message) = error(&output);
+        assert_eq!(code, 2, "{message}");
+        assert!(output.stdout.is_empty(), "{words}: {output:?}");
+    }
+    let table =
+        String::from_utf8(folder.done("bench --rows 3 --classes 5 --op softmax --op logsumexp --time 0")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("op "), "{table}");
 }

@@ -120,12 +120,13 @@ fn rows_keep_their_order_along_another_axis() {
     let x = logits(30);
     let flat: Vec<f32> = rows(&shape, 1).iter().flatten().map(|&i| x[i]).collect();
     folder.write("s.npy", &[2, 3], &[1i64, 2, 3, 4, 5, 6]);
+    folder.write("flat_s.npy", &[6], &[1i64, 2, 3, 4, 5, 6]);
     folder.write("flat_h.npy", &[6, 1], &[0i64, 1, 2, 3, 4, -1]);
     folder.write("h.npy", &[2, 3, 1], &[0i64, 1, 2, 3, 4, -1]);
     folder.write("b.npy", &[2, 3, 1], &[31u32, 30, 29, 27, 23, 15]);
     let flags = "--seed s.npy --allowed b.npy --presence-penalty 2 --top-p 0.8 --log-probs l.npy --probs p.npy --top-n 2 \
                  --top-ids i.npy";
-    let flags_flat = flags.replace("b.npy", "flat_b.npy");
+    let flags_flat = flags.replace("b.npy", "flat_b.npy").replace("s.npy ", "flat_s.npy ");
     folder.write("flat_b.npy", &[6, 1], &[31u32, 30, 29, 27, 23, 15]);
     for backend in backends(&folder) {
         folder.write("x.npy", &[6, 5], &flat);
@@ -216,10 +217,12 @@ const MISTAKES: &str = "
 --logit-bias text.json => text.json: no JSON: 
 --logit-bias infinity.json => minus infinity is written \"-inf\"
 --logit-bias number.json => number.json: --logit-bias must be a JSON object, class to bias, or a list of them
---logit-bias three.json => three.json: --logit-bias lists 3 rows, but logits of shape [2, 2, 5] with class axis -1 have 4
+--logit-bias three.json => three.json: --logit-bias has a list of 3, but logits of shape [2, 2, 5] with class axis -1 have 4 rows
 --logit-bias list.json => --logit-bias has class 5 in row [1, 1], but there are 5 classes
 --logit-bias class.json => --logit-bias has class 9, but there are 5 classes
 --logit-bias word.json => --logit-bias has \"-1\" for a class: it must be from \"0\" to \"4\"
+--logit-bias same.json => --logit-bias has class 0 twice
+--logit-bias same_list.json => --logit-bias has class 3 in row [1, 0] twice
 --logit-bias twice.json => --logit-bias has class 1 twice
 --logit-bias huge.json => --logit-bias of class 3 is 1e+300, but must be a finite f32
 --logit-bias null.json => --logit-bias of class 3 is null, but
@@ -281,6 +284,8 @@ fn mistakes_exit_with_2_and_leave_no_output() {
         ("class.json", r#"{"9": 1}"#),
         ("word.json", r#"{"-1": 1}"#),
         ("twice.json", r#"{"1": 1, "01": 2}"#),
+        ("same.json", r#"{"0": 1, "0": 2}"#),
+        ("same_list.json", r#"[{}, {}, {"3": 1, "2": 0, "3": 1}, {}]"#),
         ("huge.json", r#"{"3": 1e300}"#),
         ("null.json", r#"{"3": null}"#),
     ] {

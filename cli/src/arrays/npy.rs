@@ -137,6 +137,14 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
             rest.len()
         )));
     }
+    // Perhaps a second array, which would be lost without a word.
+    let more = rest.len() - needed;
+    if more > 0 {
+        let bytes = if more == 1 { "byte follows" } else { "bytes follow" };
+        return Err(caller(format!(
+            "{more} {bytes} the array of shape {shape:?}, but a file of one array ends with it"
+        )));
+    }
     let (dtype, order) = (header.dtype(), header.order());
     Ok(File {
         path,
@@ -150,8 +158,18 @@ fn open(path: &Path) -> Result<File<'_>, Failure> {
 /// Reads floats: f32 or f16, or f64, which is rounded to f32. `what` is how an error names them.
 pub(super) fn floats(path: &Path, what: &str) -> Result<Array<f32>, Failure> {
     let file = open(path)?;
-    let must_be = |kind: &str| file.caller(&format!("{what} must be f32, f16 or f64, not {}", brief(kind)));
-    file.floats()?.ok_or_else(|| must_be(&file.dtype.descr()))
+    let must_be = || {
+        let recipe = match &file.dtype {
+            DType::Plain(plain) => match plain.type_char() {
+                TypeChar::Int | TypeChar::Uint | TypeChar::Bool => ": .astype('float32') makes them floats",
+                _ => "",
+            },
+            _ => "",
+        };
+        let kind = file.dtype.descr();
+        file.caller(&format!("{what} must be f32, f16 or f64, not {}{recipe}", brief(&kind)))
+    };
+    file.floats()?.ok_or_else(must_be)
 }
 
 /// Reads numbers or booleans. `what` is how an error names them.

@@ -6,7 +6,7 @@ use crate::global::Global;
 use crate::layout::Layout;
 use crate::logits;
 use crate::loss::{self, ReductionWord};
-use crate::number::NumberArg;
+use crate::number::{NumberArg, axis};
 use crate::output::{self, Output};
 use clap::Args;
 use serde_json::json;
@@ -21,7 +21,7 @@ pub(crate) struct BceArgs {
     /// An array of the logits' shape: numbers from 0 to 1, or booleans.
     targets: PathBuf,
     /// The class axis, along which --weight and --pos-weight have a number for each class; a negative one counts from the end.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_parser = axis)]
     axis: isize,
     /// What each element's loss is multiplied by: floats of shape [classes], of the logits' shape or one that broadcasts to it.
     #[arg(long, value_name = "W")]
@@ -110,18 +110,19 @@ impl BceArgs {
                 ),
             ));
         }
-        let outside = targets
-            .values
-            .iter()
-            .position(|&t| !(t.is_nan() || (0.0..=1.0).contains(&t)));
-        match outside {
-            Some(at) => {
-                let (target, index) = (targets.values[at], Layout::index_in(shape, at));
-                let message = format!("element {index:?} has target {target}, but must be from 0 to 1");
-                Err(arrays::refused(path, &message))
-            }
-            None => Ok(targets.values),
-        }
+        // NaN is outside too.
+        let mut outside = (targets.values.iter().enumerate()).filter(|(_, target)| !(0.0..=1.0).contains(*target));
+        let Some((at, target)) = outside.next() else {
+            return Ok(targets.values);
+        };
+        let more = match outside.count() {
+            0 => String::new(),
+            1 => "; 1 more element has such a target".into(),
+            more => format!("; {more} more elements have such targets"),
+        };
+        let index = Layout::index_in(shape, at);
+        let message = format!("element {index:?} has target {target}, but must be from 0 to 1{more}");
+        Err(arrays::refused(path, &message))
     }
 
     fn options(&self, layout: &Layout) -> Result<BinaryCrossEntropy, Failure> {

@@ -15,7 +15,7 @@ use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
 use crate::logits::DtypeWord;
-use crate::number::seconds;
+use crate::number::{count, seconds};
 use crate::plot;
 use case::{Case, Op};
 use clap::Args;
@@ -28,10 +28,10 @@ use wgpu_softmax::{Gpu, GpuOptions, Rows, Schedule};
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     /// Rows; with --classes, instead of the usual shapes.
-    #[arg(long, value_name = "R", requires = "classes")]
+    #[arg(long, value_name = "R", requires = "classes", value_parser = count)]
     rows: Option<usize>,
     /// Classes of a row.
-    #[arg(long, value_name = "C", requires = "rows")]
+    #[arg(long, value_name = "C", requires = "rows", value_parser = count)]
     classes: Option<usize>,
     /// An operation; may be repeated. Without any: softmax and cross-entropy.
     #[arg(long, value_enum)]
@@ -101,12 +101,16 @@ pub(crate) fn run(global: &Global, args: &BenchArgs) -> Result<(), Failure> {
         ..global.gpu_options()
     })?;
     let timer = Timer::new(&gpu);
-    report::print_heading(global, gpu.adapter_info(), timer.clock())?;
+    report::note_adapter(gpu.adapter_info(), timer.clock());
     let time = Duration::from_secs_f32(args.time);
     let mut bars = Vec::new();
     for case in args.cases() {
         match measure::measure(&gpu, &timer, &case, time) {
             Ok(measured) => {
+                // Not before: a table without a line would be all that a first case in error leaves.
+                if bars.is_empty() {
+                    report::print_heading(global)?;
+                }
                 report::print(global, gpu.adapter_info(), &case, &measured)?;
                 bars.push(report::plot_bar(&case, &measured));
             }

@@ -30,9 +30,10 @@ fn run_stored<T: Element>(global: &Global, args: &CrossEntropyArgs) -> Result<()
     args.check()?;
     let Array { shape, values } = arrays::floats(&args.logits, "logits")?;
     let layout = args.layout(&shape)?;
-    let targets = args.targets(&layout)?;
+    let row_weights = args.row_weights(&layout)?;
+    let targets = args.targets(&layout, row_weights.as_deref())?;
     let is_soft = !matches!(targets, Targets::Classes(_));
-    let options = args.options(&layout, global.json && !is_soft)?;
+    let options = args.options(&layout, row_weights, global.json && !is_soft)?;
 
     let (gpu, bar) = global.open_gpu(layout.count())?;
     let rows = layout.rows_in_place();

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::global::Global;
 use crate::layout::Layout;
 use crate::logits::{self, DtypeWord, LogitArgs};
-use crate::number::{Column, NumberArg};
+use crate::number::{Column, NumberArg, axis};
 use crate::output::{self, Output};
 use clap::Args;
 use half::{bf16, f16};
@@ -23,7 +23,7 @@ pub(crate) struct SoftmaxArgs {
     #[arg(long)]
     log: bool,
     /// The class axis; a negative one counts from the end.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_parser = axis)]
     axis: isize,
     /// One more logit in the denominator of each row, without an output of its own: 0 is "softmax plus one". It is neither
     /// scaled nor capped nor masked. A number, or a file with one for each row.

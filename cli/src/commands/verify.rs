@@ -3,6 +3,7 @@
 use crate::console;
 use crate::failure::Failure;
 use crate::global::Global;
+use crate::number::count;
 use crate::plot::{self, Bar as PlotBar};
 use crate::progress::Bar;
 use clap::Args;
@@ -13,7 +14,7 @@ use wgpu_softmax::{Check, Gpu, Verify};
 #[derive(Args)]
 pub(crate) struct VerifyArgs {
     /// Skip cases of more logits, for a slow adapter.
-    #[arg(long, value_name = "N", default_value_t = Verify::default().most_elements)]
+    #[arg(long, value_name = "N", default_value_t = Verify::default().most_elements, value_parser = count)]
     most_elements: usize,
     /// Only checks in whose name this is.
     #[arg(long, value_name = "TEXT", default_value = "")]

@@ -23,6 +23,10 @@ pub(super) fn read(path: Option<&Path>, offset: Option<i64>, layout: &Layout) ->
     match path {
         None => Ok(Mask::None),
         Some(_) if causal => self::causal(layout, offset.unwrap_or(0)),
+        Some(path) if path.as_os_str().eq_ignore_ascii_case("causal") && !path.exists() => {
+            let message = "there is no such file: did you mean --mask causal?";
+            Err(arrays::refused(path, message))
+        }
         Some(path) => of_array(path, "the mask", arrays::mask(path)?, layout),
     }
 }
@@ -45,6 +49,7 @@ fn causal(layout: &Layout, offset: i64) -> Result<Mask, Failure> {
 
 /// Weights of elements, which are laid out as masks are.
 pub(crate) fn weights(path: &Path, layout: &Layout) -> Result<Mask, Failure> {
+    arrays::refuse_number(path, "weights")?;
     let weights = arrays::floats(path, "weights")?;
     if let Some(at) = weights.values.iter().position(|w| !w.is_finite()) {
         let (weight, index) = (weights.values[at], Layout::index_in(&weights.shape, at));
@@ -67,8 +72,7 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
         }
         return Ok(Mask::Classes(Values::from(mask.values)));
     }
-    let flat = [layout.count(), classes];
-    if mask.shape == shape || (layout.class_axis_is_last() && mask.shape == flat) {
+    if mask.shape == shape || fits_alone(&mask.shape, layout) {
         return Ok(Mask::Full(Values::from(mask.values)));
     }
     if let Some(strides) = strides(&mask.shape, shape) {
@@ -79,6 +83,7 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
             Mask::Full(Values::from(repeated(&mask.values, &strides, shape)))
         });
     }
+    let flat = [layout.count(), classes];
     let mut possible = vec![format!("[{classes}] (the classes)")];
     if layout.class_axis_is_last() && flat != shape {
         possible.push(format!("{flat:?} (rows, classes)"));
@@ -86,11 +91,17 @@ fn of_array(path: &Path, what: &str, mask: Array<f32>, layout: &Layout) -> Resul
     Err(arrays::refused(
         path,
         &format!(
-            "{what} has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1",
+            "{what} has shape {:?}, but logits of shape {shape:?} need {} or their own shape, in which an axis may have length 1{}",
             mask.shape,
-            possible.join(", ")
+            possible.join(", "),
+            layout.other_axes(|other| fits_alone(&mask.shape, other))
         ),
     ))
+}
+
+/// Whether a mask of this shape fits for the class axis that is taken, and not whichever it is.
+fn fits_alone(mask: &[usize], layout: &Layout) -> bool {
+    mask == [layout.classes()] || (layout.class_axis_is_last() && mask == [layout.count(), layout.classes()])
 }
 
 /// How far a step along each axis of `shape` goes in an array that numpy would repeat to it: 0 where it is repeated. `None` if it

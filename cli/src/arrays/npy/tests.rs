@@ -57,7 +57,8 @@ fn file() -> impl Strategy<Value = Vec<u8>> {
         any::<bool>(),
         select(&SHAPES[..]),
         1..=3u8,
-        0..=60usize,
+        // As long as some arrays need, or any.
+        prop_oneof![select(&[6usize, 12, 24, 48][..]), 0..=60usize],
     );
     (parts, prop::collection::vec(corruption(&PIECES), 0..4)).prop_map(
         |((kind, fortran, shape, version, data), corruptions)| {

@@ -11,12 +11,16 @@ use serde_json::json;
 use wgpu_softmax::Recorded;
 use wgpu_softmax::wgpu::AdapterInfo;
 
-/// The adapter and the clock on standard error, and the table's heading.
-pub(super) fn print_heading(global: &Global, info: &AdapterInfo, clock: &str) -> Result<(), Failure> {
+/// The adapter and the clock on standard error.
+pub(super) fn note_adapter(info: &AdapterInfo, clock: &str) {
     console::note(&format!(
         "{} ({}) {}, times by {clock}",
         info.name, info.backend, info.driver_info
     ));
+}
+
+/// The table's heading.
+pub(super) fn print_heading(global: &Global) -> Result<(), Failure> {
     if global.json {
         return Ok(());
     }

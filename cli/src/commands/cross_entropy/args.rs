@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::layout::Layout;
 use crate::logits::{self, LogitArgs};
 use crate::loss::{NOTHING_TO_PRINT, ReductionWord};
-use crate::number::{Column, NumberArg, finite, invertible, share};
+use crate::number::{Column, NumberArg, axis, finite, int64, invertible, share};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(crate) struct CrossEntropyArgs {
     /// the logits' shape: a probability for each class.
     pub(super) targets: PathBuf,
     /// The class axis; a negative one counts from the end [default: 1, or 0 where it is the only axis].
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = axis)]
     axis: Option<isize>,
     /// A weight for each class: floats of shape [classes].
     #[arg(long, value_name = "W")]
@@ -29,7 +29,7 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_name = "R", allow_hyphen_values = true)]
     row_weight: Option<NumberArg<f32>>,
     /// Rows with this target take no part [default: -100]. Not with probabilities as targets.
-    #[arg(long, allow_negative_numbers = true, value_name = "I")]
+    #[arg(long, allow_negative_numbers = true, value_name = "I", value_parser = int64)]
     ignore_index: Option<i64>,
     /// The share of each target that is spread evenly over all classes, 0 to 1.
     #[arg(long, value_name = "E", default_value_t = 0.0, allow_hyphen_values = true, value_parser = share)]
@@ -38,6 +38,8 @@ pub(crate) struct CrossEntropyArgs {
     #[arg(long, value_name = "L", default_value_t = 0.0, allow_hyphen_values = true, value_parser = finite)]
     z_loss: f32,
     /// TARGETS are a teacher's logits, and the loss is KL(softmax(TARGETS / T) || softmax(LOGITS / T)), without a factor T^2.
+    /// --mask, --bias and --softcap act on LOGITS, the student's, alone; with a T other than 1, --bias and --softcap are
+    /// refused.
     #[arg(long, value_name = "T", allow_hyphen_values = true, value_parser = invertible)]
     distill: Option<f32>,
     /// What LOGITS are; log-probs makes it the negative log-likelihood.
@@ -52,9 +54,9 @@ pub(crate) struct CrossEntropyArgs {
     /// The mean's denominator, instead of the rows' weight.
     #[arg(long, value_name = "X", allow_hyphen_values = true, value_parser = finite)]
     normalizer: Option<f32>,
-    /// What the gradient is multiplied by: the gradient of whatever follows the loss. With --reduction none also a file with one
-    /// for each row.
-    #[arg(long, value_name = "G", requires = "grad", allow_hyphen_values = true)]
+    /// With --grad, what the gradient is multiplied by: the gradient of whatever follows the loss. With --reduction none also
+    /// a file with one for each row.
+    #[arg(long, value_name = "G", allow_hyphen_values = true)]
     upstream: Option<NumberArg<f32>>,
     #[command(flatten)]
     pub(super) about_logits: LogitArgs,
@@ -125,6 +127,10 @@ impl CrossEntropyArgs {
         if let (Some(other), Some(_)) = (other, self.normalizer) {
             return Err(conflict("--normalizer", other, "it is the mean's denominator"));
         }
+        if self.upstream.is_some() && self.grad.is_none() {
+            let message = "--upstream needs --grad OUT: it multiplies the gradient, which is computed only then";
+            return Err(Failure::Caller(message.into()));
+        }
         let outs = self.outs();
         if self.reduction == ReductionWord::None && outs.iter().all(|(_, path)| path.is_none()) {
             return Err(Failure::Caller(NOTHING_TO_PRINT.into()));
@@ -137,15 +143,25 @@ impl CrossEntropyArgs {
     fn check_distill(&self) -> Result<(), Failure> {
         let both = "T divides both sides";
         let two = "a divergence is that of two distributions";
-        let scaled = (self.about_logits.adjustments().into_iter())
-            .any(|(flag, given)| given && matches!(flag, "--scale" | "--temperature"));
+        let student = "with a T other than 1 it would act on the student's logits alone, before T divides them";
+        let adjusted = |flags: &[&str]| {
+            let mut adjustments = self.about_logits.adjustments().into_iter();
+            adjustments.any(|(flag, given)| given && flags.contains(&flag))
+        };
+        let is_divided = self.distill.is_some_and(|t| t != 1.0);
         let flags = [
             (
                 "--input log-probs",
                 self.input == InputWord::LogProbs,
                 "a teacher gives logits",
             ),
-            ("--scale or --temperature", scaled, both),
+            (
+                "--scale or --temperature",
+                adjusted(&["--scale", "--temperature"]),
+                both,
+            ),
+            ("--bias", is_divided && adjusted(&["--bias"]), student),
+            ("--softcap", is_divided && adjusted(&["--softcap"]), student),
             ("--label-smoothing", self.label_smoothing != 0.0, two),
             ("--weight", self.weight.is_some(), two),
             (
@@ -156,7 +172,7 @@ impl CrossEntropyArgs {
             (
                 "--fully-masked uniform",
                 self.about_logits.fully_masked() == FullyMasked::Uniform,
-                "such a row is NaN, or left out with zeros",
+                "a row of the student's that is -inf alone is no distribution: it is NaN, or left out with zeros",
             ),
         ];
         match flags.into_iter().find(|(_, given, _)| self.distill.is_some() && *given) {
@@ -195,12 +211,13 @@ impl CrossEntropyArgs {
         Layout::of(&self.logits, shape, self.axis.unwrap_or(axis))
     }
 
-    /// Reads the targets, and checks that they and the other flags go together.
-    pub(super) fn targets(&self, layout: &Layout) -> Result<Targets, Failure> {
+    /// Reads the targets, and checks that they and the other flags go together. The rows' weights say which rows take part.
+    pub(super) fn targets(&self, layout: &Layout, row_weights: Option<&[f32]>) -> Result<Targets, Failure> {
         let is_teacher = self.distill.is_some();
         let targets = targets::read(&self.targets, layout, self.axis.is_some(), is_teacher)?;
         if let Targets::Classes(classes) = &targets {
-            targets::check(&self.targets, classes, layout, self.ignore_index())?;
+            let takes_part = |row: usize| row_weights.is_none_or(|weights| weights[row] != 0.0);
+            targets::check(&self.targets, classes, layout, self.ignore_index(), takes_part)?;
         }
         if matches!(targets, Targets::Probabilities(_)) {
             let soft = "targets that are probabilities";
@@ -231,20 +248,26 @@ impl CrossEntropyArgs {
         }
     }
 
-    fn row_weights(&self, layout: &Layout) -> Result<Option<Values>, Failure> {
+    /// The weight of each row, if there are any.
+    pub(super) fn row_weights(&self, layout: &Layout) -> Result<Option<Vec<f32>>, Failure> {
         let Some(weights) = &self.row_weight else {
             return Ok(None);
         };
         let is_weight = |weight: f32| weight.is_finite() && weight >= 0.0;
-        let weights = match weights.column("--row-weight", layout, "finite and at least 0", is_weight)? {
+        let weights = weights.column("--row-weight", layout, "finite and at least 0", is_weight)?;
+        Ok(Some(match weights {
             Column::All(weight) => vec![weight; layout.count()],
             Column::PerRow(weights) => weights,
-        };
-        Ok(Some(Values::from(weights)))
+        }))
     }
 
     /// The library's options. `correct` asks it to count the rows whose largest class is the target.
-    pub(super) fn options(&self, layout: &Layout, correct: bool) -> Result<CrossEntropy, Failure> {
+    pub(super) fn options(
+        &self,
+        layout: &Layout,
+        row_weights: Option<Vec<f32>>,
+        correct: bool,
+    ) -> Result<CrossEntropy, Failure> {
         let weights = self.weight.as_deref();
         let weights = weights.map(|path| logits::per_class(path, layout, "weights", "weight"));
         Ok(CrossEntropy {
@@ -254,7 +277,7 @@ impl CrossEntropyArgs {
                 InputWord::LogProbs => Input::LogProbs,
             },
             weights: weights.transpose()?,
-            row_weights: self.row_weights(layout)?,
+            row_weights: row_weights.map(Values::from),
             temperature: self.distill.unwrap_or(1.0),
             label_smoothing: self.label_smoothing,
             z_loss: self.z_loss,

@@ -66,16 +66,13 @@ fn misfit(targets: &Elements, layout: &Layout) -> String {
     match targets {
         Elements::Integers(Array { shape: got, values }) => {
             let base = needs(got, &rows, "classes (integers)");
-            let axes: Vec<String> = fitting_axes(layout, got)
-                .into_iter()
-                .map(|axis| flag_of_axis(axis, shape.len()))
-                .collect();
+            let other_axes = layout.other_axes(|other| other.row_shape() == *got);
             if got == shape {
                 let is_one_hot = values.iter().all(|v| matches!(v.value(), 0 | 1));
                 let what = if is_one_hot { "one-hot integers" } else { "integers" };
                 format!("{base}; these are {what}: as probabilities they must be floats, .astype('float32')")
-            } else if !axes.is_empty() {
-                format!("{base}; {} would fit", axes.join(" or "))
+            } else if !other_axes.is_empty() {
+                base + &other_axes
             } else if values.len() == layout.count() {
                 format!("{base}; .reshape({rows:?}) would fit, if they are in the order of the rows")
             } else {
@@ -103,26 +100,25 @@ fn misfit(targets: &Elements, layout: &Layout) -> String {
     }
 }
 
-fn flag_of_axis(axis: usize, dims: usize) -> String {
-    if axis + 1 == dims {
-        "--axis -1".into()
-    } else {
-        format!("--axis {axis}")
-    }
-}
-
-/// Checks before the adapter is opened that each target is a class.
-pub(super) fn check(path: &Path, classes: &[Class], layout: &Layout, ignore_index: i64) -> Result<(), Failure> {
+/// Checks before the adapter is opened that each target is a class, of the rows that take part: another row's may be anything.
+pub(super) fn check(
+    path: &Path,
+    classes: &[Class],
+    layout: &Layout,
+    ignore_index: i64,
+    takes_part: impl Fn(usize) -> bool,
+) -> Result<(), Failure> {
     let is_class = |target: i128| usize::try_from(target).is_ok_and(|class| class < layout.classes());
-    let is_bad = |target: &Class| !is_class(target.value()) && target.value() != i128::from(ignore_index);
-    let Some(first) = classes.iter().position(is_bad) else {
+    let is_bad = |target: i128| !is_class(target) && target != i128::from(ignore_index);
+    let mut bad = (classes.iter().enumerate()).filter(|(row, target)| is_bad(target.value()) && takes_part(*row));
+    let Some((first, target)) = bad.next() else {
         return Ok(());
     };
     let error = RunError::TargetOutOfRange {
         row: first,
-        target: classes[first].value(),
+        target: target.value(),
         classes: layout.classes(),
-        count: classes.iter().filter(|target| is_bad(target)).count(),
+        count: 1 + bad.count(),
     };
     // The library numbers the rows; here they are named by their index.
     let error = error.to_string();

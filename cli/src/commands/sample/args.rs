@@ -4,6 +4,7 @@ use super::lists;
 use super::params::ParamArgs;
 use crate::failure::Failure;
 use crate::layout::Layout;
+use crate::number::{axis, integer};
 use crate::output;
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use wgpu_softmax::{LogProbs, Sample};
 
 const STEPS: &str = "A token of each row is drawn with the probabilities of softmax, after penalties, --allowed, \
     --logit-bias, --temperature, --min-p, --top-k and --top-p, in this order. Every flag that takes a number also takes a \
-    file of numbers, one for each row: an array of as many elements as there are rows.";
+    file of numbers, one for each row: an array of the logits' shape without the class axis, or of one axis.";
 
 #[derive(Args)]
 #[command(after_help = STEPS)]
@@ -23,7 +24,7 @@ pub(crate) struct SampleArgs {
     #[arg(short, alias = "output", value_name = "TOKENS")]
     pub(super) output: PathBuf,
     /// The class axis; a negative one counts from the end.
-    #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = -1, allow_negative_numbers = true, value_parser = axis)]
     pub(super) axis: isize,
     #[command(flatten)]
     params: ParamArgs,
@@ -58,7 +59,7 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "OUT")]
     pub(super) probs: Option<PathBuf>,
     /// How many of the most probable classes --top-ids and --top-log-probs report, 1 to 128.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = top_n)]
     pub(super) top_n: Option<usize>,
     /// The N most probable classes of each row, int64 in one more axis; -1 where there are fewer.
     #[arg(long, value_name = "OUT")]
@@ -76,6 +77,10 @@ enum OfWord {
 
 /// The most classes that are reported.
 const TOP_N_MAX: usize = 128;
+
+fn top_n(word: &str) -> Result<usize, String> {
+    integer(word, 1, TOP_N_MAX)
+}
 
 impl SampleArgs {
     /// Checks what does not depend on the files. The library checks the same, but its messages have its own names for the

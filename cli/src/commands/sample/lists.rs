@@ -3,7 +3,9 @@
 use crate::arrays::{self, Array, refused as caller};
 use crate::failure::Failure;
 use crate::layout::Layout;
-use serde_json::{Map, Value};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use std::fmt;
 use std::path::Path;
 use wgpu_softmax::{Allowed, History, LogitBias, NO_TOKEN, TargetIndex, Values, Words};
 
@@ -78,17 +80,44 @@ pub(super) fn allowed(path: &Path, layout: &Layout) -> Result<Allowed, Failure> 
     ))
 }
 
+/// All members of a JSON object. `serde_json::Map` keeps the last of those that have one name, without a word.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Members(members))
+    }
+}
+
 /// The classes of one JSON object, and their biases. `row` is that of a message.
 fn pairs(
     path: &Path,
     row: Option<Vec<usize>>,
-    object: &Map<String, Value>,
+    Members(members): &Members,
     classes: usize,
 ) -> Result<Vec<(u32, f32)>, Failure> {
     let place = row.map_or(String::new(), |row| format!(" in row {row:?}"));
     let refused = |message: String| Err(caller(path, &message));
-    let mut pairs: Vec<(u32, f32)> = Vec::with_capacity(object.len());
-    for (key, value) in object {
+    let mut pairs: Vec<(u32, f32)> = Vec::with_capacity(members.len());
+    for (key, value) in members {
         let class = match key.parse::<u32>() {
             Ok(class) if (class as usize) < classes => class,
             Ok(_) => {
@@ -134,21 +163,28 @@ pub(super) fn bias(path: &Path, layout: &Layout) -> Result<Option<LogitBias>, Fa
     };
     let kind = "--logit-bias must be a JSON object, class to bias, or a list of them, one for each row";
     let (count, classes) = (layout.count(), layout.classes());
+    // Read once more below, where it is known what it is.
     let (lists, per_row) = match serde_json::from_str(&text).map_err(no_json)? {
-        Value::Object(object) => (vec![pairs(path, None, &object, classes)?], false),
+        Value::Object(_) => {
+            let members = serde_json::from_str(&text).map_err(no_json)?;
+            (vec![pairs(path, None, &members, classes)?], false)
+        }
         Value::Array(list) if list.len() != count => {
             let message = format!(
-                "--logit-bias lists {} rows, but {} have {count}",
+                "--logit-bias has a list of {}, but {} have {}",
                 list.len(),
-                layout.describe()
+                layout.describe(),
+                layout.count_in_words()
             );
             return Err(caller(path, &message));
         }
         Value::Array(list) => {
-            let row_pairs = |(row, value): (usize, &Value)| match value {
-                Value::Object(object) => pairs(path, Some(layout.index(row)), object, classes),
-                _ => Err(caller(path, &format!("{kind}; row {:?} is {value}", layout.index(row)))),
-            };
+            if let Some(row) = list.iter().position(|value| !value.is_object()) {
+                let (index, value) = (layout.index(row), &list[row]);
+                return Err(caller(path, &format!("{kind}; row {index:?} is {value}")));
+            }
+            let list: Vec<Members> = serde_json::from_str(&text).map_err(no_json)?;
+            let row_pairs = |(row, members)| pairs(path, Some(layout.index(row)), members, classes);
             (list.iter().enumerate().map(row_pairs).collect::<Result<_, _>>()?, true)
         }
         _ => return Err(caller(path, kind)),
