@@ -125,7 +125,7 @@ cells! {
     cross_entropy_from_lse: plain weights rows smoothing z scale scales bias softcap mask masks causal axis row_stride
         weights_smoothing_z_scales_bias_softcap_masks;
     distillation: plain rows z normalizer upstream temperature temperature_squared bias softcap mask masks causal axis row_stride
-        rows_z_bias_softcap_masks_temperature_squared;
+        rows_z_bias_softcap_masks rows_z_masks_temperature_squared;
     nll_loss: plain weights rows ignored normalizer upstream axis row_stride weights_rows;
     binary_cross_entropy_with_logits: plain weight weights positive normalizer axis row_stride weights_positive;
 }
