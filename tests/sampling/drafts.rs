@@ -231,16 +231,26 @@ fn tokens_of_drafts_are_as_frequent_as_without_one() {
 #[test]
 fn drafts_in_buffers_give_what_drafts_on_the_host_give() {
     let batch = batch(&mut Random(106), 9, 2, 130, true);
-    let (rows, host) = (batch.target.rows, batch.options());
-    let out = gpu().sample(&batch.target.logits, rows, &host).unwrap();
+    let (rows, mut host) = (batch.target.rows, batch.options());
     let Some(Draft {
         tokens: Words::Host(tokens),
         probs: Some(Values::Host(probs)),
         ..
-    }) = &host.draft
+    }) = host.draft.clone()
     else {
         panic!("the draft should be on the host");
     };
+    // What is no probability is 0.
+    let odd = |other: [f32; 2]| -> Vec<f32> {
+        let of = |(i, &q): (usize, &f32)| if i % 3 == 0 { other[i % 2] } else { q };
+        probs.iter().enumerate().map(of).collect()
+    };
+    host.draft = Some(Draft {
+        probs: Some(odd([0.0; 2]).into()),
+        ..Draft::new(2, tokens.clone())
+    });
+    let probs = odd([f32::NAN, -0.5]);
+    let out = gpu().sample(&batch.target.logits, rows, &host).unwrap();
     let options = Sample {
         draft: Some(Draft {
             probs: Some(Values::Buffer),
@@ -249,8 +259,8 @@ fn drafts_in_buffers_give_what_drafts_on_the_host_give() {
         ..host.clone()
     };
     let logits = guarded(Some(&bits(&batch.target.logits)), batch.target.logits.len());
-    let draft_tokens = guarded(Some(tokens), tokens.len());
-    let draft_probs = guarded(Some(&bits(probs)), probs.len());
+    let draft_tokens = guarded(Some(&tokens), tokens.len());
+    let draft_probs = guarded(Some(&bits(&probs)), probs.len());
     let (drawn, accepted) = (guarded(None, 27), guarded(None, 9));
     let kernel = options.prepare(gpu(), rows).unwrap();
     let buffers = SampleBuffers {
