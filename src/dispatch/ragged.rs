@@ -158,26 +158,39 @@ fn sorted(rows: &RaggedRows, is_forced: bool) -> Vec<(usize, Vec<usize>)> {
     if let Some(length) = equal_length(rows) {
         return vec![(length, (0..rows.count()).collect())];
     }
-    let mut lists: Vec<(usize, Vec<usize>)> = Vec::new();
-    let mut by_length: Vec<(usize, usize)> = (0..rows.count()).map(|row| (planned(rows.classes(row)), row)).collect();
-    by_length.sort_unstable_by_key(|&(length, row)| (std::cmp::Reverse(length), row));
-    let all: usize = by_length.iter().map(|&(length, _)| length).sum();
+    let mut lengths: Vec<(usize, usize)> = Vec::new();
+    let place = |lengths: &[(usize, usize)], row: usize| {
+        let length = planned(rows.classes(row));
+        (length, lengths.binary_search_by(|(other, _)| length.cmp(other)))
+    };
+    for row in 0..rows.count() {
+        match place(&lengths, row) {
+            (_, Ok(at)) => lengths[at].1 += 1,
+            (length, Err(at)) => lengths.insert(at, (length, 1)),
+        }
+    }
+    let all: usize = lengths.iter().map(|&(length, count)| length * count).sum();
     let mut left = if is_forced {
         usize::MAX
     } else {
         (all / JOINED_SHARE).max(JOINED)
     };
-    for of_length in by_length.chunk_by(|a, b| a.0 == b.0) {
-        let length = of_length[0].0;
-        let numbers = of_length.iter().map(|&(_, row)| row);
-        match lists.last_mut() {
-            Some((longer, list)) if can_join(length, *longer, of_length.len(), &mut left) => list.extend(numbers),
-            _ => lists.push((length, numbers.collect())),
+    let mut lists: Vec<(usize, Vec<usize>)> = Vec::new();
+    let mut list_of = Vec::new();
+    for &(length, count) in &lengths {
+        let joins = lists
+            .last()
+            .is_some_and(|(longer, _)| can_join(length, *longer, count, &mut left));
+        if !joins {
+            lists.push((length, Vec::new()));
         }
+        list_of.push(lists.len() - 1);
     }
-    for (_, numbers) in &mut lists {
-        // Neighbouring rows are read together.
-        numbers.sort_unstable();
+    // In their order, because neighbouring rows are read together.
+    for row in 0..rows.count() {
+        if let (_, Ok(at)) = place(&lengths, row) {
+            lists[list_of[at]].1.push(row);
+        }
     }
     lists
 }

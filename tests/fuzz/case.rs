@@ -95,7 +95,9 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         classes: match kind {
             // Kernels of short rows are compiled for one number of classes, others for how rows are aligned.
             K::CrossEntropyWeightedBf16 | K::Binary => 3,
-            K::SoftmaxAdjusted | K::CrossEntropySoft | K::Distillation | K::Hessians => layout.1 | 1,
+            K::SoftmaxAdjusted | K::CrossEntropySoft | K::Sinks | K::Distillation | K::Entropy | K::Hessians => {
+                layout.1 | 1
+            }
             _ => layout.1,
         },
         inner: match kind {
