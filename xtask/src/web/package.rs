@@ -10,8 +10,9 @@ pub(crate) const MANIFEST: &str = "web/Cargo.toml";
 /// The name of the bindings' files.
 const NAME: &str = "wgpu_softmax_web";
 
-/// Most bytes of the small package's module, as it is and compressed.
-const MOST_BYTES: [usize; 2] = [540_000, 205_000];
+/// Most bytes of the small package's module, as it is and compressed: what it has now, so that growth shows. It was 534,000 and 203,000
+/// before losses had weights of rows, teachers, sinks, Hessians and rows of unequal length.
+const MOST_BYTES: [usize; 2] = [580_000, 218_000];
 
 /// Where the parts of the package are.
 pub(crate) struct Package {
