@@ -92,6 +92,25 @@ fn rows_of_more_than_a_million_classes_have_the_tokens_of_the_twin() {
 
 /// A search goes through all classes of a flat row several times; llvmpipe ends
 /// loops after 65,535 steps.
+/// Sums of so many exponentials of 1 are beyond 2^20.
+#[test]
+fn half_of_more_than_a_million_equal_classes_are_kept() {
+    let rows = Rows::new(1, 1_100_000);
+    let options = Sample {
+        kept: true,
+        ..Sample::new(SampleParams {
+            top_p: 0.5,
+            ..SampleParams::default()
+        })
+    };
+    let out = common::gpu()
+        .sample(&vec![1f32; rows.classes()], rows, &options)
+        .unwrap();
+    let subject = Subject::new::<f32>("sample", rows, &options);
+    equal(&subject, "kept", out.kept, Some(vec![550_000]));
+    assert!(out.tokens[0] < 550_000, "token {}", out.tokens[0]);
+}
+
 #[test]
 fn flat_rows_of_more_than_a_million_classes_keep_what_the_twin_keeps() {
     let rows = Rows::new(1, 1_100_000);

@@ -51,6 +51,10 @@ fn element(bits: u32, e: f32, t: f32, start: u32, c: u32, grad_scale: f32) -> El
     let likely = select(inv, -inv, is_negative);
     let unlikely = mul(e, -likely);
     let g = mul(mul(w, opaque(mul(target_against, likely) + mul(target_for, unlikely))), grad_scale);
+    if WEIGHT_KIND != MASK_NONE && w == 0.0 {
+        // Whatever it would be multiplied with.
+        loss = 0u;
+    }
     let is_nan = magnitude > POS_INF || (bitcast<u32>(t) & 0x7fffffffu) > POS_INF;
     return Element(select(loss, NAN, is_nan), select(bitcast<u32>(g), NAN, is_nan));
 }

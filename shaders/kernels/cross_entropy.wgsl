@@ -146,7 +146,8 @@ fn target_result(value: u32, start: u32, lane: Lane, stats: Stats, t: Target, ro
 
 fn z_loss_of(stats: Stats) -> f32 {
     let lse = bitcast<f32>(lse_bits(stats));
-    return mul(mul(lse, lse), params.z_loss);
+    // The square alone may overflow.
+    return mul(mul(lse, params.z_loss), lse);
 }
 
 // The loss of a class of probability 0, as bits.

@@ -185,7 +185,7 @@ fn rescale_to_max(kind: u32, a: Stats, b: Stats, c: Stats, d: Stats, base: f32) 
     let e = exp_vec4(bits, base);
     //#if HAS_DIRECTION
     if kind == DIRECTION_SUM {
-        return Rescaled(select(mul4(of_direction, e), none, is_empty), none);
+        return Rescaled(select(mul4(of_direction, e), none, e == none), none);
     }
     //#end
     let max_count = vec4<f32>(a.max_count, b.max_count, c.max_count, d.max_count);

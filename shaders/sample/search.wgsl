@@ -67,18 +67,24 @@ fn is_some_wide(a: vec2<u32>) -> bool {
     return (a.x | a.y) != 0u;
 }
 
-// x in units of 2^-44, rounded down; each step is exact.
+// A sum of 64 bits has units of 2^-44, so that 4096 of its upper word are 1; but of more than 2^20 classes, whose exponentials may be
+// 1 each, of 2^-37.
+fn has_large_units() -> bool {
+    return class_count() > 0x100000u;
+}
+
+// x in units of a sum, rounded down; each step is exact.
 fn fixed_point(x: f32) -> vec2<u32> {
-    let scaled = x * 4096.0;
+    let scaled = x * select(4096.0, 32.0, has_large_units());
     let high = u32(scaled);
     return vec2<u32>(u32((scaled - f32(high)) * 4294967296.0), high);
 }
 
 // The number, in 16 bits at a time, so that each conversion is exact.
 fn from_fixed_point(x: vec2<u32>) -> f32 {
-    let upper = opaque(f32(x.y >> 16u) * 16.0 + f32(x.y & 0xffffu) * 0.000244140625);
-    let lower = f32(x.x >> 16u) * 3.7252902984619140625e-9 + f32(x.x & 0xffffu) * 5.684341886080801486968994140625e-14;
-    return opaque(upper + opaque(lower));
+    let upper = opaque(f32(x.y >> 16u) * 65536.0 + f32(x.y & 0xffffu));
+    let lower = f32(x.x >> 16u) * 1.52587890625e-5 + f32(x.x & 0xffffu) * 2.3283064365386962890625e-10;
+    return opaque(upper + opaque(lower)) * select(0.000244140625, 0.03125, has_large_units());
 }
 
 // How far a range of this many steps has to be shifted to fit the buckets.

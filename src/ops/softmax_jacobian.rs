@@ -37,7 +37,7 @@ pub struct SoftmaxJacobianBuffers<'a> {
 impl Softmax {
     /// As [`Softmax::prepare`], for the Jacobian `J_ij = ∂y_i/∂x_j = y_i (δ_ij − y_j) · scale` of each row: `classes²`
     /// f32 for each row. Those of all rows must fit one binding of the device. `storage.result` and `in_place` are
-    /// ignored.
+    /// ignored. It is computed from the probabilities as they are rounded: 1 − y_i of a row that is all but certain is off by 6e-8.
     ///
     /// A row whose probabilities are NaN has a NaN Jacobian.
     ///

@@ -86,9 +86,11 @@ pub fn binary_cross_entropy_with_logits<T: Copy + Into<f64>, U: Copy + Into<f64>
                     negative * sigmoid(x) - positive * sigmoid(-x),
                 )
             };
-            out.losses[i] = w * loss;
+            // A weight of 0 takes out what is infinite, and no NaN.
+            let loss = if loss.is_nan() { loss } else { weigh(w, loss) };
+            out.losses[i] = loss;
             out.gradient[i] = w * grad * divide(upstream, denominator);
-            loss_sum += w * loss;
+            loss_sum += loss;
         }
     }
     if options.reduction != Reduction::None {

@@ -123,7 +123,8 @@ pub fn softmax_hvp<T: Copy + Into<f64>>(
             (if log { y.exp() } else { y }, g[i].into(), direction[i].into())
         };
         let all: Vec<usize> = places(&rows, row).collect();
-        let there = || all.iter().copied().filter(|&i| of(i).0 != 0.0);
+        let is_there = |y: f64| if log { y != f64::NEG_INFINITY } else { y != 0.0 };
+        let there = || all.iter().copied().filter(|&i| is_there(result[i].into()));
         let t: f64 = there().map(|i| of(i).0 * of(i).2).sum();
         let s: f64 = there().map(|i| if log { of(i).1 } else { of(i).0 * of(i).1 }).sum();
         let u = there().map(|i| of(i).0 * of(i).2 * of(i).1).sum::<f64>() - t * s;

@@ -125,16 +125,21 @@ fn edited(a: f32, class: u32, params: &SampleParams, edits: Edits<'_>) -> f32 {
     }
 }
 
-/// 2⁻⁴⁴ as the unit of sums of exponentials, rounded down.
-fn fixed_point(x: f32) -> u64 {
-    let scaled = x * 4096.0;
+/// How many units of the upper 32 bits of a sum of exponentials are 1: the sum's own are of 2⁻⁴⁴, or 2⁻³⁷ for more than 2²⁰ classes.
+fn upper_units(classes: usize) -> f32 {
+    if classes > 1 << 20 { 32.0 } else { 4096.0 }
+}
+
+/// A number in units of a sum, rounded down.
+fn fixed_point(x: f32, classes: usize) -> u64 {
+    let scaled = x * upper_units(classes);
     let high = scaled as u32;
     u64::from(high) << 32 | u64::from(((scaled - high as f32) * 2f32.powi(32)) as u32)
 }
 
-fn from_fixed_point(x: u64) -> f32 {
+fn from_fixed_point(x: u64, classes: usize) -> f32 {
     let part = |shift: u32, unit: i32| (x >> shift & 0xffff) as f32 * 2f32.powi(unit);
-    (part(48, 4) + part(32, -12)) + (part(16, -28) + part(0, -44))
+    ((part(48, 16) + part(32, 0)) + (part(16, -16) + part(0, -32))) / upper_units(classes)
 }
 
 /// The smallest number whose difference to m is at least `ln min_p`.
@@ -168,15 +173,15 @@ pub(super) fn kept(b: &[f32], params: &SampleParams, joint: bool) -> Vec<usize> 
     if params.top_p >= 1.0 {
         return order;
     }
-    let mass = |&c: &usize| fixed_point(exp_diff(b[c], m));
+    let mass = |&c: &usize| fixed_point(exp_diff(b[c], m), b.len());
     let total = match (has_min_p || has_top_k) && !joint {
-        true => from_fixed_point(order.iter().map(mass).sum()),
+        true => from_fixed_point(order.iter().map(mass).sum(), b.len()),
         false => {
             let (_, Sums { max_count, sum }) = row_of_spans(&spans(b));
             max_count + sum
         }
     };
-    let target = fixed_point(params.top_p * total);
+    let target = fixed_point(params.top_p * total, b.len());
     let mut reached = 0;
     let before = order.iter().take_while(|c| {
         let is_before = reached < target;

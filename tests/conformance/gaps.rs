@@ -3,7 +3,8 @@
 
 use crate::common::{GPUS, Subject, equal, must, near, on};
 use wgpu_softmax::{
-    Adjust, CrossEntropy, Entropy, Gpu, Gradient, Input, LogSumExp, Reduction, Rows, Schedule, Sink, reference,
+    Adjust, BinaryCrossEntropy, CrossEntropy, Entropy, Gpu, Gradient, Input, LogSumExp, Mask, Reduction, Rows,
+    Schedule, Sink, reference,
 };
 
 /// Half of a row's classes, and the other half a mask's least number.
@@ -207,4 +208,62 @@ fn temperatures_beside_what_they_would_not_divide_are_errors() {
         }
     }
     assert!(GPUS[0].distillation(&x, &x, rows, &with(1.0, false, capped)).is_ok());
+}
+
+/// A direction that is large only where there is no share.
+#[test]
+fn a_hessian_along_classes_without_a_share() {
+    let (rows, classes) = (Rows::new(1, 2048), 2048);
+    let x: Vec<f32> = (0..classes).map(|c| if c < 1024 { 0.0 } else { -1000.0 }).collect();
+    let v: Vec<f32> = (0..classes).map(|c| if c < 1024 { 0.0 } else { 1e36 }).collect();
+    for gpu in GPUS.iter() {
+        for schedule in schedules(classes) {
+            let options = CrossEntropy {
+                schedule: Some(schedule),
+                ..CrossEntropy::default()
+            };
+            let out = gpu.cross_entropy_hvp(&x, &[0u8], &v, rows, &options).unwrap();
+            let subject = Subject::new::<f32>(on("cross_entropy_hvp", gpu), rows, &options);
+            equal(&subject, "the product", out.gradient, Some(vec![0.0; classes]));
+        }
+    }
+}
+
+/// The square of the lse overflows, its product with λ does not.
+#[test]
+fn a_z_loss_of_a_large_lse() {
+    let (x, rows) = ([1e20f32, 0.0], Rows::new(1, 2));
+    let options = CrossEntropy {
+        z_loss: 1e-4,
+        ..CrossEntropy::default()
+    };
+    for gpu in GPUS.iter() {
+        let loss = gpu.cross_entropy(&x, &[0u8], rows, &options).unwrap().loss.unwrap();
+        let subject = Subject::new::<f32>(on("cross_entropy", gpu), rows, &options);
+        must(subject.within("loss", &[loss], &[1e36], |_, exact| 1e-6 * exact));
+    }
+}
+
+/// A weight of 0 takes out an element whose loss overflows.
+#[test]
+fn an_infinite_loss_of_an_element_of_weight_0() {
+    let (x, t, rows) = ([f32::MIN, 0.0, f32::NEG_INFINITY], [1f32, 0.0, 1.0], Rows::new(1, 3));
+    let options = BinaryCrossEntropy {
+        weight: Mask::Classes(vec![0.0, 1.0, 0.0].into()),
+        pos_weight: Some(vec![2.0, 1.0, 2.0].into()),
+        reduction: Reduction::None,
+        ..BinaryCrossEntropy::default()
+    };
+    let exact = reference::binary_cross_entropy_with_logits(&x, &t, rows, &options).unwrap();
+    for gpu in GPUS.iter() {
+        let out = gpu.binary_cross_entropy_with_logits(&x, &t, rows, &options).unwrap();
+        let subject = Subject::new::<f32>(on("binary_cross_entropy", gpu), rows, &options);
+        near(&subject, "losses", &out.losses.unwrap(), &exact.losses);
+        near(
+            &subject,
+            "the reference's losses",
+            &[exact.losses[0] as f32, exact.losses[2] as f32],
+            &[0.0; 2],
+        );
+    }
 }

@@ -98,7 +98,8 @@ pub struct CrossEntropy {
     pub times_squared_temperature: bool,
     /// ε: the share of the target that is spread evenly over all classes, 0 to 1.
     pub label_smoothing: f32,
-    /// λ: what lse² is multiplied by before it is added to the loss; also called lse_square_scale.
+    /// λ: what lse² is multiplied by before it is added to the loss; also called lse_square_scale. Rows' losses have it in them, so that a
+    /// mean by weights of which most are far below 1 has the rounding of `λ lse²` over their mean.
     pub z_loss: f32,
     /// How the losses of the rows are reduced to one.
     pub reduction: Reduction,

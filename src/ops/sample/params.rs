@@ -41,7 +41,7 @@ pub struct SampleParams {
     pub top_p: f32,
     /// From 0, the default, which keeps all, to 1.
     pub min_p: f32,
-    /// ρ, more than 0; 1 by default. A class in the row's history has `a / ρ` for a positive a, else `a · ρ`.
+    /// ρ, from 2⁻¹²⁶ to 2¹²⁶; 1 by default. A class in the row's history has `a / ρ` for a positive a, else `a · ρ`.
     pub repetition_penalty: f32,
     /// Subtracted from the a of each class that was generated, which is in the history after the prompt. 0 by default.
     pub presence_penalty: f32,
