@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// and the Jacobian take [`Rows`] alone.
 ///
 /// - What is laid out as the logits are, soft targets, full masks and gradients, has the same offsets. What has one number for each row
-///   has one for empty rows too. What has one for each class, biases, masks and weights, has as many as the longest row has classes, and at least one.
+///   has one for empty rows too. What has one for each class, biases, masks and weights, has as many as the longest row has classes,
+///   and at least one.
 /// - Rows of similar length are run together, in as many dispatches as there are such lengths, but for lengths of few rows. A schedule
 ///   that is asked for runs all rows, planned for the longest.
 /// - A kernel is prepared for the offsets, of which it keeps 16 bytes a row on the device, 20 with class indices as targets. It need

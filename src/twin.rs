@@ -5,6 +5,7 @@
 mod draft;
 mod rows;
 mod sample;
+mod search;
 
 pub use draft::{Sequence, verify_draft};
 pub use rows::{cross_entropy, softmax, softmax_with_sink, total};

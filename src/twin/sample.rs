@@ -4,6 +4,7 @@ use super::rows::{
     CHUNK, Sums, chunk_stats, exp_diff, ln_sum, ln_two_float, max, merge, row_of_spans, span_chunks, spans,
     sub_rounded, two_diff,
 };
+use super::search::{fixed_point, from_fixed_point};
 use crate::ops::sample::{NO_TOKEN, SampleParams};
 use std::cmp::Ordering;
 
@@ -123,23 +124,6 @@ fn edited(a: f32, class: u32, params: &SampleParams, edits: Edits<'_>) -> f32 {
         Some((_, bias)) if x.is_finite() && *bias != 0.0 => settled(settled(x) + settled(*bias)),
         _ => x,
     }
-}
-
-/// How many units of the upper 32 bits of a sum of exponentials are 1: the sum's own are of 2⁻⁴⁴, or 2⁻³⁷ for more than 2²⁰ classes.
-fn upper_units(classes: usize) -> f32 {
-    if classes > 1 << 20 { 32.0 } else { 4096.0 }
-}
-
-/// A number in units of a sum, rounded down.
-fn fixed_point(x: f32, classes: usize) -> u64 {
-    let scaled = x * upper_units(classes);
-    let high = scaled as u32;
-    u64::from(high) << 32 | u64::from(((scaled - high as f32) * 2f32.powi(32)) as u32)
-}
-
-fn from_fixed_point(x: u64, classes: usize) -> f32 {
-    let part = |shift: u32, unit: i32| (x >> shift & 0xffff) as f32 * 2f32.powi(unit);
-    ((part(48, 16) + part(32, 0)) + (part(16, -16) + part(0, -32))) / upper_units(classes)
 }
 
 /// The smallest number whose difference to m is at least `ln min_p`.
