@@ -95,10 +95,8 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         classes: match kind {
             // Kernels of short rows are compiled for one number of classes, others for how rows are aligned.
             K::CrossEntropyWeightedBf16 | K::Binary => 3,
-            K::SoftmaxAdjusted | K::CrossEntropySoft | K::Sinks | K::Distillation | K::Entropy | K::Hessians => {
-                layout.1 | 1
-            }
-            _ => layout.1,
+            K::Softmax | K::SoftmaxBf16 | K::LogSoftmaxF16 | K::CrossEntropy => layout.1,
+            _ => layout.1 | 1,
         },
         inner: match kind {
             K::Softmax | K::SoftmaxBf16 | K::LogSumExp | K::SoftmaxGrad | K::NllLoss => layout.2,
@@ -107,7 +105,12 @@ pub(crate) fn cases() -> impl Strategy<Value = Case> {
         padding: layout.3,
         offset: layout.4,
         policy: rest.0,
-        reduction: rest.1,
+        // Likewise the passes after the rows, which are the same for all losses.
+        reduction: match kind {
+            K::CrossEntropyWeightedBf16 | K::Distillation | K::Hessians => Reduction::Mean,
+            K::CrossEntropySoft | K::NllLoss => Reduction::Sum,
+            _ => rest.1,
+        },
         schedule: rest.2,
         seed: rest.3 | 1,
         mistake: rest.4,
